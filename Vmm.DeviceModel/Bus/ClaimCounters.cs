@@ -1,0 +1,6 @@
+namespace Vmm.DeviceModel.Bus;
+
+/// <summary>How often a claim was accessed (BUS-10).</summary>
+/// <param name="Reads">Pieces read.</param>
+/// <param name="Writes">Pieces written.</param>
+public readonly record struct ClaimCounters(long Reads, long Writes);

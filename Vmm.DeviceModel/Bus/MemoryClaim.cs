@@ -1,0 +1,38 @@
+using System;
+using Vmm.DeviceModel.Memory;
+
+namespace Vmm.DeviceModel.Bus;
+
+/// <summary>A range backed by host memory: whole visible pages become hypervisor memory slots, the rest is dispatched.</summary>
+public sealed class MemoryClaim : Claim
+{
+    /// <summary>Describes a range over a part of <paramref name="memory"/>.</summary>
+    /// <param name="name">For logs and counters.</param>
+    /// <param name="memory">The mapping; it must outlive the claim.</param>
+    /// <param name="offset">Where in the mapping the range starts, in bytes.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <param name="readOnly">Guest writes are dropped; the slot is made read-only (KVM-8).</param>
+    /// <param name="priority">See <see cref="ClaimPriority"/>.</param>
+    public MemoryClaim(string name, HostMemory memory, ulong offset, ulong length, bool readOnly = false, int priority = ClaimPriority.Ram)
+        : base(name, length, priority)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        if (offset > memory.Length || length > memory.Length - offset)
+        {
+            throw new ArgumentOutOfRangeException(nameof(length), "the range does not lie inside the mapping");
+        }
+
+        Memory = memory;
+        Offset = offset;
+        ReadOnly = readOnly;
+    }
+
+    /// <summary>The mapping behind the range.</summary>
+    public HostMemory Memory { get; }
+
+    /// <summary>Start of the range in the mapping, in bytes.</summary>
+    public ulong Offset { get; }
+
+    /// <summary>True if guest writes are dropped.</summary>
+    public bool ReadOnly { get; }
+}

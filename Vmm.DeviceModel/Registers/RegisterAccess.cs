@@ -1,0 +1,17 @@
+namespace Vmm.DeviceModel.Registers;
+
+/// <summary>What a guest may do with a register.</summary>
+public enum RegisterAccess
+{
+    /// <summary>Reads only; writes are dropped.</summary>
+    ReadOnly,
+
+    /// <summary>Reads and writes.</summary>
+    ReadWrite,
+
+    /// <summary>Writes only; reads give zero.</summary>
+    WriteOnly,
+
+    /// <summary>Reads change state (cleared by reading): never widened, never repeated.</summary>
+    ReadSideEffect,
+}

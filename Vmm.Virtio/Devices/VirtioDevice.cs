@@ -1,0 +1,78 @@
+using System;
+using System.Collections.Generic;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>A virtio device without its transport: features, configuration and what it does with its queues.</summary>
+/// <remarks>
+/// The transport calls <see cref="Start"/>, <see cref="StartQueue"/>, <see cref="StopQueue"/> and <see cref="Reset"/> one at a time, under its own
+/// transition lock, never concurrently. Order: Start, then StartQueue for each enabled queue (in any number, also none, also later one by
+/// one); StopQueue for each running queue, then Reset. Configuration is read and written by vCPU threads at any time and must not wait for a
+/// worker (VTP-18).
+/// </remarks>
+public abstract class VirtioDevice : IDisposable
+{
+    /// <summary>The type.</summary>
+    public abstract VirtioDeviceType DeviceType { get; }
+
+    /// <summary>Device-specific and ring feature bits that are offered; the transport adds its own (VERSION_1, RING_RESET ...).</summary>
+    public abstract ulong OfferedFeatures { get; }
+
+    /// <summary>Maximum size of each queue: powers of two, 1 to 32768.</summary>
+    public abstract IReadOnlyList<ushort> QueueSizes { get; }
+
+    /// <summary>Bytes of device configuration; 0 if the device has none.</summary>
+    public abstract int ConfigurationLength { get; }
+
+    /// <summary>Checks dependencies among acknowledged bits that the device type demands (VTP-4).</summary>
+    /// <param name="features">Acknowledged bits, a subset of what was offered.</param>
+    /// <returns>False if FEATURES_OK must be refused.</returns>
+    public virtual bool AcceptsFeatures(ulong features) => true;
+
+    /// <summary>Reads device configuration.</summary>
+    /// <param name="offset">Byte offset, a multiple of <paramref name="width"/>, inside the configuration.</param>
+    /// <param name="width">1, 2, 4 or 8.</param>
+    public abstract ulong ReadConfiguration(int offset, int width);
+
+    /// <summary>Writes device configuration; read-only fields ignore it.</summary>
+    /// <param name="offset">Byte offset, a multiple of <paramref name="width"/>, inside the configuration.</param>
+    /// <param name="width">1, 2, 4 or 8.</param>
+    /// <param name="value">Little-endian.</param>
+    public virtual void WriteConfiguration(int offset, int width, ulong value)
+    {
+    }
+
+    /// <summary>DRIVER_OK was set: the negotiated features are final.</summary>
+    /// <param name="features">Negotiated feature bits.</param>
+    /// <param name="host">Valid until <see cref="Reset"/>.</param>
+    /// <exception cref="Exception">A failure sets DEVICE_NEEDS_RESET (VTP-6).</exception>
+    public abstract void Start(ulong features, IVirtioDeviceHost host);
+
+    /// <summary>Begins to serve a queue: from now on it belongs to the device's worker. Requests already in the ring are served without a kick.</summary>
+    /// <param name="index">Queue index.</param>
+    /// <param name="queue">The ring; its interrupt is inside it.</param>
+    /// <param name="kick">Signalled by the driver's notifications.</param>
+    public abstract void StartQueue(int index, Virtqueue queue, EventFd kick);
+
+    /// <summary>Stops serving a queue and returns when nothing of it is in flight; idempotent. The queue then belongs to the caller again.</summary>
+    /// <param name="index">Queue index.</param>
+    public abstract void StopQueue(int index);
+
+    /// <summary>Forgets everything negotiated; every queue is stopped already. Works in any state.</summary>
+    public abstract void Reset();
+
+    /// <summary>Releases threads, files and descriptors; stops what still runs.</summary>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Releases what the device holds.</summary>
+    /// <param name="disposing">True from <see cref="Dispose()"/>.</param>
+    protected virtual void Dispose(bool disposing)
+    {
+    }
+}
