@@ -1,0 +1,77 @@
+using System.Collections.Generic;
+using System.Linq;
+using System.Reflection;
+using System.Text.RegularExpressions;
+
+namespace Vmm.Tests.Documentation;
+
+/// <summary>Holds docs/behaviour.md and the tests' ids against each other.</summary>
+public sealed partial class BehaviourIdsTests
+{
+    [Fact]
+    public void Every_listed_behaviour_has_a_test_that_names_it()
+    {
+        var tested = TestedIds();
+
+        ListedIds().Where(id => !tested.Contains(id)).Should().BeEmpty("each id in docs/behaviour.md needs a test with its trait");
+    }
+
+    [Fact]
+    public void Every_id_on_a_test_is_well_formed()
+    {
+        TestedIds().Where(id => !IdPattern().IsMatch(id)).Should().BeEmpty();
+    }
+
+    [Fact]
+    public void The_list_names_each_id_once()
+    {
+        var ids = ListedIds();
+        ids.Should().NotBeEmpty().And.OnlyHaveUniqueItems();
+    }
+
+    private static List<string> ListedIds()
+    {
+        return System.IO.File.ReadLines(Repository.PathOf("docs/behaviour.md"))
+            .Select(line => ListedPattern().Match(line))
+            .Where(match => match.Success)
+            .Select(match => match.Groups[1].Value)
+            .ToList();
+    }
+
+    private static HashSet<string> TestedIds()
+    {
+        var ids = new HashSet<string>();
+        foreach (var type in typeof(BehaviourIdsTests).Assembly.GetTypes())
+        {
+            bool typeHasTests = false;
+            foreach (var method in type.GetMethods(BindingFlags.Instance | BindingFlags.Public | BindingFlags.DeclaredOnly))
+            {
+                if (method.GetCustomAttributes<FactAttribute>().Any())
+                {
+                    typeHasTests = true;
+                    ids.UnionWith(BehaviourTraits(method));
+                }
+            }
+
+            if (typeHasTests)
+            {
+                ids.UnionWith(BehaviourTraits(type));
+            }
+        }
+
+        return ids;
+    }
+
+    private static IEnumerable<string> BehaviourTraits(MemberInfo member)
+    {
+        return member.GetCustomAttributesData()
+            .Where(a => a.AttributeType == typeof(TraitAttribute) && (string?)a.ConstructorArguments[0].Value == "Behaviour")
+            .Select(a => (string)a.ConstructorArguments[1].Value!);
+    }
+
+    [GeneratedRegex(@"^- ([A-Z]+-\d+): ")]
+    private static partial Regex ListedPattern();
+
+    [GeneratedRegex(@"^(BUS|MEM|KVM|PCI|MSIX|VTP|VQ|DRV|VFIO|LIFE)-\d+$")]
+    private static partial Regex IdPattern();
+}
