@@ -1,0 +1,43 @@
+namespace Vmm.Tests.Nested;
+
+/// <summary>One guest run of a <see cref="LabSession"/>.</summary>
+/// <param name="Name">Also the name of its folder in the lab.</param>
+/// <param name="Arguments">Words for <c>vmm run</c> besides kernel, initramfs, serial and console.</param>
+public sealed record LabCase(string Name, string Arguments = "")
+{
+    /// <summary>What the guest runs (busybox sh).</summary>
+    public string Guest { get; init; } = "true";
+
+    /// <summary>Kernel flavour: cloud or amd64.</summary>
+    public string Flavour { get; init; } = "cloud";
+
+    /// <summary>Boot the extracted ELF image instead of the bzImage.</summary>
+    public bool Vmlinux { get; init; }
+
+    /// <summary>Added to the kernel command line.</summary>
+    public string CommandLine { get; init; } = "";
+
+    /// <summary>Memory of the guest.</summary>
+    public string Memory { get; init; } = "size=512M";
+
+    /// <summary>Processors of the guest.</summary>
+    public int Processors { get; init; } = 1;
+
+    /// <summary>Whether a reset ends the run.</summary>
+    public bool NoReboot { get; init; } = true;
+
+    /// <summary>Modules the guest loads besides the usual ones.</summary>
+    public string Modules { get; init; } = "";
+
+    /// <summary>Bash that runs in the lab before vmm, in the case's folder; its output is <see cref="LabResult.Notes"/>.</summary>
+    public string Before { get; init; } = "";
+
+    /// <summary>Bash that runs beside vmm, which is process $pid; its output is <see cref="LabResult.Notes"/>.</summary>
+    public string Beside { get; init; } = "";
+
+    /// <summary>Bash that runs after vmm has ended; its output is <see cref="LabResult.Notes"/>.</summary>
+    public string After { get; init; } = "";
+
+    /// <summary>The run is killed after that many seconds (status 137).</summary>
+    public int TimeoutSeconds { get; init; } = 120;
+}

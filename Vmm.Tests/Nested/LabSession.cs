@@ -1,0 +1,147 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.IO;
+using System.Linq;
+using System.Text;
+
+namespace Vmm.Tests.Nested;
+
+/// <summary>Runs several guests under <c>vmm</c> in one boot of the nested lab (build/lab/run).</summary>
+public static class LabSession
+{
+    /// <summary>Why nested tests cannot run here, or null.</summary>
+    public static string? WhyNot { get; } = FindWhyNot();
+
+    /// <summary>Runs the cases in order.</summary>
+    /// <param name="cases">The guests.</param>
+    /// <param name="files">Made in a folder that the lab sees as $SHARE, by name.</param>
+    /// <param name="memory">Memory of the lab in MiB.</param>
+    /// <param name="options">More options for build/lab/run.</param>
+    public static IReadOnlyDictionary<string, LabResult> Run(
+        IReadOnlyList<LabCase> cases, IReadOnlyDictionary<string, byte[]>? files = null, int memory = 3072, params string[] options)
+    {
+        var share = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+        try
+        {
+            foreach (var (name, content) in files ?? new Dictionary<string, byte[]>())
+            {
+                File.WriteAllBytes(Path.Combine(share.FullName, name), content);
+            }
+
+            string script = Path.Combine(share.FullName, "script");
+            File.WriteAllText(script, WriteScript(cases, share.FullName));
+            int limit = cases.Sum(c => c.TimeoutSeconds + 10) + 60;
+            var (status, output) = Execute(
+                limit + 60,
+                "build/lab/run",
+                ["--timeout", $"{limit}", "--memory", $"{memory}", "--out", share.FullName, .. options, "--", "bash", script]);
+            status.Should().Be(0, "the lab has to run the script: {0}", output);
+            return cases.ToDictionary(c => c.Name, c => ReadResult(Path.Combine(share.FullName, "results", c.Name)));
+        }
+        finally
+        {
+            share.Delete(recursive: true);
+        }
+    }
+
+    /// <summary>Runs a program of the checkout and returns its status and output.</summary>
+    public static (int Status, string Output) Execute(int timeoutSeconds, string program, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(Repository.PathOf(program), arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            WorkingDirectory = Repository.Root,
+        };
+        using var process = Process.Start(start)!;
+        process.StandardInput.Close();
+        var output = process.StandardOutput.ReadToEndAsync();
+        var errors = process.StandardError.ReadToEndAsync();
+        if (!process.WaitForExit(TimeSpan.FromSeconds(timeoutSeconds)))
+        {
+            process.Kill(entireProcessTree: true);
+            process.WaitForExit();
+        }
+
+        return (process.ExitCode, output.Result + errors.Result);
+    }
+
+    private static string WriteScript(IReadOnlyList<LabCase> cases, string share)
+    {
+        var script = new StringBuilder();
+        script.Append("export SHARE='").Append(share).Append("' VMM='").Append(Vmm).Append("'\nmkdir -p $SHARE/results\n");
+        foreach (var run in cases)
+        {
+            string guest = Path.Combine(share, run.Name + ".guest");
+            File.WriteAllText(guest, run.Guest + "\n");
+            string[] modules = run.Modules.Length == 0 ? [] : ["--modules", run.Modules];
+            string initramfs = Output("build/lab/guest-initramfs", [run.Flavour, "--script", guest, .. modules]);
+            string kernel = Output("build/lab/kernels", run.Flavour, run.Vmlinux ? "--vmlinux" : "--vmlinuz");
+            script.Append($$"""
+
+                # --- {{run.Name}}
+                mkdir -p /tmp/{{run.Name}}; cd /tmp/{{run.Name}}
+                export KERNEL='{{kernel}}' INITRAMFS='{{initramfs}}'
+                (
+                {{run.Before}}
+                ) >notes 2>&1
+                timeout -s KILL {{run.TimeoutSeconds}} $VMM run --kernel $KERNEL --initramfs $INITRAMFS --cpus boot={{run.Processors}} \
+                    --memory {{run.Memory}} --cmdline "console=ttyS0 quiet panic=-1 mitigations=off {{run.CommandLine}}" \
+                    --serial file=console --console off {{(run.NoReboot ? "--no-reboot" : "")}} {{run.Arguments}} 2>errors </dev/null &
+                timer=$!
+                (
+                pid=
+                while kill -0 $timer 2>/dev/null && [[ -z $pid ]]; do read -r pid _ </proc/$timer/task/$timer/children; done
+                {{run.Beside}}
+                true
+                ) >>notes 2>&1
+                wait $timer; echo $? >status
+                (
+                {{run.After}}
+                true
+                ) >>notes 2>&1
+                mkdir $SHARE/results/{{run.Name}}; touch console
+                cp console errors notes status $SHARE/results/{{run.Name}}/
+                cd /; rm -rf /tmp/{{run.Name}}
+
+                """);
+        }
+
+        return script.ToString();
+    }
+
+    private static LabResult ReadResult(string folder)
+    {
+        return new LabResult(
+            int.Parse(File.ReadAllText(Path.Combine(folder, "status"))),
+            File.ReadAllText(Path.Combine(folder, "console")),
+            File.ReadAllText(Path.Combine(folder, "errors")),
+            File.ReadAllText(Path.Combine(folder, "notes")));
+    }
+
+    private static string Output(string program, params string[] arguments)
+    {
+        var (status, output) = Execute(600, program, arguments);
+        status.Should().Be(0, "{0} has to succeed: {1}", program, output);
+        return output.Trim().Split('\n')[^1];
+    }
+
+    private static string Vmm => Environment.GetEnvironmentVariable("VMMDEVICES_VMM") ?? Repository.PathOf("artifacts/publish/vmm");
+
+    private static string? FindWhyNot()
+    {
+        if (Environment.GetEnvironmentVariable("VMMDEVICES_NESTED") == "0")
+        {
+            return "VMMDEVICES_NESTED=0 switches the nested lab off";
+        }
+
+        if (!File.Exists(Vmm))
+        {
+            return $"no published vmm at {Vmm}: run build/test, or dotnet publish Vmm.Cli -c Release -o artifacts/publish";
+        }
+
+        return File.Exists("/usr/bin/qemu-system-x86_64") ? null : "qemu-system-x86 is not installed: run build/test as root";
+    }
+}
