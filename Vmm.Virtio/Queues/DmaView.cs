@@ -1,0 +1,183 @@
+using System;
+using System.Runtime.CompilerServices;
+using Vmm.DeviceModel.Memory;
+
+namespace Vmm.Virtio.Queues;
+
+/// <summary>Guest RAM as one queue sees it: a copy of the region list with host addresses, and the translator in front of it.</summary>
+/// <remarks>Belongs to the queue's owner. Host addresses are used inside a scope of the memory's domain, after <see cref="Refresh"/>.</remarks>
+internal sealed unsafe class DmaView
+{
+    private readonly DmaTarget _dma;
+    private GuestMemoryMap? _map;
+    private Region[] _regions = [];
+
+    public DmaView(DmaTarget dma)
+    {
+        _dma = dma;
+    }
+
+    /// <summary>The region of the last hit, for a check in line; of length 0 where every address must be translated.</summary>
+    public Region Hit;
+
+    /// <summary>Takes notice of a changed map. The caller is inside the domain.</summary>
+    /// <returns>True if host addresses resolved before are not to be used any more.</returns>
+    public bool Refresh()
+    {
+        GuestMemoryMap map = _dma.Memory.Current;
+        if (!ReferenceEquals(map, _map))
+        {
+            _map = map;
+            Hit = default;
+            var regions = new Region[map.Regions.Count];
+            for (int i = 0; i < regions.Length; i++)
+            {
+                GuestMemoryRegion region = map.Regions[i];
+                regions[i] = new Region { Start = region.Address, Length = region.Length, Host = region.Memory.Pointer + region.Offset };
+            }
+
+            _regions = regions;
+            return true;
+        }
+
+        if (_dma.Translator != null)
+        {
+            Hit = default;
+            return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>The host address of a range if it is RAM and one run of host bytes.</summary>
+    /// <param name="address">Device address.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <param name="write">True if the device will write.</param>
+    /// <returns>Null if it is not.</returns>
+    public byte* Resolve(ulong address, ulong length, bool write)
+    {
+        byte* first = null;
+        byte* next = null;
+        while (length > 0)
+        {
+            byte* host = ResolveStart(address, length, write, out ulong contiguous);
+            if (host == null || (next != null && host != next))
+            {
+                return null;
+            }
+
+            first = first == null ? host : first;
+            next = host + contiguous;
+            length -= contiguous;
+            address += contiguous;
+            if (length > 0 && address == 0)
+            {
+                return null;
+            }
+        }
+
+        return first;
+    }
+
+    /// <summary>Adds the pieces of a buffer to a chain.</summary>
+    /// <param name="chain">The chain.</param>
+    /// <param name="used">Pieces in it, counted on.</param>
+    /// <param name="address">Device address of the buffer.</param>
+    /// <param name="length">Its length; 0 adds nothing.</param>
+    /// <param name="write">True if the device will write.</param>
+    /// <returns>Null, or what is wrong with the buffer.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public string? AddPieces(DescriptorChain chain, ref int used, ulong address, ulong length, bool write)
+    {
+        while (length > 0)
+        {
+            byte* host = ResolveStart(address, length, write, out ulong contiguous);
+            if (host == null)
+            {
+                return "a buffer is not in RAM";
+            }
+
+            if (used == chain.Capacity && !chain.TryGrow(used))
+            {
+                return "a chain is in too many pieces";
+            }
+
+            chain.Segments[used].Base = host;
+            chain.Segments[used].Length = (nuint)contiguous;
+            used++;
+            length -= contiguous;
+            address += contiguous;
+            if (length > 0 && address == 0)
+            {
+                return "a buffer wraps around the end of the address space";
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Copies bytes that are not one run of host memory.</summary>
+    /// <param name="address">Device address.</param>
+    /// <param name="destination">Where to.</param>
+    /// <returns>False if any byte is not RAM.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public bool TryRead(ulong address, Span<byte> destination)
+    {
+        while (!destination.IsEmpty)
+        {
+            byte* host = ResolveStart(address, (ulong)destination.Length, false, out ulong contiguous);
+            if (host == null)
+            {
+                return false;
+            }
+
+            new ReadOnlySpan<byte>(host, (int)contiguous).CopyTo(destination);
+            destination = destination[(int)contiguous..];
+            address += contiguous;
+        }
+
+        return true;
+    }
+
+    private byte* ResolveStart(ulong address, ulong length, bool write, out ulong contiguous)
+    {
+        ulong wanted = length;
+        bool translated = false;
+        if (_dma.Translator is { } translator)
+        {
+            if (!translator.TryTranslate(address, length, write, out address, out ulong mapped))
+            {
+                contiguous = 0;
+                return null;
+            }
+
+            wanted = Math.Min(length, Math.Max(1, mapped));
+            translated = true;
+        }
+
+        foreach (ref readonly Region region in _regions.AsSpan())
+        {
+            ulong offset = address - region.Start;
+            if (address >= region.Start && offset < region.Length)
+            {
+                contiguous = Math.Min(wanted, region.Length - offset);
+                if (!translated)
+                {
+                    Hit = region;
+                }
+
+                return region.Host + offset;
+            }
+        }
+
+        contiguous = 0;
+        return null;
+    }
+
+    internal struct Region
+    {
+        public ulong Start;
+        public ulong Length;
+        public byte* Host;
+    }
+}

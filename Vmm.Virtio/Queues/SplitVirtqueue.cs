@@ -1,0 +1,444 @@
+using System;
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Threading;
+using Vmm.DeviceModel.Interrupts;
+using Vmm.DeviceModel.Memory;
+
+namespace Vmm.Virtio.Queues;
+
+/// <summary>The device side of a split virtqueue (virtio 1.2, 2.7).</summary>
+internal sealed unsafe class SplitVirtqueue : Virtqueue
+{
+    private const ushort DescriptorNext = 1;
+    private const ushort DescriptorWrite = 2;
+    private const ushort DescriptorIndirect = 4;
+    private const int DescriptorSize = 16;
+    private const ushort AvailableNoInterrupt = 1;
+    private const ushort UsedNoNotify = 1;
+
+    // Drivers make indirect tables longer than a small queue (Linux does, 2.7.5.3.1 notwithstanding): the bound is our own then.
+    private const uint MinimumIndirectLimit = 1024;
+
+    private readonly VirtqueueConfiguration _configuration;
+    private readonly DmaView _view;
+    private readonly uint _mask;
+    private readonly uint _indirectLimit;
+    private readonly bool _eventIndex;
+    private readonly bool _indirect;
+
+    private byte* _descriptors;
+    private byte* _available;
+    private byte* _used;
+
+    private ushort _nextAvailable;
+    private ushort _knownAvailable;
+    private ushort _nextUsed;
+    private ushort _signalledUsed;
+    private bool _signalledUnknown;
+    private byte[]? _indirectCopy;
+
+    private SplitVirtqueue(VirtqueueConfiguration configuration, DmaTarget dma, IInterruptVector interrupt)
+        : base(configuration, dma, interrupt)
+    {
+        _configuration = configuration;
+        _view = new DmaView(dma);
+        _mask = Size - 1u;
+        _indirectLimit = Math.Max(Size, MinimumIndirectLimit);
+        _eventIndex = (Features & RingFeatures.EventIndex) != 0;
+        _indirect = (Features & RingFeatures.IndirectDescriptors) != 0;
+        if (configuration.State is { } state)
+        {
+            _nextAvailable = _knownAvailable = state.AvailableIndex;
+            _nextUsed = _signalledUsed = state.UsedIndex;
+            _signalledUnknown = true;
+        }
+    }
+
+    private ulong AvailableLength => 6 + (2UL * Size);
+
+    private ulong UsedLength => 6 + (8UL * Size);
+
+    public static bool TryCreate(
+        VirtqueueConfiguration configuration,
+        DmaTarget dma,
+        IInterruptVector interrupt,
+        [NotNullWhen(true)] out SplitVirtqueue? queue,
+        [NotNullWhen(false)] out string? reason)
+    {
+        queue = null;
+        if (configuration.Size is 0 or > MaximumSize || (configuration.Size & (configuration.Size - 1)) != 0)
+        {
+            reason = $"the size of a split ring must be a power of two from 1 to {MaximumSize}, not {configuration.Size}";
+        }
+        else if (configuration.Descriptors % 16 != 0)
+        {
+            reason = $"the descriptor table must be aligned to 16 bytes, not at 0x{configuration.Descriptors:x}";
+        }
+        else if (configuration.Driver % 2 != 0)
+        {
+            reason = $"the available ring must be aligned to 2 bytes, not at 0x{configuration.Driver:x}";
+        }
+        else if (configuration.Device % 4 != 0)
+        {
+            reason = $"the used ring must be aligned to 4 bytes, not at 0x{configuration.Device:x}";
+        }
+        else
+        {
+            var made = new SplitVirtqueue(configuration, dma, interrupt);
+            using (made.Enter())
+            {
+                reason = made.BrokenReason;
+            }
+
+            queue = reason == null ? made : null;
+        }
+
+        return queue != null;
+    }
+
+    public override bool TryPop(DescriptorChain chain)
+    {
+        if (!Dma.Enabled || (_nextAvailable == _knownAvailable && !FetchAvailable()))
+        {
+            return false;
+        }
+
+        uint head = *(ushort*)(_available + 4 + (2 * (_nextAvailable & _mask)));
+        if (head >= Size)
+        {
+            return Break("the available ring names a descriptor outside the table");
+        }
+
+        _nextAvailable++;
+        chain.Head = (ushort)head;
+
+        byte* table = _descriptors;
+        uint index = head;
+        uint count = Size;
+        uint left = count;
+        bool inside = false;
+        uint total = 0;
+        int used = 0;
+        int readable = -1;
+        uint readableLength = 0;
+        GuestSegment* segments = chain.Segments;
+        int capacity = chain.Capacity;
+        DmaView.Region hit = _view.Hit;
+        while (true)
+        {
+            // Each half of a descriptor is loaded once; all checks are of the copy (MEM-3).
+            ulong* descriptor = (ulong*)(table + (index * DescriptorSize));
+            ulong address = descriptor[0];
+            ulong rest = descriptor[1];
+            uint length = (uint)rest;
+            uint flags = (uint)(rest >> 32) & 0xffff;
+            if ((flags & DescriptorIndirect) != 0)
+            {
+                table = EnterIndirectTable(address, length, flags, inside);
+                if (table == null)
+                {
+                    return false;
+                }
+
+                inside = true;
+                hit = _view.Hit;
+                count = left = length / DescriptorSize;
+                index = 0;
+                continue;
+            }
+
+            if (total + length < total)
+            {
+                return Break("a chain is longer than 4 GiB");
+            }
+
+            if ((flags & DescriptorWrite) != 0)
+            {
+                if (readable < 0)
+                {
+                    readable = used;
+                    readableLength = total;
+                }
+            }
+            else if (readable >= 0)
+            {
+                return Break("a readable buffer follows a writable one");
+            }
+
+            total += length;
+
+            // A length of 0 wraps to the largest number and takes the other way, which adds nothing.
+            ulong offset = address - hit.Start;
+            if (used < capacity && offset < hit.Length && length - 1UL < hit.Length - offset)
+            {
+                segments[used].Base = hit.Host + offset;
+                segments[used].Length = length;
+                used++;
+            }
+            else
+            {
+                if (_view.AddPieces(chain, ref used, address, length, (flags & DescriptorWrite) != 0) is { } reason)
+                {
+                    return Break(reason);
+                }
+
+                segments = chain.Segments;
+                capacity = chain.Capacity;
+                hit = _view.Hit;
+            }
+
+            if ((flags & DescriptorNext) == 0)
+            {
+                break;
+            }
+
+            index = (uint)(rest >> 48);
+            if (index >= count)
+            {
+                return Break("a chain leaves its descriptor table");
+            }
+
+            if (--left == 0)
+            {
+                return Break("a chain is longer than its descriptor table: it loops");
+            }
+        }
+
+        if (readable < 0)
+        {
+            readable = used;
+            readableLength = total;
+        }
+
+        chain.ReadableCount = readable;
+        chain.WritableCount = used - readable;
+        chain.ReadableLength = readableLength;
+        chain.WritableLength = total - readableLength;
+        return true;
+    }
+
+    public override void Return(DescriptorChain chain)
+    {
+        if (!IsBroken)
+        {
+            _nextAvailable--;
+        }
+    }
+
+    public override void Complete(DescriptorChain chain, uint written)
+    {
+        Debug.Assert(written <= chain.WritableLength, "a device reports no more than it can have written");
+        if (_used != null)
+        {
+            WriteUsed(chain, written);
+            PublishUsed();
+        }
+    }
+
+    public override void CompleteTogether(ReadOnlySpan<DescriptorChain> chains, ReadOnlySpan<uint> written)
+    {
+        if (_used == null)
+        {
+            return;
+        }
+
+        for (int i = 0; i < chains.Length; i++)
+        {
+            WriteUsed(chains[i], written[i]);
+        }
+
+        PublishUsed();
+    }
+
+    public override bool NeedsInterrupt()
+    {
+        ushort before = _signalledUsed;
+        ushort now = _nextUsed;
+        if ((before == now && !_signalledUnknown) || _used == null)
+        {
+            return false;
+        }
+
+        // Full fence: our used.idx is out before we look at what the driver asked for. Pairs with the driver's fence between writing
+        // used_event (or clearing NO_INTERRUPT) and looking at used.idx once more.
+        Interlocked.MemoryBarrier();
+        if (!_eventIndex)
+        {
+            _signalledUsed = now;
+            _signalledUnknown = false;
+            return (*(ushort*)_available & AvailableNoInterrupt) == 0;
+        }
+
+        ushort wanted = *(ushort*)(_available + 4 + (2 * Size));
+        _signalledUsed = now;
+        if (_signalledUnknown)
+        {
+            _signalledUnknown = false;
+            return true;
+        }
+
+        return (ushort)(now - wanted - 1) < (ushort)(now - before);
+    }
+
+    public override void DisableKicks()
+    {
+        // With event indices there is nothing to write: avail_event stays where the driver has passed it already.
+        if (!_eventIndex && _used != null)
+        {
+            *(ushort*)_used = UsedNoNotify;
+        }
+    }
+
+    public override bool EnableKicks()
+    {
+        if (_used == null || IsBroken || !Dma.Enabled)
+        {
+            return false;
+        }
+
+        if (_eventIndex)
+        {
+            *(ushort*)(_used + 4 + (8 * Size)) = _nextAvailable;
+        }
+        else
+        {
+            *(ushort*)_used = 0;
+        }
+
+        // Full fence: our request is out before we look at avail.idx once more. Pairs with the driver's fence between publishing avail.idx
+        // and looking at avail_event (or NO_NOTIFY).
+        Interlocked.MemoryBarrier();
+        return _nextAvailable != *(ushort*)(_available + 2);
+    }
+
+    public override VirtqueueState Save()
+    {
+        return new VirtqueueState { AvailableIndex = _nextAvailable, UsedIndex = _nextUsed };
+    }
+
+    private protected override void Refresh()
+    {
+        if (_view.Refresh())
+        {
+            ResolveRings();
+        }
+    }
+
+    private protected override void OnBroken()
+    {
+        _knownAvailable = _nextAvailable;
+    }
+
+    private void ResolveRings()
+    {
+        _descriptors = _view.Resolve(_configuration.Descriptors, (ulong)Size * DescriptorSize, false);
+        _available = _view.Resolve(_configuration.Driver, AvailableLength, false);
+        _used = _view.Resolve(_configuration.Device, UsedLength, true);
+        if (_descriptors == null || _available == null || _used == null)
+        {
+            _used = null;
+            string area = _descriptors == null ? "descriptor table" : _available == null ? "available ring" : "used ring";
+            MarkBroken($"the {area} is not in one region of RAM");
+        }
+    }
+
+    private bool FetchAvailable()
+    {
+        if (IsBroken)
+        {
+            return false;
+        }
+
+        // Acquire: ring entries and descriptors are read after the index. Pairs with the driver's release when it publishes avail.idx.
+        ushort available = Volatile.Read(ref *(ushort*)(_available + 2));
+        if (available == _nextAvailable)
+        {
+            return false;
+        }
+
+        if ((ushort)(available - _nextAvailable) > Size)
+        {
+            return Break("the available index jumps by more than the queue size");
+        }
+
+        _knownAvailable = available;
+        return true;
+    }
+
+    private byte* EnterIndirectTable(ulong address, uint length, uint flags, bool nested)
+    {
+        string? reason = null;
+        if (!_indirect)
+        {
+            reason = "an indirect descriptor without VIRTIO_F_INDIRECT_DESC";
+        }
+        else if (nested)
+        {
+            reason = "an indirect table inside an indirect table";
+        }
+        else if ((flags & DescriptorNext) != 0)
+        {
+            reason = "an indirect descriptor with NEXT";
+        }
+        else if (length == 0 || length % DescriptorSize != 0)
+        {
+            reason = "the length of an indirect table is not a multiple of 16";
+        }
+        else if (length / DescriptorSize > _indirectLimit)
+        {
+            reason = "an indirect table is too long";
+        }
+
+        if (reason == null)
+        {
+            ref readonly DmaView.Region hit = ref _view.Hit;
+            ulong offset = address - hit.Start;
+            if (offset < hit.Length && length <= hit.Length - offset)
+            {
+                return hit.Host + offset;
+            }
+
+            byte* table = _view.Resolve(address, length, false);
+            if (table != null)
+            {
+                return table;
+            }
+
+            // In pieces: walk a copy.
+            _indirectCopy ??= GC.AllocateUninitializedArray<byte>((int)_indirectLimit * DescriptorSize, pinned: true);
+            if (_view.TryRead(address, _indirectCopy.AsSpan(0, (int)length)))
+            {
+                return (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_indirectCopy));
+            }
+
+            reason = "an indirect table is not in RAM";
+        }
+
+        Break(reason);
+        return null;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void WriteUsed(DescriptorChain chain, uint written)
+    {
+        *(ulong*)(_used + 4 + (8 * (_nextUsed & _mask))) = chain.Head | ((ulong)written << 32);
+        _nextUsed++;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void PublishUsed()
+    {
+        // Release: buffers and used elements are out before the index. Pairs with the driver's acquire when it reads used.idx.
+        Volatile.Write(ref *(ushort*)(_used + 2), _nextUsed);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool Break(string reason)
+    {
+        MarkBroken(reason);
+        return false;
+    }
+}
