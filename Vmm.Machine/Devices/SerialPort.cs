@@ -1,0 +1,442 @@
+using System;
+using System.Threading;
+using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Interrupts;
+
+namespace Vmm.Machine.Devices;
+
+/// <summary>A 16550A: the serial port of a PC, with its FIFOs, at an unlimited line rate (National Semiconductor PC16550D, section 8).</summary>
+/// <remarks>
+/// Thread-safe: registers are accessed by vCPU threads, characters arrive on the sender's thread. The one lock covers the registers and the
+/// calls to the interrupt line and to the sink, which take no lock of ours; <see cref="InputRoom"/> is raised outside it.
+/// <para>
+/// The transmitter is empty as soon as the sink has taken a character, so a driver that loops until no interrupt is pending would never leave
+/// its loop while somebody refills its buffer. So after a few transmitter interrupts in a row the next one waits until the driver has seen
+/// "none pending" or the sink has drained, whichever comes first.
+/// </para>
+/// </remarks>
+public sealed class SerialPort : IRegionHandler
+{
+    /// <summary>Ports of the device.</summary>
+    public const int Length = 8;
+
+    /// <summary>Depth of the FIFOs.</summary>
+    public const int FifoDepth = 16;
+
+    private const int BurstLimit = 8;
+
+    private static readonly int[] TriggerLevels = [1, 4, 8, 14];
+
+    private readonly Lock _lock = new();
+    private readonly IInterruptLine _line;
+    private readonly ICharacterSink _sink;
+    private readonly byte[] _receive = new byte[FifoDepth];
+    private int _receiveHead;
+    private int _receiveCount;
+    private InterruptEnable _interruptEnable;
+    private LineStatus _errors;
+    private ModemControl _modemControl;
+    private byte _modemDeltas;
+    private byte _fifoControl;
+    private byte _lineControl;
+    private byte _scratch;
+    private ushort _divisor = 12;
+    private bool _transmitterPending;
+    private bool _transmitterDeferred;
+    private int _burst;
+    private bool _asserted;
+
+    /// <summary>Makes a port in its reset state.</summary>
+    /// <param name="line">Asserted while an enabled interrupt is pending and the driver has set OUT2, which gates it on a PC.</param>
+    /// <param name="sink">Takes what is transmitted.</param>
+    public SerialPort(IInterruptLine line, ICharacterSink sink)
+    {
+        ArgumentNullException.ThrowIfNull(line);
+        ArgumentNullException.ThrowIfNull(sink);
+        _line = line;
+        _sink = sink;
+        sink.Drained += OnDrained;
+    }
+
+    /// <summary>The receiver has room again after <see cref="Receive"/> had to refuse something. Raised on a vCPU thread.</summary>
+    public event Action? InputRoom;
+
+    [Flags]
+    private enum InterruptEnable : byte
+    {
+        ReceivedData = 1,
+        TransmitterEmpty = 2,
+        LineStatus = 4,
+        ModemStatus = 8,
+        All = 0xF,
+    }
+
+    [Flags]
+    private enum LineStatus : byte
+    {
+        None = 0,
+        DataReady = 1,
+        Overrun = 2,
+        TransmitterHoldingEmpty = 0x20,
+        TransmitterEmpty = 0x40,
+    }
+
+    [Flags]
+    private enum ModemControl : byte
+    {
+        DataTerminalReady = 1,
+        RequestToSend = 2,
+        Out1 = 4,
+        Out2 = 8,
+        Loop = 0x10,
+        All = 0x1F,
+    }
+
+    private bool FifosEnabled => (_fifoControl & 1) != 0;
+
+    private int ReceiveDepth => FifosEnabled ? FifoDepth : 1;
+
+    private bool DivisorLatch => (_lineControl & 0x80) != 0;
+
+    private bool IsLoopback => (_modemControl & ModemControl.Loop) != 0;
+
+    /// <summary>How many characters <see cref="Receive"/> would take now.</summary>
+    public int ReceiveRoom
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return IsLoopback ? 0 : ReceiveDepth - _receiveCount;
+            }
+        }
+    }
+
+    /// <summary>Characters arrive on the line.</summary>
+    /// <param name="characters">What arrives.</param>
+    /// <returns>How many fitted; the rest should be offered again at <see cref="InputRoom"/>. None do in loopback mode.</returns>
+    public int Receive(ReadOnlySpan<byte> characters)
+    {
+        lock (_lock)
+        {
+            int count = IsLoopback ? 0 : Math.Min(characters.Length, ReceiveDepth - _receiveCount);
+            for (int i = 0; i < count; i++)
+            {
+                Enqueue(characters[i]);
+            }
+
+            UpdateLine();
+            return count;
+        }
+    }
+
+    /// <inheritdoc/>
+    public ulong Read(ulong offset, int width)
+    {
+        ulong value = 0;
+        for (int i = 0; i < width; i++)
+        {
+            value |= (ulong)ReadRegister((int)offset + i) << (8 * i);
+        }
+
+        return value;
+    }
+
+    /// <inheritdoc/>
+    public void Write(ulong offset, int width, ulong value)
+    {
+        for (int i = 0; i < width; i++)
+        {
+            WriteRegister((int)offset + i, (byte)(value >> (8 * i)));
+        }
+    }
+
+    private byte ReadRegister(int register)
+    {
+        bool room = false;
+        byte value;
+        lock (_lock)
+        {
+            switch (register)
+            {
+                case 0 when DivisorLatch:
+                    return (byte)_divisor;
+                case 1 when DivisorLatch:
+                    return (byte)(_divisor >> 8);
+                case 0:
+                    room = _receiveCount != 0;
+                    value = Dequeue();
+                    break;
+                case 1:
+                    return (byte)_interruptEnable;
+                case 2:
+                    value = ReadInterruptIdentification();
+                    break;
+                case 3:
+                    return _lineControl;
+                case 4:
+                    return (byte)_modemControl;
+                case 5:
+                    value = ReadLineStatus();
+                    break;
+                case 6:
+                    value = (byte)(ModemStatus() | _modemDeltas);
+                    _modemDeltas = 0;
+                    break;
+                default:
+                    return _scratch;
+            }
+
+            UpdateLine();
+        }
+
+        if (room)
+        {
+            InputRoom?.Invoke();
+        }
+
+        return value;
+    }
+
+    private void WriteRegister(int register, byte value)
+    {
+        bool room = false;
+        lock (_lock)
+        {
+            switch (register)
+            {
+                case 0 when DivisorLatch:
+                    _divisor = (ushort)((_divisor & 0xFF00) | value);
+                    return;
+                case 1 when DivisorLatch:
+                    _divisor = (ushort)((_divisor & 0x00FF) | (value << 8));
+                    return;
+                case 0:
+                    Transmit(value);
+                    break;
+                case 1:
+                    WriteInterruptEnable((InterruptEnable)value & InterruptEnable.All);
+                    break;
+                case 2:
+                    room = _receiveCount != 0;
+                    WriteFifoControl(value);
+                    break;
+                case 3:
+                    _lineControl = value;
+                    return;
+                case 4:
+                    room = IsLoopback;
+                    WriteModemControl((ModemControl)value & ModemControl.All);
+                    break;
+                case 7:
+                    _scratch = value;
+                    return;
+                default:
+                    return;                                     // line and modem status are read-only
+            }
+
+            UpdateLine();
+        }
+
+        if (room)
+        {
+            InputRoom?.Invoke();
+        }
+    }
+
+    private void Transmit(byte value)
+    {
+        _transmitterPending = false;
+        if (IsLoopback)
+        {
+            if (_receiveCount == ReceiveDepth)
+            {
+                _errors |= LineStatus.Overrun;
+            }
+            else
+            {
+                Enqueue(value);
+            }
+
+            _transmitterPending = true;
+            return;
+        }
+
+        _sink.Write(value);
+        if (_burst < BurstLimit && _sink.HasRoom)
+        {
+            _transmitterPending = true;
+        }
+        else
+        {
+            _transmitterDeferred = true;
+        }
+    }
+
+    private void WriteInterruptEnable(InterruptEnable value)
+    {
+        // Enabling the transmitter interrupt while the transmitter is empty raises it at once; drivers test for this.
+        InterruptEnable raised = value & ~_interruptEnable;
+        _interruptEnable = value;
+        if ((raised & InterruptEnable.TransmitterEmpty) != 0 && _sink.HasRoom)
+        {
+            _transmitterPending = true;
+        }
+    }
+
+    private void WriteFifoControl(byte value)
+    {
+        bool toggled = ((value ^ _fifoControl) & 1) != 0;
+        if (toggled || (value & 3) == 3)
+        {
+            _receiveCount = 0;
+        }
+
+        // The other bits can be programmed only together with the enable bit.
+        _fifoControl = (value & 1) != 0 ? (byte)(value & 0xC9) : (byte)0;
+    }
+
+    private void WriteModemControl(ModemControl value)
+    {
+        byte before = ModemStatus();
+        _modemControl = value;
+        byte after = ModemStatus();
+        byte changed = (byte)((before ^ after) >> 4);
+        bool ringEnded = (before & ~after & 0x40) != 0;         // the ring indicator counts at its trailing edge only
+        _modemDeltas |= (byte)((changed & 0b1011) | (ringEnded ? 0b0100 : 0));
+    }
+
+    private byte ModemStatus()
+    {
+        if (!IsLoopback)
+        {
+            return 0xB0;                                        // carrier, data set ready, clear to send
+        }
+
+        int status = 0;
+        status |= (_modemControl & ModemControl.RequestToSend) != 0 ? 0x10 : 0;
+        status |= (_modemControl & ModemControl.DataTerminalReady) != 0 ? 0x20 : 0;
+        status |= (_modemControl & ModemControl.Out1) != 0 ? 0x40 : 0;
+        status |= (_modemControl & ModemControl.Out2) != 0 ? 0x80 : 0;
+        return (byte)status;
+    }
+
+    private byte ReadLineStatus()
+    {
+        LineStatus status = _errors;
+        _errors = LineStatus.None;
+        if (_receiveCount != 0)
+        {
+            status |= LineStatus.DataReady;
+        }
+
+        if (_sink.HasRoom)
+        {
+            status |= LineStatus.TransmitterHoldingEmpty | LineStatus.TransmitterEmpty;
+        }
+
+        return (byte)status;
+    }
+
+    private byte ReadInterruptIdentification()
+    {
+        byte source = PendingInterrupt();
+        if (source == Identification.TransmitterEmpty)
+        {
+            _transmitterPending = false;
+            _burst++;
+        }
+        else if (source == Identification.None)
+        {
+            EndBurst();
+        }
+
+        return (byte)(source | (FifosEnabled ? 0xC0 : 0));
+    }
+
+    private void OnDrained()
+    {
+        lock (_lock)
+        {
+            EndBurst();
+            UpdateLine();
+        }
+    }
+
+    private void EndBurst()
+    {
+        _burst = 0;
+        if (_transmitterDeferred && _sink.HasRoom)
+        {
+            _transmitterDeferred = false;
+            _transmitterPending = true;
+        }
+    }
+
+    /// <summary>The pending interrupt of the highest priority (table 4 of the data sheet).</summary>
+    private byte PendingInterrupt()
+    {
+        if ((_interruptEnable & InterruptEnable.LineStatus) != 0 && _errors != LineStatus.None)
+        {
+            return Identification.LineStatus;
+        }
+
+        if ((_interruptEnable & InterruptEnable.ReceivedData) != 0 && _receiveCount != 0)
+        {
+            // Nothing is on its way at this line rate: below the trigger level the time-out is over already.
+            bool triggered = !FifosEnabled || _receiveCount >= TriggerLevels[_fifoControl >> 6];
+            return triggered ? Identification.ReceivedData : Identification.CharacterTimeout;
+        }
+
+        if ((_interruptEnable & InterruptEnable.TransmitterEmpty) != 0 && _transmitterPending)
+        {
+            return Identification.TransmitterEmpty;
+        }
+
+        if ((_interruptEnable & InterruptEnable.ModemStatus) != 0 && _modemDeltas != 0)
+        {
+            return Identification.ModemStatus;
+        }
+
+        return Identification.None;
+    }
+
+    private void UpdateLine()
+    {
+        bool asserted = (_modemControl & ModemControl.Out2) != 0 && PendingInterrupt() != Identification.None;
+        if (asserted != _asserted)
+        {
+            _asserted = asserted;
+            _line.SetLevel(asserted);
+        }
+    }
+
+    private void Enqueue(byte value)
+    {
+        _receive[(_receiveHead + _receiveCount) % FifoDepth] = value;
+        _receiveCount++;
+    }
+
+    private byte Dequeue()
+    {
+        if (_receiveCount == 0)
+        {
+            return 0;
+        }
+
+        byte value = _receive[_receiveHead];
+        _receiveHead = (_receiveHead + 1) % FifoDepth;
+        _receiveCount--;
+        return value;
+    }
+
+    private static class Identification
+    {
+        public const byte ModemStatus = 0x0;
+        public const byte None = 0x1;
+        public const byte TransmitterEmpty = 0x2;
+        public const byte ReceivedData = 0x4;
+        public const byte LineStatus = 0x6;
+        public const byte CharacterTimeout = 0xC;
+    }
+}

@@ -1,0 +1,8 @@
+namespace Vmm.Machine;
+
+/// <summary>What a machine can have at most.</summary>
+public static class MachineLimits
+{
+    /// <summary>vCPUs: local APIC ids are 8 bits wide and 255 is the broadcast.</summary>
+    public const int Cpus = 254;
+}

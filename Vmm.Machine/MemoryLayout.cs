@@ -1,0 +1,159 @@
+using System;
+using System.Collections.Generic;
+using Vmm.DeviceModel.Memory;
+
+namespace Vmm.Machine;
+
+/// <summary>Where everything lies in guest-physical memory: RAM below and above the 32-bit hole, the PCI windows, the fixed devices.</summary>
+/// <remarks>
+/// <code>
+/// 0x0000_0000  RAM, at most 3 GiB (0x9FC00 to 0xFFFFF reserved, the ACPI tables in it)
+/// 0xC000_0000  window for 32-bit BARs
+/// 0xE000_0000  ECAM, 256 buses
+/// 0xFEC0_0000  I/O APIC, 0xFEE0_0000 local APICs, 0xFFFB_C000 what KVM needs on Intel
+/// 4 GiB        RAM that did not fit below
+/// above        window for 64-bit BARs
+/// </code>
+/// Immutable.
+/// </remarks>
+public sealed class MemoryLayout
+{
+    /// <summary>First address above low RAM at its largest: 3 GiB.</summary>
+    public const ulong HoleStart = 0xC000_0000;
+
+    /// <summary>First address above the 32-bit hole.</summary>
+    public const ulong HoleEnd = 0x1_0000_0000;
+
+    /// <summary>Start of the window for 32-bit BARs.</summary>
+    public const ulong Pci32Start = HoleStart;
+
+    /// <summary>Length of the window for 32-bit BARs: 512 MiB.</summary>
+    public const ulong Pci32Length = 0x2000_0000;
+
+    /// <summary>Start of the memory-mapped configuration space.</summary>
+    public const ulong EcamStart = 0xE000_0000;
+
+    /// <summary>Buses behind <see cref="EcamStart"/>, 1 MiB each.</summary>
+    public const int EcamBuses = 256;
+
+    /// <summary>Length of the memory-mapped configuration space.</summary>
+    public const ulong EcamLength = (ulong)EcamBuses << 20;
+
+    /// <summary>The I/O APIC.</summary>
+    public const ulong IoApic = 0xFEC0_0000;
+
+    /// <summary>The local APICs.</summary>
+    public const ulong LocalApic = 0xFEE0_0000;
+
+    /// <summary>One page for KVM's identity map, then three for its task state segment, all used on Intel only.</summary>
+    public const ulong KvmPrivate = 0xFFFB_C000;
+
+    /// <summary>First port of the window for I/O BARs.</summary>
+    public const ushort PciPortStart = 0x1000;
+
+    /// <summary>Ports of the window for I/O BARs: to the end of the port space.</summary>
+    public const int PciPortLength = 0xF000;
+
+    /// <summary>Start of what firmware would keep for itself below 640 KiB.</summary>
+    public const ulong ExtendedBiosData = 0x9_FC00;
+
+    /// <summary>Start of the read-only memory of a PC, where the ACPI tables lie.</summary>
+    public const ulong AcpiTables = 0xE_0000;
+
+    /// <summary>First address above the first MiB.</summary>
+    public const ulong HighMemory = 0x10_0000;
+
+    /// <summary>The least RAM a machine can have.</summary>
+    public const ulong MinimumSize = 16 << 20;
+
+    private const ulong WindowAlignment = 1UL << 34;
+    private const ulong WindowLimit = 1UL << 38;
+
+    private MemoryLayout(ulong size, ulong lowLength, ulong highLength, ulong windowStart, ulong windowLength)
+    {
+        Size = size;
+        LowLength = lowLength;
+        HighLength = highLength;
+        Pci64Start = windowStart;
+        Pci64Length = windowLength;
+    }
+
+    /// <summary>Bytes of RAM.</summary>
+    public ulong Size { get; }
+
+    /// <summary>Bytes of RAM from address 0.</summary>
+    public ulong LowLength { get; }
+
+    /// <summary>Bytes of RAM from 4 GiB; 0 if all of it fits below.</summary>
+    public ulong HighLength { get; }
+
+    /// <summary>Start of the window for 64-bit BARs.</summary>
+    public ulong Pci64Start { get; }
+
+    /// <summary>Length of the window for 64-bit BARs.</summary>
+    public ulong Pci64Length { get; }
+
+    /// <summary>Lays out a machine.</summary>
+    /// <param name="size">Bytes of RAM, a multiple of 4 KiB, at least <see cref="MinimumSize"/>.</param>
+    /// <param name="physicalAddressBits">Width of a guest-physical address, 36 to 52 (CPUID 0x80000008).</param>
+    /// <exception cref="MachineException">The size is too small, not a multiple of a page, or more than the processor can address.</exception>
+    public static MemoryLayout Create(ulong size, int physicalAddressBits)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(physicalAddressBits, 33);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(physicalAddressBits, 52);
+        string subject = $"size={size}";
+        if (size < MinimumSize)
+        {
+            throw new MachineException("memory", subject, $"a machine needs at least {MinimumSize >> 20} MiB");
+        }
+
+        if ((size & 0xFFF) != 0)
+        {
+            throw new MachineException("memory", subject, "not a multiple of 4 KiB");
+        }
+
+        ulong addressable = 1UL << physicalAddressBits;
+        ulong low = Math.Min(size, HoleStart);
+        ulong high = size - low;
+        if (high > addressable - HoleEnd)
+        {
+            throw new MachineException("memory", subject, $"the processor addresses {physicalAddressBits} bits, that is {(addressable - HoleEnd + HoleStart) >> 30} GiB of RAM at most");
+        }
+
+        ulong ramEnd = HoleEnd + high;
+
+        // 64-bit BARs start at a round address above RAM. Where RAM nearly fills the address space they get what is left, possibly nothing.
+        ulong start = Math.Min(AlignUp(ramEnd, Math.Min(WindowAlignment, addressable / 4)), addressable);
+        return new MemoryLayout(size, low, high, start, Math.Min(addressable - start, WindowLimit));
+    }
+
+    /// <summary>The map that the guest's kernel is handed, sorted by address.</summary>
+    public IReadOnlyList<MemoryMapEntry> CreateMemoryMap()
+    {
+        var map = new List<MemoryMapEntry>
+        {
+            new(0, ExtendedBiosData, MemoryMapType.Ram),
+            new(ExtendedBiosData, 0xA_0000 - ExtendedBiosData, MemoryMapType.Reserved),
+            new(AcpiTables, HighMemory - AcpiTables, MemoryMapType.Reserved),
+            new(HighMemory, LowLength - HighMemory, MemoryMapType.Ram),
+            new(EcamStart, EcamLength, MemoryMapType.Reserved),
+            new(KvmPrivate, 4 * 4096, MemoryMapType.Reserved),
+        };
+        if (HighLength != 0)
+        {
+            map.Add(new MemoryMapEntry(HoleEnd, HighLength, MemoryMapType.Ram));
+        }
+
+        return map;
+    }
+
+    /// <summary>True if the range lies in RAM that a kernel may be loaded into: above the first MiB and below the hole.</summary>
+    /// <param name="address">First byte.</param>
+    /// <param name="length">Bytes.</param>
+    public bool IsLoadable(ulong address, ulong length)
+    {
+        return address >= HighMemory && GuestRange.Fits(address, length, LowLength);
+    }
+
+    private static ulong AlignUp(ulong value, ulong alignment) => (value + alignment - 1) & ~(alignment - 1);
+}
