@@ -1,0 +1,207 @@
+using System;
+using System.Buffers.Binary;
+using System.Collections.Generic;
+using System.Linq;
+using System.Numerics;
+using System.Text;
+using System.Threading;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>The block device (virtio 1.2, 5.2): reads, writes, flushes, discards, zeroes and tells its serial, over any back-end.</summary>
+/// <remarks>
+/// One worker a queue; a request is done when its worker goes on to the next, so stopping a queue waits for one request at most.
+/// The transport's rules for calls are those of <see cref="VirtioDevice"/>.
+/// </remarks>
+public sealed class BlockDevice : VirtioDevice
+{
+    internal const int SectorSize = 512;
+    internal const int MaximumRangeSegments = 32;
+    internal const uint MaximumRangeSectors = 1 << 22;
+
+    private const int ConfigurationSize = 0x3c;
+    private const int WriteCacheOffset = 0x20;
+    private const int PhysicalBlockSize = 4096;
+    private const int IdentifierSize = 20;
+
+    private readonly BlockDeviceOptions _options;
+    private readonly byte[] _configuration = new byte[ConfigurationSize];
+    private readonly byte[] _identifier = new byte[IdentifierSize];
+    private readonly ushort[] _queueSizes;
+    private readonly BlockRequestServer?[] _servers;
+    private readonly Worker?[] _workers;
+    private IVirtioDeviceHost? _host;
+    private ulong _features;
+    private long _failures;
+    private long _lastReport = long.MinValue;
+
+    /// <summary>Makes a disk.</summary>
+    /// <param name="backend">Where its sectors are; owned by the device from now on.</param>
+    /// <param name="options">Serial, queues and names.</param>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public BlockDevice(IBlockBackend backend, BlockDeviceOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        _options = options ?? new BlockDeviceOptions();
+        _options.Validate();
+        if (_options.QueueCount is < 1 or > 256)
+        {
+            throw new ArgumentException($"a block device has 1 to 256 queues, not {_options.QueueCount}", nameof(options));
+        }
+
+        if (!Ascii.IsValid(_options.Serial))
+        {
+            throw new ArgumentException("the serial of a block device is ASCII", nameof(options));
+        }
+
+        Backend = backend;
+        Encoding.ASCII.GetBytes(_options.Serial.AsSpan(0, Math.Min(IdentifierSize, _options.Serial.Length)), _identifier);
+        _queueSizes = [.. Enumerable.Repeat(_options.QueueSize, _options.QueueCount)];
+        _servers = new BlockRequestServer?[_options.QueueCount];
+        _workers = new Worker?[_options.QueueCount];
+        FillConfiguration();
+    }
+
+    /// <inheritdoc/>
+    public override VirtioDeviceType DeviceType => VirtioDeviceType.Block;
+
+    /// <inheritdoc/>
+    public override ulong OfferedFeatures
+    {
+        get
+        {
+            ulong features = _options.OfferedRingFeatures | BlockFeatures.SegmentMaximum | BlockFeatures.BlockSize | BlockFeatures.Topology
+                | BlockFeatures.Flush | BlockFeatures.ConfigureWriteCache;
+            features |= Backend.IsReadOnly ? BlockFeatures.ReadOnly : BlockFeatures.Discard | BlockFeatures.WriteZeroes;
+            return _options.QueueCount > 1 ? features | BlockFeatures.MultiQueue : features;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<ushort> QueueSizes => _queueSizes;
+
+    /// <inheritdoc/>
+    public override int ConfigurationLength => ConfigurationSize;
+
+    /// <summary>Where the sectors are.</summary>
+    public IBlockBackend Backend { get; }
+
+    /// <summary>Requests that the back-end failed.</summary>
+    public long Failures => Interlocked.Read(ref _failures);
+
+    internal ulong Features => Volatile.Read(ref _features);
+
+    internal ReadOnlySpan<byte> Identifier => _identifier;
+
+    /// <summary>Whether completed writes may be volatile until a flush (5.2.5.2).</summary>
+    internal bool IsWriteBack => (Features & BlockFeatures.ConfigureWriteCache) != 0
+        ? Volatile.Read(ref _configuration[WriteCacheOffset]) != 0
+        : (Features & BlockFeatures.Flush) != 0;
+
+    /// <inheritdoc/>
+    public override ulong ReadConfiguration(int offset, int width) => ConfigurationImage.Read(_configuration, offset, width);
+
+    /// <inheritdoc/>
+    public override void WriteConfiguration(int offset, int width, ulong value)
+    {
+        // The write-back switch is the only field that a driver writes.
+        if (offset == WriteCacheOffset && width == 1 && value <= 1 && (Features & BlockFeatures.ConfigureWriteCache) != 0)
+        {
+            Volatile.Write(ref _configuration[WriteCacheOffset], (byte)value);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Start(ulong features, IVirtioDeviceHost host)
+    {
+        ArgumentNullException.ThrowIfNull(host);
+        _host = host;
+        Volatile.Write(ref _features, features);
+    }
+
+    /// <inheritdoc/>
+    public override void StartQueue(int index, Virtqueue queue, EventFd kick)
+    {
+        ArgumentNullException.ThrowIfNull(queue);
+        IVirtioDeviceHost host = _host ?? throw new InvalidOperationException("a queue is started after the device");
+        StopQueue(index);
+        var server = new BlockRequestServer(this, queue, kick, host);
+        var worker = new Worker($"{_options.Id}-q{index}");
+        worker.Faulted += failure => host.NeedsReset($"the worker of queue {index} failed: {failure.Message}");
+        _servers[index] = server;
+        _workers[index] = worker;
+        server.Start(worker);
+        worker.Start();
+    }
+
+    /// <inheritdoc/>
+    public override void StopQueue(int index)
+    {
+        _servers[index]?.Stop();
+        _servers[index] = null;
+        _workers[index]?.Dispose();
+        _workers[index] = null;
+    }
+
+    /// <inheritdoc/>
+    public override void Reset()
+    {
+        StopAll();
+        _host = null;
+        Volatile.Write(ref _features, 0);
+        _configuration[WriteCacheOffset] = 1;
+    }
+
+    /// <summary>Counts a request that the back-end failed; says so at most once a second.</summary>
+    internal void ReportFailure(string request)
+    {
+        long count = Interlocked.Increment(ref _failures);
+        long now = Environment.TickCount64;
+        long last = Volatile.Read(ref _lastReport);
+        if (now - 1000 >= last && Interlocked.CompareExchange(ref _lastReport, now, last) == last)
+        {
+            Log.RequestFailed(_options.Logger, _options.Id, request, count);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            StopAll();
+            Backend.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+
+    private void StopAll()
+    {
+        for (int i = 0; i < _servers.Length; i++)
+        {
+            StopQueue(i);
+        }
+    }
+
+    private void FillConfiguration()
+    {
+        // virtio 1.2, 5.2.4. A request takes a descriptor each for its header and its status.
+        Span<byte> image = _configuration;
+        BinaryPrimitives.WriteUInt64LittleEndian(image, (ulong)Backend.Length / SectorSize);
+        BinaryPrimitives.WriteUInt32LittleEndian(image[0x0c..], (uint)Math.Max(1, _options.QueueSize - 2));
+        BinaryPrimitives.WriteUInt32LittleEndian(image[0x14..], SectorSize);
+        image[0x18] = (byte)BitOperations.Log2(PhysicalBlockSize / SectorSize);
+        BinaryPrimitives.WriteUInt16LittleEndian(image[0x1a..], PhysicalBlockSize / SectorSize);
+        image[WriteCacheOffset] = 1;
+        BinaryPrimitives.WriteUInt16LittleEndian(image[0x22..], (ushort)_options.QueueCount);
+        BinaryPrimitives.WriteUInt32LittleEndian(image[0x24..], MaximumRangeSectors);
+        BinaryPrimitives.WriteUInt32LittleEndian(image[0x28..], MaximumRangeSegments);
+        BinaryPrimitives.WriteUInt32LittleEndian(image[0x2c..], PhysicalBlockSize / SectorSize);
+        BinaryPrimitives.WriteUInt32LittleEndian(image[0x30..], MaximumRangeSectors);
+        BinaryPrimitives.WriteUInt32LittleEndian(image[0x34..], MaximumRangeSegments);
+        image[0x38] = 1;
+    }
+}

@@ -1,0 +1,27 @@
+using System;
+using System.Buffers.Binary;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>Reads a device configuration that is kept as little-endian bytes.</summary>
+internal static class ConfigurationImage
+{
+    /// <summary>A field of 1, 2, 4 or 8 bytes; bytes past the end are 0.</summary>
+    public static ulong Read(ReadOnlySpan<byte> image, int offset, int width)
+    {
+        if (offset < 0 || offset > image.Length - width)
+        {
+            return 0;
+        }
+
+        ReadOnlySpan<byte> field = image[offset..];
+        return width switch
+        {
+            1 => field[0],
+            2 => BinaryPrimitives.ReadUInt16LittleEndian(field),
+            4 => BinaryPrimitives.ReadUInt32LittleEndian(field),
+            8 => BinaryPrimitives.ReadUInt64LittleEndian(field),
+            _ => 0,
+        };
+    }
+}

@@ -1,0 +1,83 @@
+using System;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>Serves one running queue on a worker: from the kick to the broken ring that needs a reset.</summary>
+/// <remarks>
+/// <see cref="Start"/> and <see cref="Stop"/> come from the transport's thread, everything else from the worker. Work is done in portions, so
+/// that guest RAM can be removed, a shared worker gets round its queues and a stop is not kept waiting.
+/// </remarks>
+internal abstract class QueueServer
+{
+    private readonly EventFd _kick;
+    private readonly IVirtioDeviceHost _host;
+    private IDisposable? _watch;
+    private volatile bool _stopping;
+    private bool _reported;
+
+    protected QueueServer(Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+    {
+        Queue = queue;
+        _kick = kick;
+        _host = host;
+    }
+
+    public Virtqueue Queue { get; }
+
+    /// <summary>True once the queue is to be left as it is, after the request in hand.</summary>
+    protected bool Stopping => _stopping;
+
+    /// <summary>Begins; what is in the ring already is served without a kick.</summary>
+    public void Start(Worker worker)
+    {
+        _watch = worker.Watch(_kick, Run);
+        _kick.Signal();
+    }
+
+    /// <summary>Ends; returns when nothing is in flight.</summary>
+    public void Stop()
+    {
+        _stopping = true;
+        _watch?.Dispose();
+        _watch = null;
+    }
+
+    /// <summary>Runs a portion of work. On the worker.</summary>
+    public void Run()
+    {
+        if (_stopping)
+        {
+            return;
+        }
+
+        try
+        {
+            bool more;
+            using (Queue.Enter())
+            {
+                more = Serve();
+            }
+
+            if (more && !_stopping && !Queue.IsBroken)
+            {
+                _kick.Signal();
+            }
+        }
+        catch (Exception failure)
+        {
+            Queue.MarkBroken($"the device failed: {failure.Message}");
+        }
+
+        if (Queue.IsBroken && !_reported)
+        {
+            _reported = true;
+            _host.NeedsReset($"queue {Queue.Index}: {Queue.BrokenReason}");
+        }
+    }
+
+    /// <summary>Does a portion of work inside a scope of the queue.</summary>
+    /// <returns>True if there is more to do now.</returns>
+    protected abstract bool Serve();
+}

@@ -1,0 +1,38 @@
+using System;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>What every device can be told when it is made.</summary>
+public abstract record VirtioDeviceOptions
+{
+    /// <summary>Names the device in logs and its threads, for example <c>disk0</c>.</summary>
+    public string Id { get; init; } = "";
+
+    /// <summary>Descriptors in each queue: a power of two, 2 to 32768.</summary>
+    public ushort QueueSize { get; init; } = 256;
+
+    /// <summary>Offer VIRTIO_F_INDIRECT_DESC.</summary>
+    public bool IndirectDescriptors { get; init; } = true;
+
+    /// <summary>Offer VIRTIO_F_EVENT_IDX.</summary>
+    public bool EventIndex { get; init; } = true;
+
+    /// <summary>Where failures of the host side are logged.</summary>
+    public ILogger Logger { get; init; } = NullLogger.Instance;
+
+    /// <summary>The ring features that the options ask for.</summary>
+    internal ulong OfferedRingFeatures =>
+        (IndirectDescriptors ? RingFeatures.IndirectDescriptors : 0) | (EventIndex ? RingFeatures.EventIndex : 0);
+
+    /// <summary>Checks what the types cannot.</summary>
+    internal void Validate()
+    {
+        if (QueueSize is < 2 or > Virtqueue.MaximumSize || (QueueSize & (QueueSize - 1)) != 0)
+        {
+            throw new ArgumentException($"the queue size must be a power of two from 2 to {Virtqueue.MaximumSize}, not {QueueSize}");
+        }
+    }
+}
