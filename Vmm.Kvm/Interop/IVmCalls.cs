@@ -1,0 +1,12 @@
+namespace Vmm.Kvm.Interop;
+
+/// <summary>ioctls on a virtual machine's descriptor: the seam under which registrations are tested without a hypervisor.</summary>
+internal unsafe interface IVmCalls
+{
+    /// <summary>True once the machine is gone, and every registration with it.</summary>
+    bool IsClosed { get; }
+
+    /// <summary>Calls until not interrupted.</summary>
+    /// <returns>The kernel's result, or the negated errno.</returns>
+    int Call(uint request, void* argument);
+}

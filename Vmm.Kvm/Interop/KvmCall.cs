@@ -1,0 +1,61 @@
+using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Hypervisor;
+
+namespace Vmm.Kvm.Interop;
+
+/// <summary>The seam to the kernel: retries interrupted calls and turns failures into <see cref="HypervisorException"/>.</summary>
+internal static unsafe class KvmCall
+{
+    /// <summary>Calls until not interrupted.</summary>
+    /// <returns>The kernel's result, or the negated errno.</returns>
+    public static int Try(FileDescriptor descriptor, uint request, nuint argument = 0)
+    {
+        while (true)
+        {
+            int result = Libc.Ioctl(descriptor, request, argument);
+            if (result >= 0)
+            {
+                return result;
+            }
+
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Libc.EINTR)
+            {
+                return -errno;
+            }
+        }
+    }
+
+    /// <summary>Calls until not interrupted.</summary>
+    /// <returns>The kernel's result, or the negated errno.</returns>
+    public static int Try(FileDescriptor descriptor, uint request, void* argument)
+    {
+        return Try(descriptor, request, (nuint)argument);
+    }
+
+    /// <summary>Calls, and throws with the step's name if the kernel refuses.</summary>
+    public static int Do(FileDescriptor descriptor, uint request, nuint argument, string step, string detail)
+    {
+        int result = Try(descriptor, request, argument);
+        return result >= 0 ? result : throw Failure(step, -result, detail);
+    }
+
+    /// <summary>Calls, and throws with the step's name if the kernel refuses.</summary>
+    public static int Do(FileDescriptor descriptor, uint request, void* argument, string step, string detail)
+    {
+        return Do(descriptor, request, (nuint)argument, step, detail);
+    }
+
+    /// <summary>The exception for a refused step; names the limit behind the errno where there is one (KVM-9).</summary>
+    public static HypervisorException Failure(string step, int errno, string detail)
+    {
+        string limit = errno switch
+        {
+            Libc.EMFILE => "; the limit of open files of this process (RLIMIT_NOFILE, ulimit -n) is reached",
+            Libc.ENFILE => "; the limit of open files of the system (fs.file-max) is reached",
+            Libc.ENOMEM => "; the kernel is out of memory",
+            _ => string.Empty,
+        };
+        return new HypervisorException(step, errno, detail + limit);
+    }
+}

@@ -1,0 +1,23 @@
+using System;
+
+namespace Vmm.Kvm.Interop;
+
+/// <summary>The real kernel behind <see cref="IVmCalls"/>.</summary>
+internal sealed unsafe class VmCalls(FileDescriptor descriptor) : IVmCalls
+{
+    private const int EBADF = 9;
+
+    public bool IsClosed => descriptor.IsClosed;
+
+    public int Call(uint request, void* argument)
+    {
+        try
+        {
+            return KvmCall.Try(descriptor, request, argument);
+        }
+        catch (ObjectDisposedException)
+        {
+            return -EBADF;
+        }
+    }
+}

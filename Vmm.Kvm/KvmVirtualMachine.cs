@@ -1,0 +1,146 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Hypervisor;
+using Vmm.Kvm.Interop;
+
+namespace Vmm.Kvm;
+
+/// <summary>A virtual machine of the hypervisor: memory slots, doorbells, interrupts, vCPUs.</summary>
+/// <remarks>
+/// Thread-safe. Everything registered is one disposable that removes exactly itself (KVM-6). Disposing the machine closes its vCPUs, none of
+/// which may be running, and with them every registration that is left; disposing those later is harmless.
+/// </remarks>
+public sealed class KvmVirtualMachine : IDisposable
+{
+    private readonly FileDescriptor _descriptor;
+    private readonly int _vcpuMapSize;
+    private readonly List<KvmVcpu> _vcpus = [];
+    private readonly Lock _lock = new();
+    private bool _disposed;
+
+    private KvmVirtualMachine(FileDescriptor descriptor, KvmSystem system, KvmVirtualMachineOptions options, ILoggerFactory? loggerFactory)
+    {
+        _descriptor = descriptor;
+        _vcpuMapSize = system.VcpuMapSize;
+        Options = options;
+        MaxVcpus = system.MaxVcpus;
+        ILogger logger = loggerFactory?.CreateLogger("Vmm.Kvm") ?? NullLogger.Instance;
+        var calls = new VmCalls(descriptor);
+        int slots = system.CheckExtension(KvmCapability.MemorySlots);
+        MemorySlots = new KvmMemorySlots(calls, slots > 0 ? slots : 32, system.CheckExtension(KvmCapability.ReadOnlyMemory) > 0, logger);
+        Doorbells = new KvmDoorbells(calls, logger);
+        Msi = new KvmMsiSink(calls);
+        IrqRouting = new KvmIrqRouting(calls, system.CheckExtension(KvmCapability.IrqRouting), options.InterruptController, logger);
+        InterruptLines = new KvmInterruptLines(calls, logger);
+    }
+
+    /// <summary>What the machine was made with.</summary>
+    public KvmVirtualMachineOptions Options { get; }
+
+    /// <summary>How many vCPUs the machine can have (KVM_CAP_MAX_VCPUS).</summary>
+    public int MaxVcpus { get; }
+
+    /// <summary>Guest RAM and ROM.</summary>
+    public KvmMemorySlots MemorySlots { get; }
+
+    /// <summary>Writes that signal eventfds.</summary>
+    public KvmDoorbells Doorbells { get; }
+
+    /// <summary>Messages from emulated devices.</summary>
+    public KvmMsiSink Msi { get; }
+
+    /// <summary>Eventfds that become messages.</summary>
+    public KvmIrqRouting IrqRouting { get; }
+
+    /// <summary>Wires of the PICs and the I/O APIC.</summary>
+    public KvmInterruptLines InterruptLines { get; }
+
+    /// <summary>The vCPUs, in order of making.</summary>
+    public IReadOnlyList<KvmVcpu> Vcpus
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _vcpus];
+            }
+        }
+    }
+
+    /// <summary>What is in use now.</summary>
+    public KvmResourceCounts Counts =>
+        new(MemorySlots.Count, Doorbells.Count, IrqRouting.RouteCount, IrqRouting.ArmedCount + InterruptLines.ConnectionCount);
+
+    /// <summary>Makes a vCPU. With interrupt controllers, all but id 0 wait for the guest to start them.</summary>
+    /// <param name="id">Its id, which is its initial local APIC id too.</param>
+    /// <exception cref="HypervisorException">The kernel refused; the message names the limit if one was hit.</exception>
+    public KvmVcpu CreateVcpu(int id)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(id);
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_vcpus.Count >= MaxVcpus)
+            {
+                throw new HypervisorException("KVM_CREATE_VCPU", Libc.EINVAL, $"all {MaxVcpus} vCPUs of a machine exist (the limit is KVM_CAP_MAX_VCPUS)");
+            }
+
+            int raw = KvmCall.Do(_descriptor, KvmRequests.KVM_CREATE_VCPU, (nuint)id, "KVM_CREATE_VCPU", $"creating vCPU {id} (at most {MaxVcpus} in a machine)");
+            var vcpu = KvmVcpu.Create(new FileDescriptor(raw), id, _vcpuMapSize, this);
+            _vcpus.Add(vcpu);
+            return vcpu;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            foreach (KvmVcpu vcpu in _vcpus)
+            {
+                vcpu.Dispose();
+            }
+
+            _disposed = true;
+        }
+
+        _descriptor.Dispose();
+    }
+
+    internal static unsafe KvmVirtualMachine Initialize(
+        FileDescriptor descriptor, KvmSystem system, KvmVirtualMachineOptions options, ILoggerFactory? loggerFactory)
+    {
+        try
+        {
+            // Intel hosts need both before the first vCPU; elsewhere they mean nothing.
+            ulong identityMap = options.IdentityMapAddress;
+            KvmCall.Do(descriptor, KvmRequests.KVM_SET_IDENTITY_MAP_ADDR, &identityMap, "KVM_SET_IDENTITY_MAP_ADDR", $"0x{identityMap:X}");
+            KvmCall.Do(descriptor, KvmRequests.KVM_SET_TSS_ADDR, (nuint)options.TssAddress, "KVM_SET_TSS_ADDR", $"0x{options.TssAddress:X}");
+            if (options.InterruptController)
+            {
+                KvmCall.Do(descriptor, KvmRequests.KVM_CREATE_IRQCHIP, 0, "KVM_CREATE_IRQCHIP", "creating the interrupt controllers");
+                if (options.IntervalTimer)
+                {
+                    var pit = new kvm_pit_config { flags = KvmConstants.KVM_PIT_SPEAKER_DUMMY };
+                    KvmCall.Do(descriptor, KvmRequests.KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2", "creating the interval timer");
+                }
+            }
+
+            return new KvmVirtualMachine(descriptor, system, options, loggerFactory);
+        }
+        catch
+        {
+            descriptor.Dispose();
+            throw;
+        }
+    }
+}
