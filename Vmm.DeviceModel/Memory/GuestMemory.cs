@@ -1,4 +1,7 @@
 using System;
+using System.Buffers.Binary;
+using System.Linq;
+using System.Threading;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.DeviceModel.Memory;
@@ -7,41 +10,169 @@ namespace Vmm.DeviceModel.Memory;
 /// <remarks>
 /// Readers take <see cref="Current"/> inside a scope of <see cref="Domain"/> and may keep pointers only inside it; or keep them and compare
 /// <see cref="Current"/> by reference at the start of every scope. <see cref="Remove"/> returns after the last scope that could have seen
-/// the region has ended, so the mapping can be unmapped then.
+/// the region has ended, so the mapping can be unmapped then. Changes are serialised by a lock that readers never take.
 /// </remarks>
-public sealed class GuestMemory
+public sealed unsafe class GuestMemory
 {
+    private readonly Lock _changes = new();
+    private GuestMemoryMap _current = new([]);
+
     /// <summary>Makes an empty memory.</summary>
     /// <param name="domain">The readers that removal waits for; by default one of its own.</param>
-    public GuestMemory(AccessDomain? domain = null) => throw new NotImplementedException();
+    public GuestMemory(AccessDomain? domain = null) => Domain = domain ?? new AccessDomain();
 
     /// <summary>The readers that removal waits for.</summary>
-    public AccessDomain Domain => throw new NotImplementedException();
+    public AccessDomain Domain { get; }
 
     /// <summary>The map as it is now (one volatile read).</summary>
-    public GuestMemoryMap Current => throw new NotImplementedException();
+    public GuestMemoryMap Current => Volatile.Read(ref _current);
+
+    /// <summary>Told of guest memory that devices write, or null while nobody tracks it (MEM-5).</summary>
+    public IDirtyTracker? DirtyTracker { get; set; }
 
     /// <summary>Adds RAM.</summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="memory">The mapping; it must outlive the region.</param>
     /// <param name="offset">Start in the mapping.</param>
     /// <param name="length">Bytes.</param>
-    /// <exception cref="ArgumentException">The range wraps, overlaps a region or does not lie in the mapping.</exception>
-    public GuestMemoryRegion Add(ulong address, HostMemory memory, ulong offset, ulong length) => throw new NotImplementedException();
+    /// <exception cref="ArgumentException">The range is empty, wraps, overlaps a region or does not lie in the mapping.</exception>
+    public GuestMemoryRegion Add(ulong address, HostMemory memory, ulong offset, ulong length)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        ArgumentOutOfRangeException.ThrowIfZero(length);
+        if (!GuestRange.TryCreate(address, length, out _))
+        {
+            throw new ArgumentException($"0x{address:x} + 0x{length:x} wraps the address space", nameof(length));
+        }
 
-    /// <summary>Removes RAM; returns when nobody uses it any more.</summary>
+        if (!GuestRange.Fits(offset, length, memory.Length))
+        {
+            throw new ArgumentException("the region does not lie inside the mapping", nameof(length));
+        }
+
+        var added = new GuestMemoryRegion(address, length, memory, offset);
+        lock (_changes)
+        {
+            foreach (var region in _current.Regions)
+            {
+                if (region.Address <= address + (length - 1) && address <= region.Address + (region.Length - 1))
+                {
+                    throw new ArgumentException($"0x{address:x} + 0x{length:x} overlaps the region at 0x{region.Address:x}", nameof(address));
+                }
+            }
+
+            Volatile.Write(ref _current, new([.. _current.Regions.Append(added).OrderBy(r => r.Address)]));
+        }
+
+        return added;
+    }
+
+    /// <summary>Removes RAM; returns when nobody uses it any more. Not from inside the domain.</summary>
     /// <param name="region">A region of this memory.</param>
-    public void Remove(GuestMemoryRegion region) => throw new NotImplementedException();
+    /// <exception cref="ArgumentException">The region is not one of this memory.</exception>
+    public void Remove(GuestMemoryRegion region)
+    {
+        ArgumentNullException.ThrowIfNull(region);
+        lock (_changes)
+        {
+            if (!_current.Regions.Contains(region))
+            {
+                throw new ArgumentException("not a region of this memory", nameof(region));
+            }
+
+            Volatile.Write(ref _current, new([.. _current.Regions.Where(r => r != region)]));
+        }
+
+        Domain.Synchronize();
+    }
 
     /// <summary>Copies guest bytes out, piecewise across regions.</summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="destination">Where to.</param>
     /// <returns>False, and nothing promised about the destination, if any byte is not RAM.</returns>
-    public bool TryRead(ulong address, Span<byte> destination) => throw new NotImplementedException();
+    public bool TryRead(ulong address, Span<byte> destination)
+    {
+        using var scope = Domain.Enter();
+        var map = Current;
+        if (!GuestRange.TryCreate(address, (ulong)destination.Length, out _))
+        {
+            return false;
+        }
+
+        while (destination.Length > 0)
+        {
+            int run = (int)map.GetContiguous(address, (ulong)destination.Length, out byte* host);
+            if (run == 0)
+            {
+                return false;
+            }
+
+            new ReadOnlySpan<byte>(host, run).CopyTo(destination);
+            destination = destination[run..];
+            address += (ulong)run;
+        }
+
+        return true;
+    }
 
     /// <summary>Copies bytes into the guest, piecewise across regions; marks them dirty when tracking is on.</summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="source">What to write.</param>
     /// <returns>False, with nothing written, if any byte is not RAM.</returns>
-    public bool TryWrite(ulong address, ReadOnlySpan<byte> source) => throw new NotImplementedException();
+    public bool TryWrite(ulong address, ReadOnlySpan<byte> source)
+    {
+        using var scope = Domain.Enter();
+        var map = Current;
+        if (!map.Contains(address, (ulong)source.Length))
+        {
+            return false;
+        }
+
+        DirtyTracker?.MarkDirty(address, (ulong)source.Length);
+        while (source.Length > 0)
+        {
+            int run = (int)map.GetContiguous(address, (ulong)source.Length, out byte* host);
+            source[..run].CopyTo(new Span<byte>(host, run));
+            source = source[run..];
+            address += (ulong)run;
+        }
+
+        return true;
+    }
+
+    /// <summary>Reads a little-endian 16-bit value.</summary>
+    /// <param name="address">Guest-physical address.</param>
+    /// <param name="value">The value, 0 on failure.</param>
+    /// <returns>False if any byte is not RAM.</returns>
+    public bool TryReadUInt16(ulong address, out ushort value)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(ushort)];
+        bool read = TryRead(address, bytes);
+        value = read ? BinaryPrimitives.ReadUInt16LittleEndian(bytes) : default;
+        return read;
+    }
+
+    /// <summary>Reads a little-endian 32-bit value.</summary>
+    /// <param name="address">Guest-physical address.</param>
+    /// <param name="value">The value, 0 on failure.</param>
+    /// <returns>False if any byte is not RAM.</returns>
+    public bool TryReadUInt32(ulong address, out uint value)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(uint)];
+        bool read = TryRead(address, bytes);
+        value = read ? BinaryPrimitives.ReadUInt32LittleEndian(bytes) : default;
+        return read;
+    }
+
+    /// <summary>Reads a little-endian 64-bit value.</summary>
+    /// <param name="address">Guest-physical address.</param>
+    /// <param name="value">The value, 0 on failure.</param>
+    /// <returns>False if any byte is not RAM.</returns>
+    public bool TryReadUInt64(ulong address, out ulong value)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(ulong)];
+        bool read = TryRead(address, bytes);
+        value = read ? BinaryPrimitives.ReadUInt64LittleEndian(bytes) : default;
+        return read;
+    }
 }
