@@ -34,13 +34,14 @@ internal sealed class BlockRequestServer : RequestServer
         WriteZeroes = 13,
     }
 
-    protected override uint Handle(DescriptorChain chain)
+    protected override bool TryHandle(DescriptorChain chain, out uint written)
     {
         GuestBuffers writable = chain.Writable;
         if (writable.IsEmpty)
         {
             Queue.MarkBroken("a block request without a byte for its status");
-            return 0;
+            written = 0;
+            return true;
         }
 
         // The status is the last byte; what comes before it and is not filled by the request is cleared, so that the used length is true.
@@ -61,7 +62,8 @@ internal sealed class BlockRequestServer : RequestServer
         }
 
         writable.Slice(writable.Length - 1).Fill((byte)status);
-        return (uint)writable.Length;
+        written = (uint)writable.Length;
+        return true;
     }
 
     private BlockStatus Execute(RequestType type, ulong sector, GuestBuffers source, GuestBuffers destination, out long filled)

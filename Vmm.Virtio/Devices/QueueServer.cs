@@ -32,6 +32,7 @@ internal abstract class QueueServer
     /// <summary>Begins; what is in the ring already is served without a kick.</summary>
     public void Start(Worker worker)
     {
+        OnStart(worker);
         _watch = worker.Watch(_kick, Run);
         _kick.Signal();
     }
@@ -42,6 +43,7 @@ internal abstract class QueueServer
         _stopping = true;
         _watch?.Dispose();
         _watch = null;
+        OnStop();
     }
 
     /// <summary>Runs a portion of work. On the worker.</summary>
@@ -75,6 +77,16 @@ internal abstract class QueueServer
             _reported = true;
             _host.NeedsReset($"queue {Queue.Index}: {Queue.BrokenReason}");
         }
+    }
+
+    /// <summary>Watches what else brings work. Not on the worker.</summary>
+    protected virtual void OnStart(Worker worker)
+    {
+    }
+
+    /// <summary>Ends other watches; the worker has left the queue or will not touch it again once they are gone.</summary>
+    protected virtual void OnStop()
+    {
     }
 
     /// <summary>Does a portion of work inside a scope of the queue.</summary>

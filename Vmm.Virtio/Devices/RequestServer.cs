@@ -30,7 +30,14 @@ internal abstract class RequestServer : QueueServer
         {
             while (left > 0 && !Stopping && Queue.TryPop(_chain))
             {
-                uint written = Handle(_chain);
+                if (!TryHandle(_chain, out uint written))
+                {
+                    // Whatever it waits for runs this again.
+                    Queue.Return(_chain);
+                    Queue.SignalIfNeeded();
+                    return false;
+                }
+
                 if (Queue.IsBroken)
                 {
                     break;
@@ -63,6 +70,7 @@ internal abstract class RequestServer : QueueServer
 
     /// <summary>Does what a request asks for.</summary>
     /// <param name="chain">The request.</param>
-    /// <returns>Bytes written from the start of its writable part.</returns>
-    protected abstract uint Handle(DescriptorChain chain);
+    /// <param name="written">Bytes written from the start of its writable part.</param>
+    /// <returns>False if it cannot be done yet: the request stays in the ring, and the device calls <see cref="QueueServer.Run"/> later.</returns>
+    protected abstract bool TryHandle(DescriptorChain chain, out uint written);
 }

@@ -9,6 +9,8 @@ internal static unsafe partial class Libc
     public const int O_RDONLY = 0;
     public const int O_WRONLY = 1;
     public const int O_RDWR = 2;
+    public const int O_CREAT = 0x40;
+    public const int O_TRUNC = 0x200;
     public const int O_NONBLOCK = 0x800;
     public const int O_CLOEXEC = 0x80000;
 
@@ -24,6 +26,9 @@ internal static unsafe partial class Libc
     public const int ENOSYS = 38;
     public const int EBADFD = 77;
     public const int EOPNOTSUPP = 95;
+
+    public const int EPOLL_CLOEXEC = 0x80000;
+    public const int EPOLL_CTL_ADD = 1;
 
     public const int SEEK_END = 2;
 
@@ -49,7 +54,13 @@ internal static unsafe partial class Libc
     public static partial long lseek(FileDescriptor descriptor, long offset, int whence);
 
     [LibraryImport("libc", SetLastError = true)]
-    public static partial nint read(FileDescriptor descriptor, byte* buffer, nuint count);
+    public static partial nint read(int descriptor, byte* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint write(int descriptor, byte* buffer, nuint count);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int poll(pollfd* descriptors, nuint count, int timeout);
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial nint readv(FileDescriptor descriptor, GuestSegment* vectors, int count);
@@ -80,6 +91,28 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int socket(int domain, int type, int protocol);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int epoll_create1(int flags);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int epoll_ctl(FileDescriptor epoll, int operation, int descriptor, epoll_event* change);
+
+    /// <summary>struct epoll_event, with room for both layouts (x86-64 packs it).</summary>
+    [StructLayout(LayoutKind.Sequential, Size = 16)]
+    public struct epoll_event
+    {
+        public uint events;
+    }
+
+    /// <summary>struct pollfd.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct pollfd
+    {
+        public int fd;
+        public short events;
+        public short revents;
+    }
 
     /// <summary>struct flock of 64-bit Linux.</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -1,0 +1,190 @@
+using System;
+using System.Buffers.Binary;
+using System.Threading;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Interop;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>The console device with one port (virtio 1.2, 5.3): queue 0 carries input, queue 1 output.</summary>
+public sealed class ConsoleDevice : WorkerDevice
+{
+    private const ulong SizeFeature = 1UL << 0;
+    private const int ConfigurationSize = 12;
+    private const int ReceiveQueue = 0;
+
+    private readonly IConsoleBackend _backend;
+    private readonly bool _sized;
+    private uint _size;
+
+    /// <summary>Makes a console.</summary>
+    /// <param name="backend">The host's end; owned by the device from now on.</param>
+    /// <param name="options">Size and names.</param>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public ConsoleDevice(IConsoleBackend backend, ConsoleDeviceOptions? options = null)
+        : base(options ??= new ConsoleDeviceOptions(), queueCount: 2)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        _backend = backend;
+        _sized = options.Columns != 0 && options.Rows != 0;
+        _size = options.Columns | ((uint)options.Rows << 16);
+    }
+
+    /// <inheritdoc/>
+    public override VirtioDeviceType DeviceType => VirtioDeviceType.Console;
+
+    /// <inheritdoc/>
+    public override ulong OfferedFeatures => Options.OfferedRingFeatures | (_sized ? SizeFeature : 0);
+
+    /// <inheritdoc/>
+    public override int ConfigurationLength => ConfigurationSize;
+
+    /// <inheritdoc/>
+    public override ulong ReadConfiguration(int offset, int width)
+    {
+        Span<byte> image = stackalloc byte[ConfigurationSize];
+        image.Clear();
+        BinaryPrimitives.WriteUInt32LittleEndian(image, Volatile.Read(ref _size));
+        image[4] = 1;
+        return ConfigurationImage.Read(image, offset, width);
+    }
+
+    /// <summary>The screen has another size; the driver is told if it asked for the size.</summary>
+    /// <param name="columns">Columns, at least 1.</param>
+    /// <param name="rows">Rows, at least 1.</param>
+    /// <exception cref="InvalidOperationException">The console was made without a size.</exception>
+    public void Resize(ushort columns, ushort rows)
+    {
+        if (!_sized)
+        {
+            throw new InvalidOperationException("the console was made without a size");
+        }
+
+        Volatile.Write(ref _size, columns | ((uint)rows << 16));
+        if ((Features & SizeFeature) != 0)
+        {
+            Host?.ConfigurationChanged();
+        }
+    }
+
+    private protected override QueueServer CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+    {
+        return index == ReceiveQueue ? new InputServer(_backend, queue, kick, host) : new OutputServer(_backend, queue, kick, host);
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        if (disposing)
+        {
+            _backend.Dispose();
+        }
+    }
+
+    private sealed class OutputServer : RequestServer
+    {
+        private readonly IConsoleBackend _backend;
+
+        public OutputServer(IConsoleBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+            : base(queue, kick, host, signalEvery: 1)
+        {
+            _backend = backend;
+        }
+
+        protected override bool TryHandle(DescriptorChain chain, out uint written)
+        {
+            foreach (Span<byte> piece in chain.Readable)
+            {
+                _backend.Write(piece);
+            }
+
+            written = 0;
+            return true;
+        }
+    }
+
+    private sealed class InputServer : QueueServer
+    {
+        private const int AtOnce = 1024;
+
+        private readonly IConsoleBackend _backend;
+        private readonly DescriptorChain _chain = new();
+        private IWatch? _input;
+        private bool _ended;
+
+        public InputServer(IConsoleBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+            : base(queue, kick, host)
+        {
+            _backend = backend;
+        }
+
+        protected override void OnStart(Worker worker)
+        {
+            // A file or /dev/null cannot be watched and need not be: it is always readable.
+            if (DescriptorIo.CanWatch(_backend.InputDescriptor))
+            {
+                _input = worker.WatchReadable(_backend.InputDescriptor, Run);
+                _input.Enabled = false;
+            }
+        }
+
+        protected override void OnStop() => _input?.Dispose();
+
+        protected override bool Serve()
+        {
+            if (_backend.InputDescriptor < 0 || _ended)
+            {
+                return false;
+            }
+
+            Queue.DisableKicks();
+            if (!Queue.TryPop(_chain))
+            {
+                // No room: look at the input again when the driver brings some.
+                Listen(false);
+                return Queue.EnableKicks();
+            }
+
+            if (_chain.WritableLength == 0)
+            {
+                Queue.MarkBroken("a buffer for input without room");
+                return false;
+            }
+
+            // stdin may be a blocking descriptor: never read what is not there.
+            if (!DescriptorIo.IsReadable(_backend.InputDescriptor))
+            {
+                Queue.Return(_chain);
+                Listen(true);
+                return false;
+            }
+
+            Span<byte> buffer = stackalloc byte[AtOnce];
+            buffer = buffer[..(int)Math.Min(AtOnce, _chain.WritableLength)];
+            _ended = !_backend.Read(buffer, out int received);
+            if (received > 0)
+            {
+                _chain.Writable.CopyFrom(buffer[..received]);
+                Queue.Complete(_chain, (uint)received);
+                Queue.SignalIfNeeded();
+            }
+            else
+            {
+                Queue.Return(_chain);
+            }
+
+            Listen(!_ended);
+            return _input == null;
+        }
+
+        private void Listen(bool enabled)
+        {
+            if (_input != null)
+            {
+                _input.Enabled = enabled;
+            }
+        }
+    }
+}

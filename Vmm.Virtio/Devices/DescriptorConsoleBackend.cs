@@ -1,0 +1,71 @@
+using System;
+using System.Threading;
+using Vmm.Virtio.Interop;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>A console on file descriptors: a terminal, a pipe or a file.</summary>
+/// <remarks>The modes of a terminal (raw input) are the embedder's business.</remarks>
+public sealed class DescriptorConsoleBackend : IConsoleBackend
+{
+    private const int PatienceMilliseconds = 500;
+
+    private readonly int _output;
+    private readonly FileDescriptor? _owned;
+    private long _dropped;
+
+    /// <summary>Uses descriptors of the caller, who closes them after the device is gone.</summary>
+    /// <param name="inputDescriptor">For example 0, or -1 for no input.</param>
+    /// <param name="outputDescriptor">For example 1.</param>
+    public DescriptorConsoleBackend(int inputDescriptor, int outputDescriptor)
+    {
+        InputDescriptor = inputDescriptor;
+        _output = outputDescriptor;
+    }
+
+    private DescriptorConsoleBackend(FileDescriptor owned)
+        : this(-1, owned.Number)
+    {
+        _owned = owned;
+    }
+
+    /// <inheritdoc/>
+    public int InputDescriptor { get; }
+
+    /// <summary>Bytes of output that nobody took in time.</summary>
+    public long DroppedBytes => Interlocked.Read(ref _dropped);
+
+    /// <summary>Writes output to a file, which is made or emptied; there is no input.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="BackendException">It cannot be opened for writing.</exception>
+    public static DescriptorConsoleBackend CreateFile(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        int error = DescriptorIo.Open(path, Libc.O_WRONLY | Libc.O_CREAT | Libc.O_TRUNC | Libc.O_NONBLOCK, out FileDescriptor file, 0x1a4);
+        if (error != 0)
+        {
+            throw new BackendException("open", path, error, "cannot be opened for the console's output");
+        }
+
+        return new DescriptorConsoleBackend(file);
+    }
+
+    /// <inheritdoc/>
+    public void Write(ReadOnlySpan<byte> output)
+    {
+        if (DescriptorIo.Write(_output, output, PatienceMilliseconds) != 0)
+        {
+            Interlocked.Add(ref _dropped, output.Length);
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool Read(Span<byte> input, out int received)
+    {
+        int error = DescriptorIo.Read(InputDescriptor, input, out received);
+        return error == Libc.EAGAIN || (error == 0 && received > 0);
+    }
+
+    /// <summary>Closes what was opened here.</summary>
+    public void Dispose() => _owned?.Dispose();
+}
