@@ -1,58 +1,223 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.CompilerServices;
+using System.Threading;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.DeviceModel.Bus;
 
 /// <summary>A bus: dispatches accesses to the claims of an address space through a flat, immutable view.</summary>
-public sealed class AddressSpace
+/// <remarks>
+/// <para>Dispatch may be called from any number of threads and takes no lock, allocates nothing and executes no locked instruction: one volatile read
+/// of the view, one look-up, one call (BUS-5). Changes are made by transactions, which serialise on one lock of the space.</para>
+/// <para>Lock order: the space's lock, then the <see cref="AccessDomain"/>'s. Under the space's lock the hypervisor is called, but nothing of a device.</para>
+/// </remarks>
+public sealed partial class AddressSpace
 {
+    private const int PageShift = 12;
+    private const int PortShift = 3;
+    private const int MaxWidth = 8;
+
+    private readonly WeakReference<AccessDomain> _identity;
+    private readonly TokenBucket _unclaimedReports = new();
+    private readonly IUnclaimedAccessSink? _unclaimedSink;
+    private readonly ILogger _logger;
+    private readonly int _unclaimedCounter;
+    private readonly ClaimCounters _unclaimedBefore;
+    private volatile FlatView _view;
+    private long _handlerFaults;
+
     /// <summary>Makes an empty space.</summary>
     /// <param name="options">Kind, name and the seams to the hypervisor.</param>
-    public AddressSpace(AddressSpaceOptions options) => throw new NotImplementedException();
+    public AddressSpace(AddressSpaceOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        Kind = options.Kind;
+        Name = options.Name;
+        Domain = options.Domain ?? new AccessDomain(options.LoggerFactory);
+        _identity = Domain.Identity;
+        _unclaimedSink = options.UnclaimedSink;
+        _logger = options.LoggerFactory?.CreateLogger<AddressSpace>() ?? (ILogger)NullLogger.Instance;
+        _unclaimedCounter = Domain.AllocateCounter();
+        _unclaimedBefore = Domain.Sum(_unclaimedCounter);
+        _registrations = new HypervisorRegistrations(options, _logger);
+        _view = new FlatView(FlatViewBuilder.Flatten([], LastAddress, _unclaimedCounter), GranuleShift);
+        BusMetrics.Register(this);
+    }
 
     /// <summary>Memory or port I/O.</summary>
-    public AddressSpaceKind Kind => throw new NotImplementedException();
+    public AddressSpaceKind Kind { get; }
 
     /// <summary>Shown in logs.</summary>
-    public string Name => throw new NotImplementedException();
+    public string Name { get; }
 
     /// <summary>The readers that a removal waits for.</summary>
-    public AccessDomain Domain => throw new NotImplementedException();
+    public AccessDomain Domain { get; }
+
+    /// <summary>The flattened view as it is now, sorted by address.</summary>
+    public IReadOnlyList<AddressSpaceSegment> Segments => _view.Claimed;
+
+    /// <summary>Counts of accesses, or parts of them, that nobody claimed.</summary>
+    public ClaimCounters UnclaimedCounters => Domain.Sum(_unclaimedCounter).Minus(_unclaimedBefore);
+
+    /// <summary>How often a handler threw; each claim's handler does so once or, from several threads at the same moment, a few times.</summary>
+    public long HandlerFaults => Volatile.Read(ref _handlerFaults);
+
+    /// <summary>How often the hypervisor refused a doorbell, whose writes are dispatched since.</summary>
+    public long RefusedDoorbells => _registrations.RefusedDoorbells;
 
     /// <summary>Reads 1 to 8 bytes; unclaimed bytes are ones. Never throws for a guest's address or a device's fault.</summary>
     /// <param name="address">First byte.</param>
     /// <param name="width">1 to 8.</param>
-    public ulong Read(ulong address, int width) => throw new NotImplementedException();
+    /// <returns>The bytes, little-endian; above the width zero.</returns>
+    public ulong Read(ulong address, int width)
+    {
+        uint beyond = (uint)width - 1;
+        if (beyond >= MaxWidth)
+        {
+            ThrowWidth(width);
+        }
+
+        AccessSlot? slot = AccessSlot.Current;
+        if (slot == null || !ReferenceEquals(slot.Owner, _identity))
+        {
+            slot = Domain.FindOrAddSlot();
+        }
+
+        long sequence = slot.Sequence;
+        if ((sequence & 1) != 0)
+        {
+            return ReadPieces(slot, address, width);
+        }
+
+        // Inside from here on: the view that is read next stays usable until the store after the access (see AccessDomain).
+        Volatile.Write(ref slot.Sequence, sequence + 1);
+        ulong value;
+        ref FlatSegment segment = ref _view.Find(address);
+        ulong offset = address - segment.Base;
+        if (((offset | (uint)width) & beyond) == 0 && segment.Last - address >= beyond && segment.Handler is { } handler)
+        {
+            // Naturally aligned and wholly inside one claim: what nearly every access is.
+            slot.Count(segment.Counter);
+            try
+            {
+                value = handler.Read(offset, width) & Mask(width);
+            }
+            catch (Exception exception)
+            {
+                value = Mask(width);
+                Fault(segment.Claim!, offset, exception);
+            }
+        }
+        else
+        {
+            value = ReadPieces(slot, address, width);
+        }
+
+        Volatile.Write(ref slot.Sequence, sequence + 2);
+        if (slot.HasEffects)
+        {
+            Domain.RunEffects(slot);
+        }
+
+        return value;
+    }
 
     /// <summary>Writes 1 to 8 bytes; unclaimed bytes are dropped. Never throws for a guest's address or a device's fault.</summary>
     /// <param name="address">First byte.</param>
     /// <param name="width">1 to 8.</param>
     /// <param name="value">Little-endian.</param>
-    public void Write(ulong address, int width, ulong value) => throw new NotImplementedException();
+    public void Write(ulong address, int width, ulong value)
+    {
+        uint beyond = (uint)width - 1;
+        if (beyond >= MaxWidth)
+        {
+            ThrowWidth(width);
+        }
 
-    /// <summary>Starts a set of changes that take effect together.</summary>
-    public AddressSpaceTransaction BeginTransaction() => throw new NotImplementedException();
+        AccessSlot? slot = AccessSlot.Current;
+        if (slot == null || !ReferenceEquals(slot.Owner, _identity))
+        {
+            slot = Domain.FindOrAddSlot();
+        }
 
-    /// <summary>Adds one claim (a transaction of one step).</summary>
-    /// <param name="claim">A claim that is in no space.</param>
-    /// <param name="baseAddress">Its first address.</param>
-    public void Add(Claim claim, ulong baseAddress) => throw new NotImplementedException();
+        long sequence = slot.Sequence;
+        if ((sequence & 1) != 0)
+        {
+            WritePieces(slot, address, width, value);
+            return;
+        }
 
-    /// <summary>Removes one claim; returns after the last access in flight to it has ended (BUS-6).</summary>
-    /// <param name="claim">A claim of this space.</param>
-    public void Remove(Claim claim) => throw new NotImplementedException();
+        Volatile.Write(ref slot.Sequence, sequence + 1);
+        ref FlatSegment segment = ref _view.Find(address);
+        ulong offset = address - segment.Base;
+        if (((offset | (uint)width) & beyond) == 0 && segment.Last - address >= beyond && segment.Handler is { } handler)
+        {
+            slot.Count(segment.Counter + 1);
+            try
+            {
+                handler.Write(offset, width, value & Mask(width));
+            }
+            catch (Exception exception)
+            {
+                Fault(segment.Claim!, offset, exception);
+            }
+        }
+        else
+        {
+            WritePieces(slot, address, width, value);
+        }
 
-    /// <summary>The flattened view as it is now, sorted by address.</summary>
-    public IReadOnlyList<AddressSpaceSegment> Segments => throw new NotImplementedException();
+        Volatile.Write(ref slot.Sequence, sequence + 2);
+        if (slot.HasEffects)
+        {
+            Domain.RunEffects(slot);
+        }
+    }
 
     /// <summary>Counts of a claim, summed over all threads without stopping them.</summary>
-    /// <param name="claim">A claim of this space.</param>
-    public ClaimCounters GetCounters(Claim claim) => throw new NotImplementedException();
+    /// <param name="claim">A claim of this space, or one that is in no space now: then what was counted while it was.</param>
+    /// <exception cref="ArgumentException">The claim is in another space.</exception>
+    public ClaimCounters GetCounters(Claim claim)
+    {
+        ArgumentNullException.ThrowIfNull(claim);
+        lock (_lock)
+        {
+            if (!_placements.ContainsKey(claim))
+            {
+                ThrowIfElsewhere(claim);
+                return claim.CountedEarlier;
+            }
 
-    /// <summary>Counts of accesses that nobody claimed.</summary>
-    public ClaimCounters UnclaimedCounters => throw new NotImplementedException();
+            return CountersOf(claim);
+        }
+    }
 
     /// <summary>True once the handler of the claim has thrown; it answers all-ones from then on (BUS-8).</summary>
-    /// <param name="claim">A claim of this space.</param>
-    public bool IsFaulted(Claim claim) => throw new NotImplementedException();
+    /// <param name="claim">A claim of this space, or one that is in no space now.</param>
+    /// <exception cref="ArgumentException">The claim is in another space.</exception>
+    public bool IsFaulted(Claim claim)
+    {
+        ArgumentNullException.ThrowIfNull(claim);
+        ThrowIfElsewhere(claim);
+        return claim.HasFaulted;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Mask(int width) => ulong.MaxValue >> (64 - (width * 8));
+
+    private static void ThrowWidth(int width)
+    {
+        throw new ArgumentOutOfRangeException(nameof(width), width, "1 to 8 bytes");
+    }
+
+    private void ThrowIfElsewhere(Claim claim)
+    {
+        if (claim.Space is { } other && !ReferenceEquals(other, this))
+        {
+            throw new ArgumentException($"{claim.Name} is a claim of {other.Name}, not of {Name}", nameof(claim));
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 
 namespace Vmm.DeviceModel.Bus;
 
@@ -9,6 +10,9 @@ namespace Vmm.DeviceModel.Bus;
 /// </remarks>
 public abstract class Claim
 {
+    private AddressSpace? _space;
+    private int _faulted;
+
     private protected Claim(string name, ulong length, int priority)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
@@ -28,11 +32,37 @@ public abstract class Claim
     public int Priority { get; }
 
     /// <summary>The space the claim is in, or null.</summary>
-    public AddressSpace? Space { get; internal set; }
+    public AddressSpace? Space => Volatile.Read(ref _space);
 
     /// <summary>First address while the claim is in a space.</summary>
     public ulong Base { get; internal set; }
 
-    /// <summary>Order of adding, the tie-break among equal priorities.</summary>
-    internal ulong Sequence { get; set; }
+    /// <summary>True once the handler has thrown; it is not called again.</summary>
+    internal bool HasFaulted => Volatile.Read(ref _faulted) != 0;
+
+    /// <summary>Where reads are counted while in a space; writes one further.</summary>
+    internal int CounterPosition { get; set; }
+
+    /// <summary>What the counters said when the position was given to the claim; they only grow.</summary>
+    internal ClaimCounters CountedBefore { get; set; }
+
+    /// <summary>What was counted in earlier stays in a space.</summary>
+    internal ClaimCounters CountedEarlier { get; set; }
+
+    /// <summary>What answers accesses: the claim's handler, or its stand-in after a fault.</summary>
+    internal IRegionHandler? ActiveHandler => HasFaulted ? FaultedHandler.Instance : CreateHandler();
+
+    /// <summary>Takes the claim into a space.</summary>
+    /// <returns>False if it is in one already.</returns>
+    internal bool TryEnter(AddressSpace space) => Interlocked.CompareExchange(ref _space, space, null) == null;
+
+    /// <summary>Gives the claim free for another space.</summary>
+    internal void Leave() => Volatile.Write(ref _space, null);
+
+    /// <summary>Marks the claim as faulted.</summary>
+    /// <returns>False if it was already.</returns>
+    internal bool TryMarkFaulted() => Interlocked.Exchange(ref _faulted, 1) == 0;
+
+    /// <summary>What answers accesses; null for a claim that is not dispatched to.</summary>
+    private protected abstract IRegionHandler? CreateHandler();
 }

@@ -53,4 +53,6 @@ public sealed class DoorbellClaim : Claim
 
     /// <summary>The value that a write must have, or null for any.</summary>
     public ulong? DataMatch { get; }
+
+    private protected override IRegionHandler? CreateHandler() => null;
 }

@@ -19,4 +19,6 @@ public sealed class HandlerClaim : Claim
 
     /// <summary>Answers the accesses.</summary>
     public IRegionHandler Handler { get; }
+
+    private protected override IRegionHandler? CreateHandler() => Handler;
 }

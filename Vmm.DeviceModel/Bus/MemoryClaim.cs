@@ -6,6 +6,8 @@ namespace Vmm.DeviceModel.Bus;
 /// <summary>A range backed by host memory: whole visible pages become hypervisor memory slots, the rest is dispatched.</summary>
 public sealed class MemoryClaim : Claim
 {
+    private HostMemoryHandler? _handler;
+
     /// <summary>Describes a range over a part of <paramref name="memory"/>.</summary>
     /// <param name="name">For logs and counters.</param>
     /// <param name="memory">The mapping; it must outlive the claim.</param>
@@ -35,4 +37,11 @@ public sealed class MemoryClaim : Claim
 
     /// <summary>True if guest writes are dropped.</summary>
     public bool ReadOnly { get; }
+
+    /// <summary>Host address of the claim's first byte.</summary>
+    internal nint Host => Backing.Host;
+
+    private HostMemoryHandler Backing => _handler ??= new HostMemoryHandler(Memory, Offset, ReadOnly);
+
+    private protected override IRegionHandler? CreateHandler() => Backing;
 }

@@ -1,0 +1,163 @@
+using System;
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Threading;
+using Vmm.DeviceModel.Diagnostics;
+
+namespace Vmm.DeviceModel.Bus;
+
+/// <summary>Accesses that are not one aligned piece of one claim, and what goes wrong.</summary>
+public sealed partial class AddressSpace
+{
+    /// <summary>Reads piece by piece: each naturally aligned in its claim and inside it (BUS-3, BUS-4). The calling thread is inside.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private ulong ReadPieces(AccessSlot slot, ulong address, int width)
+    {
+        FlatView view = _view;
+        ulong value = 0;
+        int done = 0;
+        while (done < width)
+        {
+            ulong at = address + (uint)done;
+            if (at < address)
+            {
+                // Past the top of the address space there is nothing, and not its bottom either.
+                int rest = width - done;
+                ReportUnclaimed(slot, at, rest, isWrite: false, 0);
+                return value | (Mask(rest) << (done * 8));
+            }
+
+            ref FlatSegment segment = ref view.Find(at);
+            int piece;
+            ulong part;
+            if (segment.Handler is { } handler)
+            {
+                piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
+                slot.Count(segment.Counter);
+                try
+                {
+                    part = handler.Read(at - segment.Base, piece) & Mask(piece);
+                }
+                catch (Exception exception)
+                {
+                    part = Mask(piece);
+                    Fault(segment.Claim!, at - segment.Base, exception);
+                }
+            }
+            else
+            {
+                piece = RunWidth(width - done, segment.Last - at);
+                part = Mask(piece);
+                ReportUnclaimed(slot, at, piece, isWrite: false, 0);
+            }
+
+            value |= part << (done * 8);
+            done += piece;
+        }
+
+        return value;
+    }
+
+    /// <summary>Writes piece by piece, as <see cref="ReadPieces"/>.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WritePieces(AccessSlot slot, ulong address, int width, ulong value)
+    {
+        FlatView view = _view;
+        int done = 0;
+        while (done < width)
+        {
+            ulong at = address + (uint)done;
+            ulong rest = value >> (done * 8);
+            if (at < address)
+            {
+                ReportUnclaimed(slot, at, width - done, isWrite: true, rest & Mask(width - done));
+                return;
+            }
+
+            ref FlatSegment segment = ref view.Find(at);
+            int piece;
+            if (segment.Handler is { } handler)
+            {
+                piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
+                slot.Count(segment.Counter + 1);
+                try
+                {
+                    handler.Write(at - segment.Base, piece, rest & Mask(piece));
+                }
+                catch (Exception exception)
+                {
+                    Fault(segment.Claim!, at - segment.Base, exception);
+                }
+            }
+            else
+            {
+                piece = RunWidth(width - done, segment.Last - at);
+                ReportUnclaimed(slot, at, piece, isWrite: true, rest & Mask(piece));
+            }
+
+            done += piece;
+        }
+    }
+
+    /// <summary>The largest of 1, 2, 4, 8 that fits the rest of the access and of the segment and divides the offset.</summary>
+    private static int PieceWidth(ulong offset, int rest, ulong following)
+    {
+        int fits = RunWidth(rest, following);
+        int piece = 1 << BitOperations.Log2((uint)fits);
+        while ((offset & (uint)(piece - 1)) != 0)
+        {
+            piece >>= 1;
+        }
+
+        return piece;
+    }
+
+    private static int RunWidth(int rest, ulong following)
+    {
+        return following < (uint)rest ? (int)following + 1 : rest;
+    }
+
+    /// <summary>Stops a handler's exception: from now on all-ones stand in for it, everywhere the claim is visible (BUS-8).</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void Fault(Claim claim, ulong offset, Exception exception)
+    {
+        Interlocked.Increment(ref _handlerFaults);
+        if (claim.TryMarkFaulted())
+        {
+            Log.HandlerFaulted(_logger, exception, Name, claim.Name, offset);
+        }
+
+        // A view that is being built meanwhile has either seen the mark, or is looked at again after it was published.
+        _view.ReplaceHandler(claim, FaultedHandler.Instance);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void ReportUnclaimed(AccessSlot slot, ulong address, int width, bool isWrite, ulong value)
+    {
+        slot.Count(_unclaimedCounter + (isWrite ? 1 : 0));
+        if (!_unclaimedReports.TryTake(out long suppressed))
+        {
+            return;
+        }
+
+        if (_unclaimedSink != null)
+        {
+            try
+            {
+                _unclaimedSink.OnUnclaimed(new UnclaimedAccess(this, address, width, isWrite, value, suppressed));
+            }
+            catch (Exception exception)
+            {
+                Log.UnclaimedSinkFailed(_logger, exception, Name);
+            }
+        }
+        else if (isWrite)
+        {
+            Log.UnclaimedWrite(_logger, Name, width, value, address, suppressed);
+        }
+        else
+        {
+            Log.UnclaimedRead(_logger, Name, width, address, suppressed);
+        }
+    }
+}

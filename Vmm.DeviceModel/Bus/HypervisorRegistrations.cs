@@ -1,0 +1,274 @@
+using System;
+using System.Collections.Generic;
+using System.Threading;
+using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Hypervisor;
+
+namespace Vmm.DeviceModel.Bus;
+
+/// <summary>What an address space has registered with the hypervisor: memory slots and doorbells. Changes it to what a new view wants.</summary>
+/// <remarks>Used under the space's lock. What stays the same is not touched; a failure restores what was (PCI-6).</remarks>
+internal sealed class HypervisorRegistrations
+{
+    private const ulong PageSize = 4096;
+
+    private readonly AddressSpaceKind _kind;
+    private readonly string _space;
+    private readonly IMemorySlots? _memorySlots;
+    private readonly IDoorbells? _doorbellSeam;
+    private readonly ILogger _logger;
+    private readonly Dictionary<SlotKey, IDisposable> _slots = [];
+    private readonly HashSet<SlotKey> _dispatchedSlots = [];
+    private readonly Dictionary<DoorbellKey, IDisposable?> _doorbells = [];
+    private readonly Stack<Action> _undo = new();
+    private long _refusedDoorbells;
+    private long _failedRollbacks;
+
+    public HypervisorRegistrations(AddressSpaceOptions options, ILogger logger)
+    {
+        _kind = options.Kind;
+        _space = options.Name;
+        _memorySlots = options.MemorySlots;
+        _doorbellSeam = options.Doorbells;
+        _logger = logger;
+    }
+
+    /// <summary>How often a doorbell was refused.</summary>
+    public long RefusedDoorbells => Volatile.Read(ref _refusedDoorbells);
+
+    /// <summary>How often a registration could not be restored while a change was undone.</summary>
+    public long FailedRollbacks => Volatile.Read(ref _failedRollbacks);
+
+    /// <summary>
+    /// Makes the registrations match a view that is about to be published. In between, an access to something that is registered no more, or not yet,
+    /// exits and is dispatched by the old view: it sees the old map or the new one.
+    /// </summary>
+    /// <param name="segments">The new view.</param>
+    /// <param name="doorbells">All doorbells and their addresses.</param>
+    /// <exception cref="HypervisorException">A slot was refused; all is as it was before.</exception>
+    public void Change(FlatSegment[] segments, List<(DoorbellClaim Doorbell, ulong Address)> doorbells)
+    {
+        List<SlotKey> slots = WantedSlots(segments);
+        List<DoorbellKey> bells = WantedDoorbells(segments, doorbells);
+        _undo.Clear();
+        try
+        {
+            var keptBells = new HashSet<DoorbellKey>(bells);
+            foreach (DoorbellKey stale in Missing(_doorbells.Keys, keptBells))
+            {
+                RemoveDoorbell(stale);
+            }
+
+            var keptSlots = new HashSet<SlotKey>(slots);
+            _dispatchedSlots.IntersectWith(keptSlots);
+            foreach (SlotKey stale in Missing(_slots.Keys, keptSlots))
+            {
+                RemoveSlot(stale);
+            }
+
+            foreach (SlotKey slot in slots)
+            {
+                if (!_slots.ContainsKey(slot))
+                {
+                    AddSlot(slot);
+                }
+            }
+
+            foreach (DoorbellKey bell in bells)
+            {
+                if (!_doorbells.ContainsKey(bell))
+                {
+                    AddDoorbell(bell);
+                }
+            }
+        }
+        catch
+        {
+            while (_undo.TryPop(out Action? undo))
+            {
+                undo();
+            }
+
+            throw;
+        }
+    }
+
+    private static List<T> Missing<T>(IEnumerable<T> present, HashSet<T> wanted)
+    {
+        var missing = new List<T>();
+        foreach (T item in present)
+        {
+            if (!wanted.Contains(item))
+            {
+                missing.Add(item);
+            }
+        }
+
+        return missing;
+    }
+
+    private List<SlotKey> WantedSlots(FlatSegment[] segments)
+    {
+        var wanted = new List<SlotKey>();
+        if (_memorySlots == null || _kind != AddressSpaceKind.Memory)
+        {
+            return wanted;
+        }
+
+        foreach (ref readonly FlatSegment segment in segments.AsSpan())
+        {
+            if (segment.Claim is not MemoryClaim memory)
+            {
+                continue;
+            }
+
+            // Whole pages only: what is visible of a page in part is dispatched, and so is memory that is not page-aligned on the host.
+            ulong skipped = (0 - segment.Start) & (PageSize - 1);
+            ulong lengthLessOne = segment.Last - segment.Start;
+            if (lengthLessOne < skipped || lengthLessOne - skipped < PageSize - 1)
+            {
+                continue;
+            }
+
+            ulong start = segment.Start + skipped;
+            ulong pages = ((segment.Last - start) / PageSize) + ((segment.Last & (PageSize - 1)) == PageSize - 1 ? 1UL : 0UL);
+            nint host = memory.Host + (nint)(start - segment.Base);
+            if (pages > 0 && ((ulong)host & (PageSize - 1)) == 0)
+            {
+                wanted.Add(new SlotKey(start, pages * PageSize, host, memory.ReadOnly));
+            }
+        }
+
+        return wanted;
+    }
+
+    private List<DoorbellKey> WantedDoorbells(FlatSegment[] segments, List<(DoorbellClaim Doorbell, ulong Address)> doorbells)
+    {
+        var wanted = new List<DoorbellKey>();
+        if (_doorbellSeam == null)
+        {
+            return wanted;
+        }
+
+        foreach ((DoorbellClaim doorbell, ulong address) in doorbells)
+        {
+            FlatSegment segment = Find(segments, address);
+            if (ReferenceEquals(segment.Claim, doorbell.Over) && segment.Last - address >= (ulong)doorbell.Width - 1)
+            {
+                wanted.Add(new DoorbellKey(doorbell, address));
+            }
+        }
+
+        return wanted;
+    }
+
+    private static FlatSegment Find(FlatSegment[] segments, ulong address)
+    {
+        int low = 0;
+        int high = segments.Length - 1;
+        while (low < high)
+        {
+            int middle = low + ((high - low + 1) / 2);
+            if (segments[middle].Start <= address)
+            {
+                low = middle;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+
+        return segments[low];
+    }
+
+    private void RemoveSlot(SlotKey key)
+    {
+        _slots[key].Dispose();
+        _slots.Remove(key);
+        _undo.Push(() => RestoreSlot(key));
+    }
+
+    private void AddSlot(SlotKey key)
+    {
+        bool wasDispatched = _dispatchedSlots.Contains(key);
+        try
+        {
+            _slots.Add(key, _memorySlots!.Map(key.Address, key.Length, key.Host, key.ReadOnly));
+        }
+        catch (HypervisorException) when (wasDispatched)
+        {
+            // Could not be restored once, and still cannot: it goes on being dispatched, and hinders no other change.
+            return;
+        }
+
+        _dispatchedSlots.Remove(key);
+        _undo.Push(() => Undo("slot", key.Address, () =>
+        {
+            _slots.Remove(key, out IDisposable? slot);
+            slot!.Dispose();
+        }));
+    }
+
+    private void RestoreSlot(SlotKey key)
+    {
+        if (!Undo("slot", key.Address, () => _slots.Add(key, _memorySlots!.Map(key.Address, key.Length, key.Host, key.ReadOnly))))
+        {
+            _dispatchedSlots.Add(key);
+        }
+    }
+
+    private void RemoveDoorbell(DoorbellKey key)
+    {
+        _doorbells[key]?.Dispose();
+        _doorbells.Remove(key);
+        _undo.Push(() => Undo("doorbell", key.Address, () => AddDoorbellOrDispatch(key)));
+    }
+
+    private void AddDoorbell(DoorbellKey key)
+    {
+        AddDoorbellOrDispatch(key);
+        _undo.Push(() => Undo("doorbell", key.Address, () =>
+        {
+            _doorbells.Remove(key, out IDisposable? registration);
+            registration?.Dispose();
+        }));
+    }
+
+    private void AddDoorbellOrDispatch(DoorbellKey key)
+    {
+        DoorbellClaim doorbell = key.Doorbell;
+        IDisposable? registration = null;
+        try
+        {
+            registration = _doorbellSeam!.Register(_kind, key.Address, doorbell.Width, doorbell.DataMatch, doorbell.Target);
+        }
+        catch (HypervisorException exception)
+        {
+            Interlocked.Increment(ref _refusedDoorbells);
+            Log.DoorbellRefused(_logger, _space, doorbell.Name, key.Address, exception.Message);
+        }
+
+        _doorbells.Add(key, registration);
+    }
+
+    private bool Undo(string kind, ulong address, Action step)
+    {
+        try
+        {
+            step();
+            return true;
+        }
+        catch (Exception exception)
+        {
+            Interlocked.Increment(ref _failedRollbacks);
+            Log.RollbackFailed(_logger, exception, _space, kind, address);
+            return false;
+        }
+    }
+
+    private readonly record struct SlotKey(ulong Address, ulong Length, nint Host, bool ReadOnly);
+
+    private readonly record struct DoorbellKey(DoorbellClaim Doorbell, ulong Address);
+}
