@@ -1,1 +1,3 @@
-return 2;
+using Vmm.Cli;
+
+return VmmCommand.Run(args);

@@ -66,6 +66,7 @@ public sealed class MemoryLayout
     /// <summary>The least RAM a machine can have.</summary>
     public const ulong MinimumSize = 16 << 20;
 
+    private const ulong PageSize = 4096;
     private const ulong WindowAlignment = 1UL << 34;
     private const ulong WindowLimit = 1UL << 38;
 
@@ -122,8 +123,14 @@ public sealed class MemoryLayout
 
         ulong ramEnd = HoleEnd + high;
 
-        // 64-bit BARs start at a round address above RAM. Where RAM nearly fills the address space they get what is left, possibly nothing.
-        ulong start = Math.Min(AlignUp(ramEnd, Math.Min(WindowAlignment, addressable / 4)), addressable);
+        // 64-bit BARs start at a round address above RAM, less round where RAM nearly fills the address space.
+        ulong alignment = WindowAlignment;
+        while (alignment > PageSize && AlignUp(ramEnd, alignment) >= addressable)
+        {
+            alignment /= 2;
+        }
+
+        ulong start = Math.Min(AlignUp(ramEnd, alignment), addressable);
         return new MemoryLayout(size, low, high, start, Math.Min(addressable - start, WindowLimit));
     }
 

@@ -167,7 +167,8 @@ public static class AcpiTables
         body.AddRange([1, 12, 0, 0]);
         U32((uint)MemoryLayout.IoApic);
         U32(0);
-        Override(0, 2, 0);                                      // the timer
+
+        // KVM wires every GSI to the pin of the same number, the timer too: no override for IRQ 0.
         Override(IsaDevices.AcpiGsi, IsaDevices.AcpiGsi, LevelActiveHigh);
         body.AddRange([4, 6, 0xFF, 0, 0, 1]);                   // NMI at LINT1 of every processor
         return Table("APIC", 5, [.. body]);

@@ -14,7 +14,7 @@ internal static class Dsdt
     public static byte[] Create(AcpiOptions options)
     {
         var aml = new AmlBuilder();
-        using (aml.Scope("\\_SB"))
+        using (aml.Scope("_SB"))
         {
             WriteHostBridge(aml, options);
             WriteMotherboard(aml);
@@ -26,7 +26,7 @@ internal static class Dsdt
             WriteDevice(aml, "RTC", "PNP0B00", new ResourceTemplate().Ports(IsaDevices.RealTimeClock, 2).EdgeInterrupt(IsaDevices.RealTimeClockGsi));
         }
 
-        aml.Name("\\_S5");
+        aml.Name("_S5");
         using (aml.Package(4))
         {
             aml.Integer(PowerRegisters.SleepTypeOff).Integer(PowerRegisters.SleepTypeOff).Integer(0).Integer(0);

@@ -46,7 +46,7 @@ public sealed class PowerControl : IRegionHandler
             PowerRegisters.TimerOffset => TimerValue(),
             _ => 0,
         };
-        return width == 8 ? word : word >> (8 * (int)(offset & 3));
+        return (word >> (8 * (int)(offset & 3))) & (width >= 4 ? uint.MaxValue : (1U << (8 * width)) - 1);
     }
 
     /// <inheritdoc/>

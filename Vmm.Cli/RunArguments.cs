@@ -1,0 +1,10 @@
+using Microsoft.Extensions.Logging;
+using Vmm.Machine;
+
+namespace Vmm.Cli;
+
+/// <summary>What <c>vmm run</c> was asked for.</summary>
+/// <param name="Machine">The machine.</param>
+/// <param name="RestartOnReset">False with --no-reboot.</param>
+/// <param name="LogLevel">The least level that is logged.</param>
+public sealed record RunArguments(MachineOptions Machine, bool RestartOnReset, LogLevel LogLevel);

@@ -1,0 +1,151 @@
+using System;
+using System.Collections.Generic;
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Linq;
+using Microsoft.Extensions.Logging;
+using Vmm.Machine;
+
+namespace Vmm.Cli;
+
+/// <summary>The options of <c>vmm run</c> and how their values become the options of a machine.</summary>
+public sealed class RunOptions
+{
+    private static readonly string[] LogLevels = ["trace", "debug", "info", "warn", "error", "off"];
+
+    private readonly Option<string[]> _kernel = Text("--kernel", "FILE", "Kernel: a bzImage, or an ELF vmlinux with a PVH entry (needed)");
+    private readonly Option<string[]> _initramfs = Text("--initramfs", "FILE", "Initramfs");
+    private readonly Option<string[]> _cmdline = Text("--cmdline", "TEXT", "Command line of the kernel");
+    private readonly Option<string[]> _cpus = Text("--cpus", "boot=N", $"vCPUs, 1 to {MachineLimits.Cpus} (1)");
+    private readonly Option<string[]> _memory = Text("--memory", "size=SIZE[,shared=on][,hugepages=on]", "RAM, with K, M or G for a unit (512M)");
+    private readonly Option<string[]> _disk = Text(
+        "--disk", "path=FILE[,readonly=on][,id=NAME][,serial=TEXT][,num_queues=N][,queue_size=N]", "Block device over a raw file; may be repeated");
+    private readonly Option<string[]> _net = Text(
+        "--net", "tap=NAME[,mac=MAC][,ip=ADDRESS,mask=MASK][,id=NAME]", "Network device on a tap, which is made if absent; ip and mask go on its host side; may be repeated");
+    private readonly Option<string[]> _rng = Text("--rng", "src=FILE", "Entropy device");
+    private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE", "Virtio console (off)");
+    private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
+    private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
+    private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
+
+    /// <summary>The <c>run</c> command with these options.</summary>
+    public Command CreateCommand()
+    {
+        return new Command("run", "Runs a Linux guest")
+        {
+            _kernel, _initramfs, _cmdline, _cpus, _memory, _disk, _net, _rng, _console, _serial, _noReboot, _logLevel,
+        };
+    }
+
+    /// <summary>Reads a parsed command line.</summary>
+    /// <exception cref="UsageException">A value is wrong.</exception>
+    public RunArguments Read(ParseResult result)
+    {
+        ArgumentNullException.ThrowIfNull(result);
+        string kernel = Single(result, _kernel) ?? throw new UsageException("--kernel", null, "is needed: the path of a bzImage or a vmlinux");
+        CharacterOptions serial = ReadCharacter(Single(result, _serial), "--serial", allowNull: true) ?? new CharacterOptions(CharacterKind.Terminal);
+        CharacterOptions console = ReadCharacter(Single(result, _console), "--console", allowNull: false) ?? new CharacterOptions(CharacterKind.Off);
+        if (serial.Kind == CharacterKind.Terminal && console.Kind == CharacterKind.Terminal)
+        {
+            throw new UsageException("--console", "tty", "the terminal is the serial port's; add --serial off, null or file=FILE");
+        }
+
+        if (result.GetResult(_noReboot) is OptionResult { IdentifierTokenCount: > 1 })
+        {
+            throw new UsageException("--no-reboot", null, "is given twice");
+        }
+
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        var machine = new MachineOptions
+        {
+            KernelPath = NonEmpty("--kernel", kernel),
+            InitramfsPath = Single(result, _initramfs) is { } initramfs ? NonEmpty("--initramfs", initramfs) : null,
+            CommandLine = Single(result, _cmdline) ?? "",
+            CpuCount = ReadCpus(Single(result, _cpus)),
+            Memory = ReadMemory(Single(result, _memory)),
+            Disks = [.. (result.GetValue(_disk) ?? []).Select(text => DeviceWords.ReadDisk(text, names))],
+            Nets = [.. (result.GetValue(_net) ?? []).Select(text => DeviceWords.ReadNet(text, names))],
+            EntropySource = Single(result, _rng) is { } rng ? OptionWords.Parse("--rng", rng, "src").Require("src") : null,
+            Console = console,
+            Serial = serial,
+        };
+        return new RunArguments(machine, result.GetResult(_noReboot) == null, ReadLogLevel(Single(result, _logLevel)));
+    }
+
+    private static Option<string[]> Text(string name, string form, string description)
+    {
+        return new Option<string[]>(name) { HelpName = form, Description = description, Arity = ArgumentArity.OneOrMore };
+    }
+
+    private static string? Single(ParseResult result, Option<string[]> option)
+    {
+        string[] values = result.GetValue(option) ?? [];
+        return values.Length > 1 ? throw new UsageException(option.Name, values[1], "is given twice") : values.FirstOrDefault();
+    }
+
+    private static string NonEmpty(string option, string path)
+    {
+        return path.Length == 0 ? throw new UsageException(option, null, "an empty path") : path;
+    }
+
+    private static int ReadCpus(string? text)
+    {
+        if (text == null)
+        {
+            return 1;
+        }
+
+        OptionWords words = OptionWords.Parse("--cpus", text, "boot");
+        words.Require("boot");
+        return words.GetNumber("boot", 1, MachineLimits.Cpus)!.Value;
+    }
+
+    private static MemoryOptions ReadMemory(string? text)
+    {
+        if (text == null)
+        {
+            return new MemoryOptions();
+        }
+
+        OptionWords words = OptionWords.Parse("--memory", text, "size", "shared", "hugepages");
+        words.Require("size");
+        ulong size = words.GetSize("size")!.Value;
+        bool hugePages = words.GetSwitch("hugepages");
+        if (size < MemoryLayout.MinimumSize)
+        {
+            throw words.Bad("size", $"a machine needs at least {MemoryLayout.MinimumSize >> 20}M");
+        }
+
+        ulong unit = hugePages ? 2UL << 20 : 4096;
+        return size % unit != 0
+            ? throw words.Bad("size", $"not a multiple of {(hugePages ? "2M, the size of a huge page" : "4K, the size of a page")}")
+            : new MemoryOptions(size, words.GetSwitch("shared"), hugePages);
+    }
+
+    private static CharacterOptions? ReadCharacter(string? text, string option, bool allowNull)
+    {
+        return text switch
+        {
+            null => null,
+            "off" => new CharacterOptions(CharacterKind.Off),
+            "tty" => new CharacterOptions(CharacterKind.Terminal),
+            "null" when allowNull => new CharacterOptions(CharacterKind.Null),
+            _ when text.StartsWith("file=", StringComparison.Ordinal) => new CharacterOptions(CharacterKind.File, OptionWords.Parse(option, text, "file").Require("file")),
+            _ => throw new UsageException(option, text, $"want off, tty{(allowNull ? ", null" : "")} or file=FILE"),
+        };
+    }
+
+    private static LogLevel ReadLogLevel(string? text)
+    {
+        return text switch
+        {
+            "trace" => LogLevel.Trace,
+            "debug" => LogLevel.Debug,
+            "info" => LogLevel.Information,
+            null or "warn" => LogLevel.Warning,
+            "error" => LogLevel.Error,
+            "off" => LogLevel.None,
+            _ => throw new UsageException("--log-level", text, $"want one of {string.Join(", ", LogLevels)}"),
+        };
+    }
+}

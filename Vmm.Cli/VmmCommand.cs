@@ -1,0 +1,93 @@
+using System;
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.IO;
+using System.Linq;
+using Vmm.Machine;
+
+namespace Vmm.Cli;
+
+/// <summary>The <c>vmm</c> command.</summary>
+public static class VmmCommand
+{
+    // A value that starts with @ is a value, and -abc is not -a -b -c.
+    private static readonly ParserConfiguration Parser = new() { EnablePosixBundling = false, ResponseFileTokenReplacer = null };
+
+    /// <summary>Runs a command line.</summary>
+    /// <param name="args">Its words.</param>
+    /// <param name="error">Where errors go; standard error without it.</param>
+    /// <returns>The exit status, see <see cref="ExitStatus"/>.</returns>
+    public static int Run(string[] args, TextWriter? error = null)
+    {
+        ArgumentNullException.ThrowIfNull(args);
+        try
+        {
+            return Dispatch(args);
+        }
+        catch (UsageException e)
+        {
+            return Fail(error, $"{e.Message} (see vmm run --help)", ExitStatus.Usage);
+        }
+        catch (MachineException e)
+        {
+            return Fail(error, Describe(e), ExitStatus.HostFailed);
+        }
+    }
+
+    /// <summary>Writes the one line that a failing run ends with.</summary>
+    internal static int Fail(TextWriter? error, string message, int status)
+    {
+        (error ?? Console.Error).WriteLine($"vmm: {message.ReplaceLineEndings(" ")}");
+        return status;
+    }
+
+    private static int Dispatch(string[] args)
+    {
+        var options = new RunOptions();
+        Command run = options.CreateCommand();
+        var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run };
+        ParseResult result = root.Parse(args, Parser);
+
+        // Help and version.
+        if (result.Action is { } action && result.Errors.Count == 0 && result.CommandResult.Command != run)
+        {
+            return result.Invoke();
+        }
+
+        if (result.Action is System.CommandLine.Help.HelpAction)
+        {
+            return result.Invoke();
+        }
+
+        if (result.UnmatchedTokens is [string unknown, ..])
+        {
+            throw new UsageException("vmm", unknown, "unknown word");
+        }
+
+        if (result.Errors is [ParseError first, ..])
+        {
+            throw Explain(first);
+        }
+
+        _ = options.Read(result); return ExitStatus.Success;
+    }
+
+    private static UsageException Explain(ParseError error)
+    {
+        for (SymbolResult? symbol = error.SymbolResult; symbol != null; symbol = symbol.Parent)
+        {
+            if (symbol is OptionResult option)
+            {
+                return new UsageException(option.Option.Name, null, option.Tokens.Any() ? error.Message : "needs a value");
+            }
+        }
+
+        return new UsageException("vmm", null, error.Message);
+    }
+
+    /// <summary>The parts of a machine are called like the options, except for the hypervisor, which is not one.</summary>
+    private static string Describe(MachineException e)
+    {
+        return e.Part == MachineException.Hypervisor ? e.Reason : $"--{e.Message}";
+    }
+}

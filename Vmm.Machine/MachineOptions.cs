@@ -1,0 +1,45 @@
+using System;
+using System.Collections.Generic;
+using Microsoft.Extensions.Logging;
+
+namespace Vmm.Machine;
+
+/// <summary>What a virtual machine is built from.</summary>
+public sealed record MachineOptions
+{
+    /// <summary>The kernel: a bzImage, or an ELF vmlinux with a PVH entry.</summary>
+    public required string KernelPath { get; init; }
+
+    /// <summary>The initramfs, or null.</summary>
+    public string? InitramfsPath { get; init; }
+
+    /// <summary>The kernel's command line.</summary>
+    public string CommandLine { get; init; } = "";
+
+    /// <summary>vCPUs, 1 to <see cref="MachineLimits.Cpus"/>.</summary>
+    public int CpuCount { get; init; } = 1;
+
+    /// <summary>RAM.</summary>
+    public MemoryOptions Memory { get; init; } = new();
+
+    /// <summary>Block devices, in the order of their PCI slots.</summary>
+    public IReadOnlyList<DiskOptions> Disks { get; init; } = [];
+
+    /// <summary>Network devices, after the block devices.</summary>
+    public IReadOnlyList<NetOptions> Nets { get; init; } = [];
+
+    /// <summary>The file that the entropy device reads, or null for no such device.</summary>
+    public string? EntropySource { get; init; }
+
+    /// <summary>The virtio console.</summary>
+    public CharacterOptions Console { get; init; } = new(CharacterKind.Off);
+
+    /// <summary>The serial port COM1.</summary>
+    public CharacterOptions Serial { get; init; } = new(CharacterKind.Terminal);
+
+    /// <summary>The guest's idea of time.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Where the machine logs; nothing is logged without it.</summary>
+    public ILoggerFactory? LoggerFactory { get; init; }
+}

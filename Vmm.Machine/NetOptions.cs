@@ -1,0 +1,13 @@
+using System.Net;
+using System.Net.NetworkInformation;
+
+namespace Vmm.Machine;
+
+/// <summary>One virtio network device on a tap interface.</summary>
+/// <param name="Tap">Name of the interface, 1 to 15 bytes; made if it is absent, and removed then with the machine.</param>
+/// <param name="MacAddress">The guest's address; by default a locally administered one made from the name of the tap.</param>
+/// <param name="HostAddress">IPv4 address to give to the host's side, or null.</param>
+/// <param name="HostMask">Network mask of <paramref name="HostAddress"/>; given exactly when that is.</param>
+/// <param name="Id">Name of the device in logs; by default made of its kind and number.</param>
+public sealed record NetOptions(
+    string Tap, PhysicalAddress? MacAddress = null, IPAddress? HostAddress = null, IPAddress? HostMask = null, string? Id = null);

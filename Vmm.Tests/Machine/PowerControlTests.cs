@@ -1,0 +1,82 @@
+using System;
+using Vmm.Machine.Devices;
+
+namespace Vmm.Tests.Machine;
+
+/// <summary>ACPI fixed hardware, the reset register and the keyboard controller's reset line.</summary>
+public sealed class PowerControlTests
+{
+    private readonly FakeTime _time = new(DateTimeOffset.UnixEpoch);
+    private readonly PowerControl _power;
+    private int _off;
+    private int _resets;
+
+    public PowerControlTests()
+    {
+        _power = new PowerControl(_time);
+        _power.PowerOffRequested += () => _off++;
+        _power.ResetRequested += () => _resets++;
+    }
+
+    [Fact]
+    public void The_machine_starts_in_ACPI_mode()
+    {
+        _power.Read(4, 2).Should().Be(1);
+        _power.Write(4, 2, 0);
+        _power.Read(4, 2).Should().Be(1);
+    }
+
+    [Fact]
+    public void S5_needs_the_sleep_type_and_the_enable_bit()
+    {
+        _power.Write(4, 2, 5 << 10);
+        _off.Should().Be(0);
+        _power.Write(4, 2, (3 << 10) | (1 << 13));
+        _off.Should().Be(0);
+        _power.Write(4, 2, (5 << 10) | (1 << 13));
+        _off.Should().Be(1);
+        (_power.Read(4, 2) & (1 << 13)).Should().Be(0, "the enable bit reads zero");
+    }
+
+    [Fact]
+    public void The_reset_register_resets_with_its_value_only()
+    {
+        _power.Write(0xC, 1, 0);
+        _resets.Should().Be(0);
+        _power.Write(0xC, 1, 1);
+        _resets.Should().Be(1);
+    }
+
+    [Fact]
+    public void The_timer_runs_at_3_579545_MHz()
+    {
+        _power.Read(8, 4).Should().Be(0);
+        _time.Advance(TimeSpan.FromSeconds(2));
+        _power.Read(8, 4).Should().Be(2 * 3_579_545);
+        _time.Advance(TimeSpan.FromSeconds(1200));
+        _power.Read(8, 4).Should().Be(1202UL * 3_579_545 % (1UL << 32), "it wraps at 32 bits");
+    }
+
+    [Fact]
+    public void Event_enable_keeps_what_is_written_and_status_is_empty()
+    {
+        _power.Write(2, 2, 0x0120);
+        _power.Read(2, 2).Should().Be(0x0120);
+        _power.Read(0, 2).Should().Be(0);
+        _power.Write(0, 2, 0xFFFF);
+        _power.Read(0, 4).Should().Be(0x0120_0000);
+    }
+
+    [Fact]
+    public void The_keyboard_controller_resets_by_its_pulse_command()
+    {
+        var port = new ResetPort();
+        int resets = 0;
+        port.ResetRequested += () => resets++;
+        port.Read(0, 1).Should().Be(0, "a reboot waits for the input buffer to be empty");
+        port.Write(0, 1, 0xD1);
+        resets.Should().Be(0);
+        port.Write(0, 1, 0xFE);
+        resets.Should().Be(1);
+    }
+}
