@@ -224,7 +224,8 @@ public sealed unsafe class Worker : IDisposable
                         return;
                     }
 
-                    worker.Control(Libc.EPOLL_CTL_MOD, descriptor, value ? Libc.EPOLLIN : 0, id);
+                    // Taken out, not masked: epoll reports hang-ups of what it holds whether asked or not, and that would spin.
+                    worker.Control(value ? Libc.EPOLL_CTL_ADD : Libc.EPOLL_CTL_DEL, descriptor, Libc.EPOLLIN, id);
                     Volatile.Write(ref _enabled, value);
                 }
             }
@@ -255,7 +256,7 @@ public sealed unsafe class Worker : IDisposable
                 }
 
                 _disposed = true;
-                if (worker._watches.TryRemove(id, out _) && !worker._epoll.IsClosed)
+                if (worker._watches.TryRemove(id, out _) && _enabled && !worker._epoll.IsClosed)
                 {
                     var unused = default(Libc.epoll_event);
                     _ = Libc.epoll_ctl(worker._epoll.Number, Libc.EPOLL_CTL_DEL, descriptor, &unused);

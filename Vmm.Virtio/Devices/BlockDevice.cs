@@ -128,7 +128,7 @@ public sealed class BlockDevice : VirtioDevice
         IVirtioDeviceHost host = _host ?? throw new InvalidOperationException("a queue is started after the device");
         StopQueue(index);
         var server = new BlockRequestServer(this, queue, kick, host);
-        var worker = new Worker($"{_options.Id}-q{index}");
+        var worker = new Worker($"{_options.NameOf(DeviceType)}-q{index}");
         worker.Faulted += failure => host.NeedsReset($"the worker of queue {index} failed: {failure.Message}");
         _servers[index] = server;
         _workers[index] = worker;
@@ -162,7 +162,7 @@ public sealed class BlockDevice : VirtioDevice
         long last = Volatile.Read(ref _lastReport);
         if (now - 1000 >= last && Interlocked.CompareExchange(ref _lastReport, now, last) == last)
         {
-            Log.RequestFailed(_options.Logger, _options.Id, request, count);
+            Log.RequestFailed(_options.Logger, _options.NameOf(DeviceType), request, count);
         }
     }
 

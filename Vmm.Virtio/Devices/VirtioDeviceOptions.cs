@@ -27,6 +27,9 @@ public abstract record VirtioDeviceOptions
     internal ulong OfferedRingFeatures =>
         (IndirectDescriptors ? RingFeatures.IndirectDescriptors : 0) | (EventIndex ? RingFeatures.EventIndex : 0);
 
+    /// <summary>The name for threads and logs.</summary>
+    internal string NameOf(VirtioDeviceType type) => string.IsNullOrEmpty(Id) ? $"virtio-{type}" : Id;
+
     /// <summary>Checks what the types cannot.</summary>
     internal void Validate()
     {

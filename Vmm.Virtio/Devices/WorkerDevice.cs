@@ -39,7 +39,7 @@ public abstract class WorkerDevice : VirtioDevice
         Features = features;
         OnStart(features);
         _host = host;
-        _worker = new Worker(Options.Id);
+        _worker = new Worker(Options.NameOf(DeviceType));
         _worker.Faulted += failure => host.NeedsReset($"the worker failed: {failure.Message}");
         _worker.Start();
     }

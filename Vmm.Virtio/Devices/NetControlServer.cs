@@ -1,0 +1,83 @@
+using System;
+using System.Buffers.Binary;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>Serves the control queue: class, command, data, and a byte for the answer (virtio 1.2, 5.1.6.5).</summary>
+internal sealed class NetControlServer : RequestServer
+{
+    private const byte Acknowledged = 0;
+    private const byte Refused = 1;
+
+    private readonly NetDevice _device;
+
+    public NetControlServer(NetDevice device, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+        : base(queue, kick, host, signalEvery: 1)
+    {
+        _device = device;
+    }
+
+    protected override bool TryHandle(DescriptorChain chain, out uint written)
+    {
+        written = 0;
+        if (chain.WritableLength == 0)
+        {
+            Queue.MarkBroken("a control command without a byte for its answer");
+            return true;
+        }
+
+        Span<byte> command = stackalloc byte[2];
+        bool done = chain.Readable.CopyTo(command) == command.Length
+            && Execute(command[0], command[1], chain.Readable.Slice(command.Length));
+        chain.Writable.Slice(0, chain.WritableLength - 1).Fill(0);
+        chain.Writable.Slice(chain.WritableLength - 1).Fill(done ? Acknowledged : Refused);
+        written = (uint)chain.WritableLength;
+        return true;
+    }
+
+    private bool Execute(byte category, byte command, GuestBuffers data)
+    {
+        Span<byte> bytes = stackalloc byte[8];
+        switch (category, command)
+        {
+            // Receive modes and address filters ask for no more than what the card does without them: it filters nothing.
+            case (0, 0 or 1):
+                return data.Length == 1;
+            case (1, 0):
+                return IsAddressTable(data);
+            case (1, 1):
+                return data.Length == MacAddress.Size && data.CopyTo(bytes) == MacAddress.Size
+                    && _device.TrySetMac(MacAddress.FromBytes(bytes));
+            case (5, 0):
+                return data.Length == sizeof(ulong) && data.CopyTo(bytes) == sizeof(ulong)
+                    && _device.TrySetGuestOffloads(BinaryPrimitives.ReadUInt64LittleEndian(bytes));
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>Two lists, unicast and multicast, each a count of 4 bytes and that many addresses.</summary>
+    private static bool IsAddressTable(GuestBuffers data)
+    {
+        Span<byte> count = stackalloc byte[sizeof(uint)];
+        for (int list = 0; list < 2; list++)
+        {
+            if (data.CopyTo(count) < sizeof(uint))
+            {
+                return false;
+            }
+
+            long length = (long)BinaryPrimitives.ReadUInt32LittleEndian(count) * MacAddress.Size;
+            if (length > data.Length - sizeof(uint))
+            {
+                return false;
+            }
+
+            data = data.Slice(sizeof(uint) + length);
+        }
+
+        return data.IsEmpty;
+    }
+}

@@ -1,0 +1,14 @@
+namespace Vmm.Virtio.Devices;
+
+/// <summary>How a <see cref="NetDevice"/> is made.</summary>
+public sealed record NetDeviceOptions : VirtioDeviceOptions
+{
+    /// <summary>The address of the card; random if null.</summary>
+    public MacAddress? Mac { get; init; }
+
+    /// <summary>MTU to advise, 68 to 65535; 0 for no advice.</summary>
+    public ushort Mtu { get; init; }
+
+    /// <summary>Offer checksum and segmentation offloads.</summary>
+    public bool Offloads { get; init; } = true;
+}

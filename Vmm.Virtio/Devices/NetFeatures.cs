@@ -1,0 +1,40 @@
+namespace Vmm.Virtio.Devices;
+
+/// <summary>Feature bits of the network device (virtio 1.2, 5.1.3).</summary>
+internal static class NetFeatures
+{
+    public const ulong Checksum = 1UL << 0;
+    public const ulong GuestChecksum = 1UL << 1;
+    public const ulong ControlGuestOffloads = 1UL << 2;
+    public const ulong Mtu = 1UL << 3;
+    public const ulong Mac = 1UL << 5;
+    public const ulong GuestTso4 = 1UL << 7;
+    public const ulong GuestTso6 = 1UL << 8;
+    public const ulong GuestEcn = 1UL << 9;
+    public const ulong HostTso4 = 1UL << 11;
+    public const ulong HostTso6 = 1UL << 12;
+    public const ulong HostEcn = 1UL << 13;
+    public const ulong MergeableBuffers = 1UL << 15;
+    public const ulong Status = 1UL << 16;
+    public const ulong ControlQueue = 1UL << 17;
+    public const ulong ControlReceiveMode = 1UL << 18;
+    public const ulong ControlMacAddress = 1UL << 23;
+
+    /// <summary>What CTRL_GUEST_OFFLOADS switches (5.1.6.5.6).</summary>
+    public const ulong GuestOffloads = GuestChecksum | GuestTso4 | GuestTso6 | GuestEcn;
+
+    /// <summary>Whether large packets may be received.</summary>
+    public const ulong GuestSegmentation = GuestTso4 | GuestTso6;
+
+    /// <summary>Each bit and what it needs one of (5.1.3.1).</summary>
+    public static bool DependenciesHold(ulong features)
+    {
+        return Holds(features, GuestTso4 | GuestTso6, GuestChecksum)
+            && Holds(features, GuestEcn, GuestTso4 | GuestTso6)
+            && Holds(features, HostTso4 | HostTso6, Checksum)
+            && Holds(features, HostEcn, HostTso4 | HostTso6)
+            && Holds(features, ControlReceiveMode | ControlMacAddress, ControlQueue);
+    }
+
+    private static bool Holds(ulong features, ulong any, ulong need) => (features & any) == 0 || (features & need) != 0;
+}

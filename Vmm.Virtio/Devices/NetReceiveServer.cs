@@ -1,0 +1,285 @@
+using System;
+using System.Buffers.Binary;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>Serves the queue of buffers for received packets (virtio 1.2, 5.1.6.3 and 5.1.6.4).</summary>
+/// <remarks>
+/// Buffers are popped until the largest packet fits or there are no more, and the packet is read straight into them, with host memory behind
+/// the last one. What ends there waits until the driver has brought more buffers. Popped buffers that a packet did not need stay popped for the
+/// next one; they go back to the ring before a scope is left, or, while more are waited for, at the start of the next.
+/// </remarks>
+internal sealed class NetReceiveServer : QueueServer
+{
+    private const int MaximumChains = 256;
+    private const int MaximumPieces = 1023;
+    private const int Portion = 64;
+    private const int BufferCountOffset = 10;
+
+    private readonly NetDevice _device;
+    private readonly INetBackend _backend;
+    private readonly DescriptorChain[] _chains;
+    private readonly uint[] _written;
+    private readonly SegmentList _room = new(MaximumPieces + 1);
+    private readonly byte[] _behind = GC.AllocateUninitializedArray<byte>(NetDevice.LargestPacket, pinned: true);
+    private byte[] _waiting = [];
+    private int _waitingLength;
+    private int _popped;
+    private int _pieces;
+    private long _capacity;
+    private IWatch? _packets;
+
+    public NetReceiveServer(NetDevice device, INetBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+        : base(queue, kick, host)
+    {
+        _device = device;
+        _backend = backend;
+        int chains = device.MergesBuffers ? Math.Min(queue.Size, (ushort)MaximumChains) : 1;
+        _chains = new DescriptorChain[chains];
+        _written = new uint[chains];
+        for (int i = 0; i < chains; i++)
+        {
+            _chains[i] = new DescriptorChain(4);
+        }
+    }
+
+    private enum Outcome
+    {
+        Delivered,
+        NoPacket,
+        NoRoom,
+        Ended,
+    }
+
+    protected override void OnStart(Worker worker)
+    {
+        _packets = worker.WatchReadable(_backend.Descriptor, Run);
+        _packets.Enabled = false;
+    }
+
+    protected override void OnStop()
+    {
+        _packets?.Dispose();
+        GiveBack();
+    }
+
+    protected override bool Serve()
+    {
+        GiveBack();
+        Queue.DisableKicks();
+        bool more = false;
+        bool room = true;
+        for (int packets = 0; !Stopping; packets++)
+        {
+            if (packets == Portion)
+            {
+                more = true;
+                break;
+            }
+
+            Outcome outcome = Receive();
+            if (outcome == Outcome.NoRoom)
+            {
+                // Popped buffers stay popped, so that the driver is asked for what comes after them.
+                room = false;
+                Queue.SignalIfNeeded();
+                if (!Queue.EnableKicks())
+                {
+                    break;
+                }
+
+                Queue.DisableKicks();
+                room = true;
+            }
+            else if (outcome != Outcome.Delivered)
+            {
+                room = outcome != Outcome.Ended;
+                break;
+            }
+        }
+
+        Queue.SignalIfNeeded();
+        if (room)
+        {
+            GiveBack();
+        }
+
+        _packets!.Enabled = room && !more && !Queue.IsBroken;
+        return more;
+    }
+
+    private Outcome Receive()
+    {
+        int wanted = _waitingLength != 0 ? _waitingLength : _device.ReceiveRoom;
+        PopUntil(wanted);
+        if (_popped == 0)
+        {
+            return Queue.IsBroken ? Outcome.Ended : Outcome.NoRoom;
+        }
+
+        if (_waitingLength != 0)
+        {
+            return DeliverWaiting();
+        }
+
+        _room.Clear();
+        for (int i = 0; i < _popped; i++)
+        {
+            _room.TryAdd(_chains[i].Writable);
+        }
+
+        _room.TryAddPinned(_behind, _behind.Length);
+        switch (_backend.Receive(_room.Buffers, out int length))
+        {
+            case NetReceiveResult.Empty:
+                return Outcome.NoPacket;
+            case NetReceiveResult.Gone:
+                return Outcome.Ended;
+        }
+
+        if (length < NetDevice.HeaderSize)
+        {
+            _device.CountReceiveDrop();
+            return Outcome.Delivered;
+        }
+
+        if (length <= _capacity)
+        {
+            Deliver(length);
+            return Outcome.Delivered;
+        }
+
+        Keep(length);
+        return DeliverWaiting();
+    }
+
+    /// <summary>Copies the packet that did not fit to host memory of its own.</summary>
+    private void Keep(int length)
+    {
+        if (_waiting.Length == 0)
+        {
+            _waiting = GC.AllocateUninitializedArray<byte>(NetDevice.LargestPacket * 2);
+        }
+
+        _waitingLength = _room.Buffers.CopyTo(_waiting.AsSpan(0, Math.Min(length, _waiting.Length)));
+    }
+
+    private Outcome DeliverWaiting()
+    {
+        PopUntil(_waitingLength);
+        if (_capacity < _waitingLength)
+        {
+            if (Queue.IsBroken)
+            {
+                return Outcome.Ended;
+            }
+
+            // More buffers than there are now might come, unless there can be no more of them.
+            if (_popped < _chains.Length && _pieces < MaximumPieces)
+            {
+                return Outcome.NoRoom;
+            }
+
+            _waitingLength = 0;
+            _device.CountReceiveDrop();
+            return Outcome.Delivered;
+        }
+
+        int length = _waitingLength;
+        ReadOnlySpan<byte> rest = _waiting.AsSpan(0, length);
+        for (int i = 0; i < _popped && !rest.IsEmpty; i++)
+        {
+            rest = rest[_chains[i].Writable.CopyFrom(rest)..];
+        }
+
+        _waitingLength = 0;
+        Deliver(length);
+        return Outcome.Delivered;
+    }
+
+    /// <summary>Completes as many popped chains as the packet in them fills.</summary>
+    private void Deliver(int length)
+    {
+        int used = 0;
+        for (long left = length; left > 0; used++)
+        {
+            long part = Math.Min(left, _chains[used].WritableLength);
+            _written[used] = (uint)part;
+            left -= part;
+        }
+
+        Span<byte> count = stackalloc byte[sizeof(ushort)];
+        BinaryPrimitives.WriteUInt16LittleEndian(count, (ushort)used);
+        _room.Clear();
+        for (int i = 0; i < used && _room.Buffers.Length < NetDevice.HeaderSize; i++)
+        {
+            _room.TryAdd(_chains[i].Writable);
+        }
+
+        _room.Buffers.Slice(BufferCountOffset).CopyFrom(count);
+        Queue.CompleteTogether(_chains.AsSpan(0, used), _written.AsSpan(0, used));
+        for (int i = 0; i < used; i++)
+        {
+            _capacity -= _chains[i].WritableLength;
+            _pieces -= _chains[i].Writable.Count;
+        }
+
+        _popped -= used;
+        Rotate(used);
+    }
+
+    /// <summary>Puts the chains that are free again behind those that are popped.</summary>
+    private void Rotate(int used)
+    {
+        if (_popped == 0)
+        {
+            return;
+        }
+
+        // Only what is popped is moved; both parts are short.
+        for (int i = 0; i < _popped; i++)
+        {
+            (_chains[i], _chains[i + used]) = (_chains[i + used], _chains[i]);
+        }
+    }
+
+    private void PopUntil(long wanted)
+    {
+        while (_capacity < wanted && _popped < _chains.Length && _pieces < MaximumPieces && Queue.TryPop(_chains[_popped]))
+        {
+            DescriptorChain chain = _chains[_popped];
+            if (chain.WritableLength == 0 || chain.Writable.Count > MaximumPieces - _pieces)
+            {
+                if (chain.WritableLength == 0 || _popped == 0)
+                {
+                    Queue.MarkBroken("a buffer for received packets without room, or in too many pieces");
+                }
+                else
+                {
+                    Queue.Return(chain);
+                    _pieces = MaximumPieces;
+                }
+
+                return;
+            }
+
+            _popped++;
+            _capacity += chain.WritableLength;
+            _pieces += chain.Writable.Count;
+        }
+    }
+
+    private void GiveBack()
+    {
+        while (_popped > 0)
+        {
+            _popped--;
+            Queue.Return(_chains[_popped]);
+        }
+
+        _capacity = 0;
+        _pieces = 0;
+    }
+}

@@ -1,0 +1,107 @@
+using System;
+using System.Net;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Vmm.Virtio.Interop;
+
+/// <summary>Requests of linux/if_tun.h and linux/sockios.h; every method gives 0 or an error number.</summary>
+internal static unsafe class Tap
+{
+    public const int IFNAMSIZ = 16;
+
+    private const nuint TUNSETIFF = 0x400454ca;
+    private const nuint TUNSETOFFLOAD = 0x400454d0;
+    private const nuint TUNSETVNETHDRSZ = 0x400454d8;
+
+    private const short IFF_TAP = 0x0002;
+    private const short IFF_NO_PI = 0x1000;
+    private const short IFF_VNET_HDR = 0x4000;
+    private const short IFF_UP = 1;
+
+    private const nuint SIOCGIFFLAGS = 0x8913;
+    private const nuint SIOCSIFFLAGS = 0x8914;
+    private const nuint SIOCSIFADDR = 0x8916;
+    private const nuint SIOCSIFNETMASK = 0x891c;
+
+    /// <summary>Attaches to a tap, which is made if there is none of the name; packets carry a virtio header.</summary>
+    public static int Attach(FileDescriptor tun, string name, int headerSize)
+    {
+        ifreq request = Request(name);
+        request.flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+        int error = Control(tun, TUNSETIFF, &request);
+        return error != 0 ? error : Control(tun, TUNSETVNETHDRSZ, &headerSize);
+    }
+
+    /// <summary>Says what the reader of the tap can do by itself; the value goes in the argument, not behind it.</summary>
+    public static int SetOffloads(FileDescriptor tun, uint offloads) => Control(tun, TUNSETOFFLOAD, (void*)offloads);
+
+    public static int SetAddress(FileDescriptor socket, string name, IPAddress address) => SetAddress(socket, SIOCSIFADDR, name, address);
+
+    public static int SetMask(FileDescriptor socket, string name, IPAddress mask) => SetAddress(socket, SIOCSIFNETMASK, name, mask);
+
+    /// <summary>Brings an interface up; one that is up already needs no right to.</summary>
+    public static int BringUp(FileDescriptor socket, string name)
+    {
+        ifreq request = Request(name);
+        int error = Control(socket, SIOCGIFFLAGS, &request);
+        if (error != 0 || (request.flags & IFF_UP) != 0)
+        {
+            return error;
+        }
+
+        request.flags |= IFF_UP;
+        return Control(socket, SIOCSIFFLAGS, &request);
+    }
+
+    private static int SetAddress(FileDescriptor socket, nuint operation, string name, IPAddress address)
+    {
+        ifreq request = Request(name);
+        var destination = new Span<byte>(&request.address, sizeof(sockaddr_in));
+        var value = new sockaddr_in { sin_family = Libc.AF_INET };
+        address.TryWriteBytes(new Span<byte>(&value.sin_addr, sizeof(uint)), out _);
+        MemoryMarshal.Write(destination, value);
+        return Control(socket, operation, &request);
+    }
+
+    private static int Control(FileDescriptor descriptor, nuint operation, void* argument)
+    {
+        int error;
+        do
+        {
+            error = Libc.ioctl(descriptor, operation, argument) < 0 ? Marshal.GetLastPInvokeError() : 0;
+        }
+        while (error == Libc.EINTR);
+        return error;
+    }
+
+    private static ifreq Request(string name)
+    {
+        ifreq request = default;
+        Encoding.UTF8.GetBytes(name, new Span<byte>(request.name, IFNAMSIZ - 1));
+        return request;
+    }
+
+    /// <summary>struct ifreq.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 40)]
+    private struct ifreq
+    {
+        [FieldOffset(0)]
+        public fixed byte name[IFNAMSIZ];
+
+        [FieldOffset(16)]
+        public short flags;
+
+        [FieldOffset(16)]
+        public sockaddr_in address;
+    }
+
+    /// <summary>struct sockaddr_in; the address is in the order of the wire.</summary>
+    [StructLayout(LayoutKind.Sequential, Size = 16)]
+    private struct sockaddr_in
+    {
+        public ushort sin_family;
+        public ushort sin_port;
+        public uint sin_addr;
+    }
+}

@@ -1,0 +1,70 @@
+using System;
+using System.Runtime.CompilerServices;
+
+namespace Vmm.Virtio.Queues;
+
+/// <summary>Several runs of guest bytes, and host bytes after them, as one: a packet that lies in several chains.</summary>
+/// <remarks>Made once and used again; valid as long as what was added to it.</remarks>
+internal sealed unsafe class SegmentList
+{
+    private readonly GuestSegment[] _segments;
+    private readonly GuestSegment* _start;
+    private int _count;
+    private long _length;
+
+    public SegmentList(int capacity)
+    {
+        _segments = GC.AllocateUninitializedArray<GuestSegment>(capacity, pinned: true);
+        _start = (GuestSegment*)Unsafe.AsPointer(ref _segments[0]);
+    }
+
+    public GuestBuffers Buffers => new(_start, _count, 0, _length);
+
+    public void Clear()
+    {
+        _count = 0;
+        _length = 0;
+    }
+
+    /// <summary>Adds a run.</summary>
+    /// <returns>False, with nothing added, if there is no room for its pieces.</returns>
+    public bool TryAdd(GuestBuffers buffers)
+    {
+        if (buffers.Count > _segments.Length - _count)
+        {
+            return false;
+        }
+
+        foreach (Span<byte> piece in buffers)
+        {
+            if (_count == _segments.Length)
+            {
+                return false;
+            }
+
+            Append((byte*)Unsafe.AsPointer(ref piece[0]), piece.Length);
+        }
+
+        return true;
+    }
+
+    /// <summary>Adds the start of an array that was allocated pinned.</summary>
+    public bool TryAddPinned(byte[] array, int length)
+    {
+        if (_count == _segments.Length)
+        {
+            return false;
+        }
+
+        Append((byte*)Unsafe.AsPointer(ref array[0]), length);
+        return true;
+    }
+
+    private void Append(byte* start, int length)
+    {
+        _segments[_count].Base = start;
+        _segments[_count].Length = (nuint)length;
+        _count++;
+        _length += length;
+    }
+}
