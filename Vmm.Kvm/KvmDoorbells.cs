@@ -85,7 +85,17 @@ public sealed unsafe class KvmDoorbells : IDoorbells
             return;
         }
 
-        int result = Call(doorbell.Target, doorbell.Address, doorbell.Length, doorbell.DataMatch, doorbell.Flags | KvmConstants.KVM_IOEVENTFD_FLAG_DEASSIGN);
+        int result;
+        try
+        {
+            result = Call(doorbell.Target, doorbell.Address, doorbell.Length, doorbell.DataMatch, doorbell.Flags | KvmConstants.KVM_IOEVENTFD_FLAG_DEASSIGN);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The caller closed the eventfd first: the kernel can no longer be told which doorbell is meant.
+            result = -Libc.EBADF;
+        }
+
         if (result < 0 && !_calls.IsClosed)
         {
             _logger.RemovalRefused("doorbell", Describe(doorbell.Kind, doorbell.Address), -result);

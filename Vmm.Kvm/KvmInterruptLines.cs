@@ -91,8 +91,18 @@ public sealed unsafe class KvmInterruptLines : IInterruptLines
             return;
         }
 
-        var irqfd = new kvm_irqfd { fd = (uint)connection.Source.Descriptor, gsi = (uint)connection.Gsi, flags = KvmConstants.KVM_IRQFD_FLAG_DEASSIGN };
-        int result = _calls.Call(KvmRequests.KVM_IRQFD, &irqfd);
+        int result;
+        try
+        {
+            var irqfd = new kvm_irqfd { fd = (uint)connection.Source.Descriptor, gsi = (uint)connection.Gsi, flags = KvmConstants.KVM_IRQFD_FLAG_DEASSIGN };
+            result = _calls.Call(KvmRequests.KVM_IRQFD, &irqfd);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The caller closed the eventfd first; the kernel drops the irqfd with its eventfd.
+            result = 0;
+        }
+
         if (result < 0 && !_calls.IsClosed)
         {
             _logger.RemovalRefused("irqfd", $"line {connection.Gsi}", -result);

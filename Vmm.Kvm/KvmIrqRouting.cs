@@ -216,7 +216,17 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
 
         route.IsArmed = false;
         Interlocked.Decrement(ref _armed);
-        int result = _calls.IsClosed ? 0 : CallIrqFd(route, KvmConstants.KVM_IRQFD_FLAG_DEASSIGN);
+        int result;
+        try
+        {
+            result = _calls.IsClosed ? 0 : CallIrqFd(route, KvmConstants.KVM_IRQFD_FLAG_DEASSIGN);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The caller closed the eventfd first; the kernel drops the irqfd with its eventfd.
+            result = 0;
+        }
+
         if (result < 0 && !_calls.IsClosed)
         {
             _logger.RemovalRefused("irqfd", $"GSI {route.Gsi}", -result);

@@ -10,6 +10,7 @@ internal static unsafe partial class Libc
     public const int EINTR = 4;
     public const int ENXIO = 6;
     public const int E2BIG = 7;
+    public const int EBADF = 9;
     public const int EAGAIN = 11;
     public const int ENOMEM = 12;
     public const int EACCES = 13;

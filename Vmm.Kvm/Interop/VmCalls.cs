@@ -5,8 +5,6 @@ namespace Vmm.Kvm.Interop;
 /// <summary>The real kernel behind <see cref="IVmCalls"/>.</summary>
 internal sealed unsafe class VmCalls(FileDescriptor descriptor) : IVmCalls
 {
-    private const int EBADF = 9;
-
     public bool IsClosed => descriptor.IsClosed;
 
     public int Call(uint request, void* argument)
@@ -17,7 +15,7 @@ internal sealed unsafe class VmCalls(FileDescriptor descriptor) : IVmCalls
         }
         catch (ObjectDisposedException)
         {
-            return -EBADF;
+            return -Libc.EBADF;
         }
     }
 }

@@ -1,0 +1,46 @@
+using System;
+using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Memory;
+using Vmm.Kvm;
+using Vmm.Kvm.Interop;
+
+namespace Vmm.Tests.Kvm;
+
+/// <summary>Whether this machine's /dev/kvm runs a guest: tried once, with HLT in real mode.</summary>
+internal static unsafe class KvmAvailability
+{
+    private static readonly Lazy<string?> Reason = new(Try);
+
+    /// <summary>Why it does not, or null if it does.</summary>
+    public static string? SkipReason => Reason.Value;
+
+    private static string? Try()
+    {
+        try
+        {
+            using KvmSystem system = KvmSystem.Open();
+            using HostMemory ram = HostMemory.AllocateAnonymous(0x1_0000);
+            using KvmVirtualMachine machine = system.CreateVirtualMachine(new KvmVirtualMachineOptions { InterruptController = false });
+            using IDisposable slot = machine.MemorySlots.Map(0, ram.Length, (nint)ram.Pointer, readOnly: false);
+            KvmVcpu vcpu = machine.CreateVcpu(0);
+            ram.Pointer[0x1000] = 0xF4;
+            VcpuSpecialRegisters special = vcpu.GetSpecialRegisters();
+            special.Cs = VcpuSegment.RealMode(0, code: true);
+            vcpu.SetSpecialRegisters(special);
+            vcpu.SetRegisters(new VcpuRegisters { Rip = 0x1000, Rflags = 2 });
+            int result = Libc.IoctlRaw((int)vcpu.Descriptor.DangerousGetHandle(), KvmRequests.KVM_RUN, 0);
+            if (result < 0)
+            {
+                return $"KVM_RUN fails on this machine: errno {Marshal.GetLastSystemError()}";
+            }
+
+            var exit = (VcpuExitReason)vcpu.RunPage->exit_reason;
+            return exit == VcpuExitReason.Hlt ? null : $"HLT ends with {exit} on this machine";
+        }
+        catch (HypervisorException e)
+        {
+            return $"no usable /dev/kvm: {e.Message}";
+        }
+    }
+}
