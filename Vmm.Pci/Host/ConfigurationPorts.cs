@@ -1,0 +1,55 @@
+using System.Threading;
+using Vmm.DeviceModel.Bus;
+
+namespace Vmm.Pci.Host;
+
+/// <summary>Configuration mechanism #1: an address port at 0xcf8 and four data ports at 0xcfc (PCI 3.0, 3.2.2.3.2; PCI-2).</summary>
+internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler
+{
+    private const uint EnableBit = 0x8000_0000;
+    private const uint AddressBits = 0x80ff_fffc;
+
+    private uint _address;
+
+    public ulong Read(ulong offset, int width)
+    {
+        if (offset < 4)
+        {
+            // Accesses to 0xcf8 that are not 32-bit pass the bridge as ordinary port accesses, and nobody is there.
+            return width == 4 ? Volatile.Read(ref _address) : ulong.MaxValue;
+        }
+
+        uint address = Volatile.Read(ref _address);
+        if ((address & EnableBit) == 0 || Find(address) is not { } function)
+        {
+            return ulong.MaxValue;
+        }
+
+        return function.ReadConfiguration(Register(address, offset), width);
+    }
+
+    public void Write(ulong offset, int width, ulong value)
+    {
+        if (offset < 4)
+        {
+            if (width == 4)
+            {
+                Volatile.Write(ref _address, (uint)value & AddressBits);
+            }
+
+            return;
+        }
+
+        uint address = Volatile.Read(ref _address);
+        if ((address & EnableBit) != 0)
+        {
+            Find(address)?.WriteConfiguration(Register(address, offset), width, (uint)value);
+        }
+    }
+
+    public void Reset() => Volatile.Write(ref _address, 0);
+
+    private static int Register(uint address, ulong offset) => (int)((address & 0xfc) | ((uint)offset & 3));
+
+    private PciFunction? Find(uint address) => bridge.Find((int)(address >> 16) & 0xff, (int)(address >> 8) & 0xff);
+}

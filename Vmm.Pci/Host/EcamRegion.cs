@@ -1,0 +1,43 @@
+using Vmm.DeviceModel.Bus;
+
+namespace Vmm.Pci.Host;
+
+/// <summary>Configuration space in memory: 4 KiB a function, 1 MiB a bus (PCIe base, 7.2.2; PCI-2).</summary>
+/// <remarks>An 8-byte access is two 4-byte ones, lower half first.</remarks>
+internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
+{
+    public ulong Read(ulong offset, int width)
+    {
+        var function = Find(offset);
+        if (function is null)
+        {
+            return ulong.MaxValue;
+        }
+
+        int register = (int)offset & 0xfff;
+        return width <= 4
+            ? function.ReadConfiguration(register, width)
+            : function.ReadConfiguration(register, 4) | ((ulong)function.ReadConfiguration(register + 4, 4) << 32);
+    }
+
+    public void Write(ulong offset, int width, ulong value)
+    {
+        var function = Find(offset);
+        if (function is null)
+        {
+            return;
+        }
+
+        int register = (int)offset & 0xfff;
+        if (width <= 4)
+        {
+            function.WriteConfiguration(register, width, (uint)value);
+            return;
+        }
+
+        function.WriteConfiguration(register, 4, (uint)value);
+        function.WriteConfiguration(register + 4, 4, (uint)(value >> 32));
+    }
+
+    private PciFunction? Find(ulong offset) => bridge.Find((int)(offset >> 20), (int)(offset >> 12) & 0xff);
+}
