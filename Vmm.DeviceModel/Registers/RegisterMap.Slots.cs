@@ -1,0 +1,204 @@
+using System;
+
+namespace Vmm.DeviceModel.Registers;
+
+/// <content>Accesses that are not a whole single register: array elements, halves, lanes, gaps.</content>
+public sealed partial class RegisterMap<TDevice>
+{
+    /// <summary>The width of what no whole access matches.</summary>
+    private const int NoWidth = -1;
+
+    private static ulong MaskOf(int width) => width >= 8 ? ulong.MaxValue : (1UL << (width * 8)) - 1;
+
+    private ulong ReadOther(TDevice device, ulong offset, int width)
+    {
+        if (_policy == RegisterPolicy.Lanes)
+        {
+            return ReadLanes(device, offset, width);
+        }
+
+        if (offset < (ulong)Length && _slotByOffset[offset] != 0)
+        {
+            ref readonly Slot slot = ref _slots[_slotByOffset[offset]];
+            int index = slot.IndexOf((int)offset);
+            int within = slot.OffsetIn((int)offset, index);
+            if (within == 0 && width == slot.Info.Width)
+            {
+                return slot.ReadElement(device, index);
+            }
+
+            if (slot.Info.Width == 8 && width == 4 && within is 0 or 4 && slot.Info.Access != RegisterAccess.ReadSideEffect)
+            {
+                return (slot.ReadElement(device, index) >> (within * 8)) & uint.MaxValue;
+            }
+        }
+
+        return _gap & MaskOf(width);
+    }
+
+    private void WriteOther(TDevice device, ulong offset, int width, ulong value)
+    {
+        value &= MaskOf(width);
+        if (_policy == RegisterPolicy.Lanes)
+        {
+            WriteLanes(device, offset, width, value);
+            return;
+        }
+
+        if (offset < (ulong)Length && _slotByOffset[offset] != 0)
+        {
+            ref readonly Slot slot = ref _slots[_slotByOffset[offset]];
+            int index = slot.IndexOf((int)offset);
+            int within = slot.OffsetIn((int)offset, index);
+            bool whole = within == 0 && width == slot.Info.Width;
+            if (whole || (slot.Info.Width == 8 && width == 4 && within is 0 or 4))
+            {
+                slot.WriteElement(device, index, value << (within * 8), MaskOf(width) << (within * 8));
+            }
+        }
+    }
+
+    private ulong ReadLanes(TDevice device, ulong offset, int width)
+    {
+        ulong result = _gap & MaskOf(width);
+        for (int done = 0; done < width;)
+        {
+            if (!NextPiece(offset, width, ref done, out int at, out int length, out int index, out int within, out int number))
+            {
+                continue;
+            }
+
+            // A read that changes state happens for exactly its own register, never as a part of another access.
+            ref readonly Slot slot = ref _slots[number];
+            bool whole = length == slot.Info.Width && length == width;
+            if (slot.Info.Access == RegisterAccess.ReadSideEffect && !whole)
+            {
+                continue;
+            }
+
+            ulong piece = (slot.ReadElement(device, index) >> (within * 8)) & MaskOf(length);
+            result = (result & ~(MaskOf(length) << (at * 8))) | (piece << (at * 8));
+        }
+
+        return result;
+    }
+
+    private void WriteLanes(TDevice device, ulong offset, int width, ulong value)
+    {
+        for (int done = 0; done < width;)
+        {
+            if (NextPiece(offset, width, ref done, out int at, out int length, out int index, out int within, out int number))
+            {
+                ulong piece = (value >> (at * 8)) & MaskOf(length);
+                _slots[number].WriteElement(device, index, piece << (within * 8), MaskOf(length) << (within * 8));
+            }
+        }
+    }
+
+    /// <summary>Cuts an access at the borders of registers.</summary>
+    /// <returns>False if the next byte is in a gap; it is then skipped.</returns>
+    private bool NextPiece(
+        ulong offset, int width, ref int done, out int at, out int length, out int index, out int within, out int number)
+    {
+        at = done;
+        length = 1;
+        index = 0;
+        within = 0;
+        number = 0;
+
+        // The sum may wrap for an offset near 2^64: such bytes are outside the block too.
+        ulong position = offset + (ulong)done;
+        if (position < offset || position >= (ulong)Length || _slotByOffset[position] == 0)
+        {
+            done++;
+            return false;
+        }
+
+        number = _slotByOffset[position];
+        ref readonly Slot slot = ref _slots[number];
+        index = slot.IndexOf((int)position);
+        within = slot.OffsetIn((int)position, index);
+        length = Math.Min(slot.Info.Width - within, width - done);
+        done += length;
+        return true;
+    }
+
+    private struct Slot
+    {
+        /// <summary>Of a single register; of an array or the gap no access matches it.</summary>
+        public uint Offset;
+        public int Width;
+        public ulong Mask;
+        public RegisterRead<TDevice>? Read;
+        public RegisterWrite<TDevice>? Write;
+
+        public RegisterLaneWrite<TDevice>? LaneWrite;
+        public RegisterArrayRead<TDevice>? ArrayRead;
+        public RegisterArrayWrite<TDevice>? ArrayWrite;
+        public RegisterArrayLaneWrite<TDevice>? ArrayLaneWrite;
+        public RegisterInfo Info;
+        public bool IsArray;
+        public bool Writable;
+
+        /// <summary>Fills in what dispatch needs, so that it tests for no null.</summary>
+        public void Complete()
+        {
+            Mask = MaskOf(Info.Width);
+            Writable = Write != null || LaneWrite != null || ArrayWrite != null || ArrayLaneWrite != null;
+            if (IsArray)
+            {
+                Width = NoWidth;
+                return;
+            }
+
+            Offset = (uint)Info.Offset;
+            Width = Info.Width;
+            Read ??= ReadZero;
+            if (LaneWrite is { } lanes)
+            {
+                ulong mask = Mask;
+                Write = (device, value) => lanes(device, value, mask);
+            }
+
+            Write ??= DropWrite;
+        }
+
+        public readonly int IndexOf(int offset) => Info.Count == 1 ? 0 : (offset - Info.Offset) / Info.Stride;
+
+        public readonly int OffsetIn(int offset, int index) => offset - Info.Offset - (index * Info.Stride);
+
+        public readonly ulong ReadElement(TDevice device, int index)
+        {
+            return (IsArray ? ArrayRead!(device, index) : Read!(device)) & Mask;
+        }
+
+        public readonly void WriteElement(TDevice device, int index, ulong value, ulong mask)
+        {
+            if (!Writable)
+            {
+                return;
+            }
+
+            if (!IsArray)
+            {
+                if (LaneWrite != null)
+                {
+                    LaneWrite(device, value, mask);
+                }
+                else
+                {
+                    // A part of a register without a lane handler is a half of plain 64-bit storage: the table's check sees to it.
+                    Write!(device, mask == Mask ? value : (Read!(device) & ~mask) | value);
+                }
+            }
+            else if (ArrayLaneWrite != null)
+            {
+                ArrayLaneWrite(device, index, value, mask);
+            }
+            else
+            {
+                ArrayWrite!(device, index, mask == Mask ? value : (ArrayRead!(device, index) & ~mask) | value);
+            }
+        }
+    }
+}

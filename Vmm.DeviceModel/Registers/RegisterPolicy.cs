@@ -1,0 +1,17 @@
+namespace Vmm.DeviceModel.Registers;
+
+/// <summary>Which accesses the registers of a block take.</summary>
+public enum RegisterPolicy
+{
+    /// <summary>
+    /// The natural width at the register's own offset, nothing else; a 64-bit register also as two 32-bit halves (virtio 1.2, 4.1.3.1).
+    /// Any other access meets the gap.
+    /// </summary>
+    Exact,
+
+    /// <summary>
+    /// Any access of 1 to 8 bytes, over parts of registers and over several of them. A write reaches a handler as the value and the mask of
+    /// the bits that the guest wrote, so that nothing is read, merged and written back behind the guest's back.
+    /// </summary>
+    Lanes,
+}
