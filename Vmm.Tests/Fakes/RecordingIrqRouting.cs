@@ -1,0 +1,56 @@
+using System.Collections.Generic;
+using System.Linq;
+using System.Threading;
+using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Hypervisor;
+
+namespace Vmm.Tests.Fakes;
+
+/// <summary>Remembers the irqfd routes that were asked for, and can refuse to arm them.</summary>
+public sealed class RecordingIrqRouting : IIrqRouting
+{
+    private readonly Lock _lock = new();
+    private readonly List<RecordingIrqRoute> _routes = [];
+
+    /// <summary>How many more routes may be armed before the hypervisor is "exhausted"; null is no limit.</summary>
+    public int? ArmsLeft { get; set; }
+
+    /// <summary>All routes ever made, disposed ones too.</summary>
+    public IReadOnlyList<RecordingIrqRoute> Routes
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _routes.ToArray();
+            }
+        }
+    }
+
+    /// <summary>Routes that still hold something.</summary>
+    public int LiveRoutes => Routes.Count(route => !route.IsDisposed);
+
+    public IIrqRoute CreateRoute(EventFd source)
+    {
+        var route = new RecordingIrqRoute(this, source);
+        lock (_lock)
+        {
+            _routes.Add(route);
+        }
+
+        return route;
+    }
+
+    internal void TakeArm()
+    {
+        lock (_lock)
+        {
+            if (ArmsLeft is 0)
+            {
+                throw new HypervisorException("KVM_IRQFD", 28, "no GSI is left");
+            }
+
+            ArmsLeft--;
+        }
+    }
+}

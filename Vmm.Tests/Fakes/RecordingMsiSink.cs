@@ -1,0 +1,56 @@
+using System.Collections.Generic;
+using System.Threading;
+using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interrupts;
+
+namespace Vmm.Tests.Fakes;
+
+/// <summary>Remembers the messages that devices sent.</summary>
+public sealed class RecordingMsiSink : IMsiSink
+{
+    private readonly Lock _lock = new();
+    private readonly List<SentMsi> _sent = [];
+    private int _count;
+
+    /// <summary>Whether somebody accepts the messages.</summary>
+    public bool Accepts { get; set; } = true;
+
+    /// <summary>False keeps only <see cref="Count"/>, for tests of allocation.</summary>
+    public bool Records { get; set; } = true;
+
+    public int Count => Volatile.Read(ref _count);
+
+    public IReadOnlyList<SentMsi> Sent
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _sent.ToArray();
+            }
+        }
+    }
+
+    public bool Send(in MsiMessage message, uint requesterId)
+    {
+        Interlocked.Increment(ref _count);
+        if (Records)
+        {
+            lock (_lock)
+            {
+                _sent.Add(new SentMsi(message, requesterId));
+            }
+        }
+
+        return Accepts;
+    }
+
+    public void Clear()
+    {
+        lock (_lock)
+        {
+            _sent.Clear();
+            _count = 0;
+        }
+    }
+}
