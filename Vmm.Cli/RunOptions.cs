@@ -26,7 +26,7 @@ public sealed class RunOptions
     private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE", "Virtio console (off)");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
-    private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
+    private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (error)");
 
     /// <summary>The <c>run</c> command with these options.</summary>
     public Command CreateCommand()
@@ -142,8 +142,8 @@ public sealed class RunOptions
             "trace" => LogLevel.Trace,
             "debug" => LogLevel.Debug,
             "info" => LogLevel.Information,
-            null or "warn" => LogLevel.Warning,
-            "error" => LogLevel.Error,
+            "warn" => LogLevel.Warning,
+            null or "error" => LogLevel.Error,
             "off" => LogLevel.None,
             _ => throw new UsageException("--log-level", text, $"want one of {string.Join(", ", LogLevels)}"),
         };

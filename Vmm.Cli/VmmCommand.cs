@@ -22,7 +22,7 @@ public static class VmmCommand
         ArgumentNullException.ThrowIfNull(args);
         try
         {
-            return Dispatch(args);
+            return Dispatch(args, error);
         }
         catch (UsageException e)
         {
@@ -41,7 +41,7 @@ public static class VmmCommand
         return status;
     }
 
-    private static int Dispatch(string[] args)
+    private static int Dispatch(string[] args, TextWriter? error)
     {
         var options = new RunOptions();
         Command run = options.CreateCommand();
@@ -61,7 +61,7 @@ public static class VmmCommand
 
         if (result.UnmatchedTokens is [string unknown, ..])
         {
-            throw new UsageException("vmm", unknown, "unknown word");
+            throw new UsageException(unknown, null, "unknown word");
         }
 
         if (result.Errors is [ParseError first, ..])
@@ -69,7 +69,13 @@ public static class VmmCommand
             throw Explain(first);
         }
 
-        _ = options.Read(result); return ExitStatus.Success;
+        MachineExit exit = new GuestRun(options.Read(result)).Execute();
+        return exit.Reason switch
+        {
+            MachineExitReason.HostFailed => Fail(error, exit.Detail, ExitStatus.HostFailed),
+            MachineExitReason.GuestDied => Fail(error, $"{exit.Detail} (the registers are shown with --log-level info)", ExitStatus.GuestDied),
+            _ => ExitStatus.Success,
+        };
     }
 
     private static UsageException Explain(ParseError error)
@@ -82,7 +88,7 @@ public static class VmmCommand
             }
         }
 
-        return new UsageException("vmm", null, error.Message);
+        return new UsageException("the command line", null, error.Message);
     }
 
     /// <summary>The parts of a machine are called like the options, except for the hypervisor, which is not one.</summary>

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Vmm.Machine;
 
-/// <summary>What a virtual machine is built from.</summary>
+/// <summary>What a <see cref="VirtualMachine"/> is built from.</summary>
 public sealed record MachineOptions
 {
     /// <summary>The kernel: a bzImage, or an ELF vmlinux with a PVH entry.</summary>

@@ -43,6 +43,9 @@ public sealed class DescriptorSink : ICharacterSink, IDisposable
     /// <inheritdoc/>
     public bool HasRoom => Capacity - Volatile.Read(ref _count) >= SerialPort.FifoDepth;
 
+    /// <summary>Characters that have not gone out yet.</summary>
+    public int Pending => Volatile.Read(ref _count);
+
     /// <inheritdoc/>
     public void Write(byte value)
     {

@@ -34,6 +34,9 @@ internal static partial class Libc
         return new SafeFileHandle(descriptor, ownsHandle: true);
     }
 
+    /// <summary>The system's words for an error.</summary>
+    public static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
+
     /// <summary>Waits until a descriptor takes output.</summary>
     /// <returns>False after the time.</returns>
     public static unsafe bool WaitWritable(int descriptor, int milliseconds)

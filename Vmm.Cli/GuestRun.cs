@@ -1,0 +1,90 @@
+using System.Runtime.InteropServices;
+using System.Threading;
+using Microsoft.Extensions.Logging;
+using Vmm.Machine;
+
+namespace Vmm.Cli;
+
+/// <summary>Runs a machine, and again after each reset, until it has ended for good.</summary>
+internal sealed class GuestRun
+{
+    private readonly RunArguments _arguments;
+    private readonly Lock _lock = new();
+    private VirtualMachine? _machine;
+    private bool _stopRequested;
+
+    public GuestRun(RunArguments arguments) => _arguments = arguments;
+
+    /// <summary>Runs.</summary>
+    /// <returns>How it ended.</returns>
+    /// <exception cref="MachineException">The host failed to give something.</exception>
+    public MachineExit Execute()
+    {
+        using ILoggerFactory? loggers = Logging.Create(_arguments.LogLevel);
+        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
+        using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
+        MachineOptions options = _arguments.Machine;
+        bool terminal = options.Serial.Kind == CharacterKind.Terminal || options.Console.Kind == CharacterKind.Terminal;
+        using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
+        options = options with { LoggerFactory = loggers };
+        if (raw != null)
+        {
+            options = options with { Serial = options.Serial with { Escape = RequestStop }, Console = options.Console with { Escape = RequestStop } };
+        }
+
+        while (true)
+        {
+            MachineExit exit = RunOnce(options);
+            if (exit.Reason != MachineExitReason.Reset || !_arguments.RestartOnReset)
+            {
+                return exit;
+            }
+
+            // What was written to files before stays there.
+            options = options with { Serial = options.Serial with { Append = true }, Console = options.Console with { Append = true } };
+        }
+    }
+
+    private MachineExit RunOnce(MachineOptions options)
+    {
+        using VirtualMachine machine = VirtualMachine.Create(options);
+        lock (_lock)
+        {
+            if (_stopRequested)
+            {
+                return new MachineExit(MachineExitReason.Stopped);
+            }
+
+            _machine = machine;
+        }
+
+        try
+        {
+            machine.Start();
+            return machine.WaitForExit();
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                _machine = null;
+            }
+        }
+    }
+
+    private void OnSignal(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        RequestStop();
+    }
+
+    private void RequestStop()
+    {
+        lock (_lock)
+        {
+            _stopRequested = true;
+            _machine?.RequestStop();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+using System;
+using Microsoft.Extensions.Logging;
+using Microsoft.Win32.SafeHandles;
+using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interrupts;
+using Vmm.Machine.Interop;
+
+namespace Vmm.Machine.Devices;
+
+/// <summary>A serial port with its back-end: file, terminal or nothing.</summary>
+internal sealed class SerialConsole : IDisposable
+{
+    private const int StandardInput = 0;
+    private const int StandardOutput = 1;
+
+    private static readonly TimeSpan LastWords = TimeSpan.FromMilliseconds(500);
+
+    private readonly ILogger _logger;
+    private Worker? _worker;
+    private DescriptorSink? _sink;
+    private DescriptorSource? _source;
+    private SafeFileHandle? _file;
+
+    private SerialConsole(ILogger logger) => _logger = logger;
+
+    public SerialPort Port { get; private set; } = null!;
+
+    /// <summary>Makes the port and starts its worker.</summary>
+    public static SerialConsole Create(CharacterOptions options, IInterruptLine line, ILogger logger)
+    {
+        var console = new SerialConsole(logger);
+        try
+        {
+            console.Build(options, line);
+            return console;
+        }
+        catch
+        {
+            console.Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        if (_sink != null && !_sink.Flush(LastWords))
+        {
+            _sink.Abandon();
+            _logger.OutputLost("serial", _sink.Pending);
+        }
+
+        _worker?.Stop();
+        _source?.Dispose();
+        _sink?.Dispose();
+        _worker?.Dispose();
+        _file?.Dispose();
+    }
+
+    private void Build(CharacterOptions options, IInterruptLine line)
+    {
+        if (options.Kind == CharacterKind.Null)
+        {
+            Port = new SerialPort(line, new NullSink());
+            return;
+        }
+
+        int output = StandardOutput;
+        if (options.Kind == CharacterKind.File)
+        {
+            _file = OpenFile(options);
+            output = (int)_file.DangerousGetHandle();
+        }
+
+        _worker = new Worker("serial");
+        _sink = new DescriptorSink(_worker, output);
+        Port = new SerialPort(line, _sink);
+        if (options.Kind == CharacterKind.Terminal)
+        {
+            try
+            {
+                _source = new DescriptorSource(_worker, StandardInput, Port, options.Escape);
+            }
+            catch (HypervisorException e)
+            {
+                // A file or /dev/null as standard input.
+                _logger.NoInput("serial", e.Message);
+            }
+        }
+
+        _worker.Start();
+    }
+
+    private static SafeFileHandle OpenFile(CharacterOptions options)
+    {
+        SafeFileHandle file = Libc.OpenOutput(options.Path!, options.Append, out int errno);
+        if (!file.IsInvalid)
+        {
+            return file;
+        }
+
+        file.Dispose();
+        throw new MachineException("serial", $"file={options.Path}", Libc.Describe(errno));
+    }
+}

@@ -1,0 +1,60 @@
+using System;
+using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel.Bus;
+using Vmm.Kvm;
+using Vmm.Machine.Devices;
+
+namespace Vmm.Machine;
+
+/// <summary>The devices that sit at fixed ports: serial port, clock, power and reset.</summary>
+internal sealed class MachinePlatform : IDisposable
+{
+    private readonly RealTimeClock _clock;
+    private readonly SerialConsole? _serial;
+
+    /// <summary>Makes them and adds them to the ports.</summary>
+    /// <param name="options">Which.</param>
+    /// <param name="ports">Where they appear.</param>
+    /// <param name="lines">Their interrupts.</param>
+    /// <param name="stop">Called on a vCPU thread when the guest asks for power-off or reset.</param>
+    /// <param name="logger">For the serial port.</param>
+    public MachinePlatform(MachineOptions options, AddressSpace ports, KvmInterruptLines lines, Action<VmStopReason> stop, ILogger logger)
+    {
+        _clock = new RealTimeClock(lines.GetLine(IsaDevices.RealTimeClockGsi), options.Time);
+        try
+        {
+            if (options.Serial.Kind != CharacterKind.Off)
+            {
+                _serial = SerialConsole.Create(options.Serial, lines.GetLine(IsaDevices.SerialGsi), logger);
+                Add(ports, "serial", IsaDevices.SerialPort, SerialPort.Length, _serial.Port);
+            }
+
+            var power = new PowerControl(options.Time);
+            power.PowerOffRequested += () => stop(VmStopReason.PowerOff);
+            power.ResetRequested += () => stop(VmStopReason.Reset);
+            var keyboard = new ResetPort();
+            keyboard.ResetRequested += () => stop(VmStopReason.Reset);
+            Add(ports, "rtc", IsaDevices.RealTimeClock, RealTimeClock.Length, _clock);
+            Add(ports, "acpi", PowerRegisters.BasePort, (ulong)PowerControl.Length, power);
+            Add(ports, "i8042 command", IsaDevices.KeyboardCommand, 1, keyboard);
+            Add(ports, "post code", IsaDevices.PostCode, 1, new IgnoredPort());
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Lets the last output go out and stops the timers and threads.</summary>
+    public void Dispose()
+    {
+        _clock.Dispose();
+        _serial?.Dispose();
+    }
+
+    private static void Add(AddressSpace ports, string name, ushort port, ulong length, IRegionHandler handler)
+    {
+        ports.Add(new HandlerClaim(name, length, handler, ClaimPriority.Platform), port);
+    }
+}
