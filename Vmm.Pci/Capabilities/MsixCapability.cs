@@ -129,6 +129,15 @@ public sealed class MsixCapability : PciCapability, IDisposable
     /// <summary>The pending bit array as a region of the BAR <see cref="PendingBar"/>.</summary>
     public PciBarRegion CreatePendingRegion() => new("msix-pba", PendingOffset, PendingLength(VectorCount), PendingHandler);
 
+    /// <summary>Forgets the events that were not delivered: the device was reset and has none any more.</summary>
+    public void ClearPending()
+    {
+        foreach (var vector in _vectors)
+        {
+            vector.ClearPending();
+        }
+    }
+
     /// <summary>Disposes the vectors' eventfds and routes.</summary>
     public void Dispose()
     {

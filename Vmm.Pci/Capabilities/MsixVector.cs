@@ -178,6 +178,21 @@ public sealed class MsixVector : IInterruptVector
         }
     }
 
+    /// <summary>Forgets an event that was not delivered; the entry stays as the guest programmed it.</summary>
+    internal void ClearPending()
+    {
+        Acquire();
+        try
+        {
+            Fold();
+            _pending = false;
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
     /// <summary>Takes an eventfd and its route into use. Called under the owner's creation lock.</summary>
     internal void Adopt(EventFd eventFd, IIrqRoute route)
     {

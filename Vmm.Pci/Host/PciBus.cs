@@ -216,7 +216,12 @@ public sealed class PciBus
         return false;
     }
 
-    internal void RunAfterAccess(Action effect)
+    /// <summary>
+    /// Runs an effect at once, or, if the calling thread is inside an access to a space of the bus, right after that has ended
+    /// (<see cref="AccessDomain.RunAfterAccess"/>).
+    /// </summary>
+    /// <param name="effect">Must handle its own failures.</param>
+    public void RunAfterAccess(Action effect)
     {
         if (Ports is { } ports && ports.Domain != Memory.Domain && ports.Domain.IsInside)
         {

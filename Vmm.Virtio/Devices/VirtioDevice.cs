@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
@@ -14,6 +15,9 @@ namespace Vmm.Virtio.Devices;
 /// </remarks>
 public abstract class VirtioDevice : IDisposable
 {
+    private readonly Lock _configurationLock = new();
+    private uint _configurationVersion;
+
     /// <summary>The type.</summary>
     public abstract VirtioDeviceType DeviceType { get; }
 
@@ -42,6 +46,32 @@ public abstract class VirtioDevice : IDisposable
     /// <param name="value">Little-endian.</param>
     public virtual void WriteConfiguration(int offset, int width, ulong value)
     {
+    }
+
+    /// <summary>
+    /// Counts the changes that the device itself makes to its configuration; odd while one is being made. A driver whose reads fall into a
+    /// change sees the configuration generation move (VTP-10).
+    /// </summary>
+    public uint ConfigurationVersion => Volatile.Read(ref _configurationVersion);
+
+    /// <summary>Changes device configuration so that a torn read is always detectable; tell the host of it afterwards.</summary>
+    /// <param name="change">Stores the new values; must not throw, wait, or call the host.</param>
+    protected void ChangeConfiguration(Action change)
+    {
+        ArgumentNullException.ThrowIfNull(change);
+        lock (_configurationLock)
+        {
+            // Interlocked: no store of the change may be seen before the version is odd, or after it is even again.
+            Interlocked.Increment(ref _configurationVersion);
+            try
+            {
+                change();
+            }
+            finally
+            {
+                Interlocked.Increment(ref _configurationVersion);
+            }
+        }
     }
 
     /// <summary>DRIVER_OK was set: the negotiated features are final.</summary>

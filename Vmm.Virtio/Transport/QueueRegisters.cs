@@ -1,0 +1,97 @@
+using System.Threading;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Spec;
+
+namespace Vmm.Virtio.Transport;
+
+/// <summary>The registers of one queue and what runs behind them.</summary>
+/// <remarks>
+/// vCPU threads read and write the registers without a lock; the values count only once the queue is enabled, and are copied then.
+/// <see cref="IsRunning"/> and <see cref="HasFailed"/> belong to the transition lock of <see cref="VirtioTransport"/>.
+/// </remarks>
+internal sealed class QueueRegisters
+{
+    private int _size;
+    private bool _enabled;
+    private bool _resetting;
+    private EventFd? _kick;
+
+    public QueueRegisters(int index, ushort maximumSize, TransportInterrupts interrupts)
+    {
+        Index = index;
+        MaximumSize = maximumSize;
+        Interrupt = new QueueVector(interrupts);
+        _size = maximumSize;
+    }
+
+    /// <summary>Queue index.</summary>
+    public int Index { get; }
+
+    /// <summary>The size that a reset gives back; 0 for the queue that does not exist.</summary>
+    public ushort MaximumSize { get; }
+
+    /// <summary>False for the queue that stands for every index out of range.</summary>
+    public bool IsPresent => MaximumSize != 0;
+
+    /// <summary>queue_notify_off: each queue has a notify address of its own.</summary>
+    public ulong NotifyOffset => IsPresent ? (ulong)Index : 0;
+
+    /// <summary>queue_msix_vector, and where the ring signals.</summary>
+    public QueueVector Interrupt { get; }
+
+    /// <summary>queue_size.</summary>
+    public ushort Size
+    {
+        get => (ushort)Volatile.Read(ref _size);
+        set => Volatile.Write(ref _size, value);
+    }
+
+    /// <summary>queue_desc.</summary>
+    public ulong Descriptors;
+
+    /// <summary>queue_driver.</summary>
+    public ulong Driver;
+
+    /// <summary>queue_device.</summary>
+    public ulong Device;
+
+    /// <summary>queue_enable.</summary>
+    public bool IsEnabled
+    {
+        get => Volatile.Read(ref _enabled);
+        set => Volatile.Write(ref _enabled, value);
+    }
+
+    /// <summary>queue_reset: a reset was asked for and is not done.</summary>
+    public bool IsResetting
+    {
+        get => Volatile.Read(ref _resetting);
+        set => Volatile.Write(ref _resetting, value);
+    }
+
+    /// <summary>The driver's notifications; made when the queue first runs, kept until the function goes.</summary>
+    public EventFd? Kick
+    {
+        get => Volatile.Read(ref _kick);
+        set => Volatile.Write(ref _kick, value);
+    }
+
+    /// <summary>The device serves the queue.</summary>
+    public bool IsRunning { get; set; }
+
+    /// <summary>The queue could not be started; it is not tried again before a reset.</summary>
+    public bool HasFailed { get; set; }
+
+    /// <summary>Gives every register its power-on value.</summary>
+    public void PowerOn()
+    {
+        Size = MaximumSize;
+        Interrupt.Vector = VirtioPciIds.NoVector;
+        Descriptors = 0;
+        Driver = 0;
+        Device = 0;
+        IsEnabled = false;
+        HasFailed = false;
+        Kick?.TryConsume(out _);
+    }
+}

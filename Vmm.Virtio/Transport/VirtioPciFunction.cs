@@ -1,0 +1,215 @@
+using System;
+using System.Buffers.Binary;
+using System.Collections.Generic;
+using System.Globalization;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Memory;
+using Vmm.Pci;
+using Vmm.Pci.Bars;
+using Vmm.Pci.Capabilities;
+using Vmm.Pci.Interrupts;
+using Vmm.Virtio.Devices;
+using Vmm.Virtio.Spec;
+
+namespace Vmm.Virtio.Transport;
+
+/// <summary>A virtio device on PCI: a function that carries a <see cref="VirtioDevice"/> (virtio 1.2, 4.1).</summary>
+/// <remarks>
+/// Make it, add it to a <see cref="Vmm.Pci.Host.PciBus"/>, and the guest does the rest. The function owns the device: disposing the
+/// function (once it is on no bus) stops and disposes the device. Nothing that a driver writes throws or stops the process; what is ignored is
+/// counted in <see cref="CountOf"/>.
+/// </remarks>
+public sealed class VirtioPciFunction : PciFunction
+{
+    private readonly VirtioTransport _transport;
+
+    /// <summary>Makes a function around a device.</summary>
+    /// <param name="device">The device; owned by the function from now on.</param>
+    /// <param name="dma">Guest memory as this function reaches it; its gate follows Bus Master Enable, so no two functions share one.</param>
+    /// <param name="options">Vectors, features and names.</param>
+    /// <exception cref="ArgumentException">The device has no valid queue sizes, or an option is out of range.</exception>
+    public VirtioPciFunction(VirtioDevice device, DmaTarget dma, VirtioPciOptions? options = null)
+        : base(IdentityOf(device), FunctionOptionsOf(device, dma, options ?? new VirtioPciOptions()))
+    {
+        options ??= new VirtioPciOptions();
+        Device = device;
+        CheckQueues(device);
+        int vectors = options.Vectors ?? Math.Min(device.QueueSizes.Count + 1, MsixCapability.MaximumVectors);
+        if (vectors is < 0 or > MsixCapability.MaximumVectors)
+        {
+            throw new ArgumentException($"a function has 0 to {MsixCapability.MaximumVectors} MSI-X vectors, not {vectors}", nameof(options));
+        }
+
+        var layout = new VirtioPciLayout(device, vectors);
+        MsixCapability? msix = vectors == 0
+            ? null
+            : new MsixCapability(vectors, VirtioPciLayout.Bar, layout.TableOffset, VirtioPciLayout.Bar, layout.PendingOffset);
+        var isr = new IsrRegister(Intx);
+        ILogger logger = options.LoggerFactory?.CreateLogger<VirtioPciFunction>() ?? (ILogger)NullLogger.Instance;
+        _transport = new VirtioTransport(device, new Port(this, layout), msix, isr, options, Name, logger);
+        AddStructures(layout, msix, isr);
+    }
+
+    /// <summary>The device that is carried.</summary>
+    public VirtioDevice Device { get; }
+
+    /// <summary>The device status register.</summary>
+    public DeviceStatus DeviceStatus => _transport.Status;
+
+    /// <summary>Feature bits that a driver may acknowledge.</summary>
+    public ulong OfferedFeatures => _transport.OfferedFeatures;
+
+    /// <summary>Feature bits in force; 0 before FEATURES_OK.</summary>
+    public ulong NegotiatedFeatures => _transport.NegotiatedFeatures;
+
+    /// <summary>How often drivers got something wrong since the function was made.</summary>
+    /// <param name="mistake">What.</param>
+    public long CountOf(GuestMistake mistake) => _transport.Counters.Get(mistake);
+
+    /// <inheritdoc/>
+    protected override void OnReset() => _transport.ScheduleReset();
+
+    /// <inheritdoc/>
+    protected override void OnBusMasterChanged()
+    {
+        if (IsBusMaster)
+        {
+            _transport.KickAll();
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        if (disposing)
+        {
+            _transport.Dispose();
+        }
+    }
+
+    private static PciIdentity IdentityOf(VirtioDevice device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        ushort id = (ushort)(VirtioPciIds.DeviceBase + (ushort)device.DeviceType);
+        return new PciIdentity
+        {
+            VendorId = VirtioPciIds.Vendor,
+            DeviceId = id,
+            RevisionId = VirtioPciIds.Revision,
+            ClassCode = ClassOf(device.DeviceType),
+            SubsystemVendorId = VirtioPciIds.Vendor,
+            SubsystemId = id,
+        };
+    }
+
+    private static uint ClassOf(VirtioDeviceType type) => type switch
+    {
+        VirtioDeviceType.Net => 0x020000, // Ethernet controller
+        VirtioDeviceType.Block => 0x018000, // mass storage controller, other
+        VirtioDeviceType.Console => 0x078000, // communication controller, other
+        _ => 0x00ff00, // a class of its own
+    };
+
+    private static PciFunctionOptions FunctionOptionsOf(VirtioDevice device, DmaTarget dma, VirtioPciOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(dma);
+        return new PciFunctionOptions
+        {
+            Name = options.Name ?? $"virtio-{device.DeviceType.ToString().ToLowerInvariant()}",
+            Pin = InterruptPin.A,
+            Dma = dma,
+        };
+    }
+
+    private static void CheckQueues(VirtioDevice device)
+    {
+        for (int i = 0; i < device.QueueSizes.Count; i++)
+        {
+            ushort size = device.QueueSizes[i];
+            if (size is 0 or > Queues.Virtqueue.MaximumSize || (size & (size - 1)) != 0)
+            {
+                throw new ArgumentException($"queue {i}: the maximum size is a power of two from 1 to {Queues.Virtqueue.MaximumSize}, not {size}", nameof(device));
+            }
+        }
+    }
+
+    private void AddStructures(VirtioPciLayout layout, MsixCapability? msix, IsrRegister isr)
+    {
+        var regions = new List<PciBarRegion>
+        {
+            new("common", layout.CommonOffset, CommonConfigurationOffset.Length, new CommonConfigurationRegion(_transport)),
+            new("isr", layout.IsrOffset, 1, new IsrRegion(isr)),
+            new("notify", layout.NotifyOffset, layout.NotifyLength, new NotifyRegion(_transport)),
+        };
+        if (layout.DeviceLength != 0)
+        {
+            regions.Add(new PciBarRegion("device", layout.DeviceOffset, layout.DeviceLength, new DeviceConfigurationRegion(_transport)));
+        }
+
+        if (msix != null)
+        {
+            regions.Add(msix.CreateTableRegion());
+            regions.Add(msix.CreatePendingRegion());
+        }
+
+        AddBar(new PciBar(VirtioPciLayout.Bar, PciBarKind.Memory64, layout.Size, regions));
+        Span<byte> multiplier = stackalloc byte[4];
+        BinaryPrimitives.WriteUInt32LittleEndian(multiplier, NotifyRegion.Multiplier);
+        AddStructure(VirtioPciCapabilityType.CommonConfiguration, layout.CommonOffset, CommonConfigurationOffset.Length);
+        AddStructure(VirtioPciCapabilityType.Notification, layout.NotifyOffset, layout.NotifyLength, multiplier);
+        AddStructure(VirtioPciCapabilityType.Isr, layout.IsrOffset, 1);
+        if (layout.DeviceLength != 0)
+        {
+            AddStructure(VirtioPciCapabilityType.DeviceConfiguration, layout.DeviceOffset, layout.DeviceLength);
+        }
+
+        AddCapability(new ConfigurationWindowCapability(_transport));
+        if (msix != null)
+        {
+            AddCapability(msix);
+        }
+    }
+
+    private void AddStructure(VirtioPciCapabilityType type, uint offset, uint length, ReadOnlySpan<byte> extra = default)
+    {
+        AddCapability(new VirtioStructureCapability(type, VirtioPciLayout.Bar, offset, length, extra));
+    }
+
+    /// <summary>What the transport sees of the function. Doorbells belong to the transition lock.</summary>
+    private sealed class Port(VirtioPciFunction function, VirtioPciLayout layout) : IFunctionPort
+    {
+        private readonly IDisposable?[] _doorbells = new IDisposable?[function.Device.QueueSizes.Count];
+
+        public DmaTarget Dma => function.Dma!;
+
+        public void RunAfterAccess(Action effect)
+        {
+            if (function.Bus is { } bus)
+            {
+                bus.RunAfterAccess(effect);
+            }
+            else
+            {
+                effect();
+            }
+        }
+
+        public void AddDoorbell(QueueRegisters queue)
+        {
+            string name = string.Create(CultureInfo.InvariantCulture, $"queue{queue.Index}");
+            uint offset = layout.NotifyOffset + (uint)(queue.Index * NotifyRegion.Multiplier);
+            int width = (function._transport.NegotiatedFeatures & TransportFeatures.NotificationData) != 0 ? 4 : 2;
+            _doorbells[queue.Index] = function.AddDoorbell(name, VirtioPciLayout.Bar, offset, width, queue.Kick!);
+        }
+
+        public void RemoveDoorbell(QueueRegisters queue)
+        {
+            _doorbells[queue.Index]?.Dispose();
+            _doorbells[queue.Index] = null;
+        }
+
+        public void ClearPendingInterrupts() => function.Msix?.ClearPending();
+    }
+}

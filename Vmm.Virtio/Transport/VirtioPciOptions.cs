@@ -1,0 +1,48 @@
+using Microsoft.Extensions.Logging;
+using Vmm.Virtio.Devices;
+using Vmm.Virtio.Queues;
+using Vmm.Virtio.Spec;
+
+namespace Vmm.Virtio.Transport;
+
+/// <summary>How a device is carried by its PCI function.</summary>
+public sealed record VirtioPciOptions
+{
+    /// <summary>Names the function in logs, for example <c>disk0</c>; by default the device type.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>MSI-X vectors, 1 to 2048; 0 for a function without MSI-X; by default one a queue and one for configuration changes.</summary>
+    public int? Vectors { get; init; }
+
+    /// <summary>Offer VIRTIO_F_RING_RESET: queues can be reset one by one.</summary>
+    public bool RingReset { get; init; } = true;
+
+    /// <summary>Offer VIRTIO_F_NOTIFICATION_DATA: notifications carry the driver's place in the ring.</summary>
+    public bool NotificationData { get; init; }
+
+    /// <summary>
+    /// Offer VIRTIO_F_ACCESS_PLATFORM, and refuse drivers that do not take it: for a device behind an IOMMU, whose addresses are translated.
+    /// </summary>
+    public bool AccessPlatform { get; init; }
+
+    /// <summary>Offer VIRTIO_F_INDIRECT_DESC if the device does.</summary>
+    public bool IndirectDescriptors { get; init; } = true;
+
+    /// <summary>Offer VIRTIO_F_EVENT_IDX if the device does.</summary>
+    public bool EventIndex { get; init; } = true;
+
+    /// <summary>Where the function logs; nothing is logged without it.</summary>
+    public ILoggerFactory? LoggerFactory { get; init; }
+
+    /// <summary>Features without which FEATURES_OK is refused.</summary>
+    internal ulong RequiredFeatures => TransportFeatures.Version1 | (AccessPlatform ? TransportFeatures.AccessPlatform : 0);
+
+    internal ulong OfferedFeatures(VirtioDevice device)
+    {
+        ulong withheld = (IndirectDescriptors ? 0 : RingFeatures.IndirectDescriptors) | (EventIndex ? 0 : RingFeatures.EventIndex);
+        return (device.OfferedFeatures & ~withheld)
+            | RequiredFeatures
+            | (RingReset ? TransportFeatures.RingReset : 0)
+            | (NotificationData ? TransportFeatures.NotificationData : 0);
+    }
+}

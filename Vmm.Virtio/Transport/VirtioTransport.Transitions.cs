@@ -1,0 +1,254 @@
+using System;
+using System.Threading;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Queues;
+using Vmm.Virtio.Spec;
+
+namespace Vmm.Virtio.Transport;
+
+/// <content>From reset to running and back (virtio 1.2, 2.1, 2.4, 2.6.1, 3.1).</content>
+internal sealed partial class VirtioTransport
+{
+    private void WriteStatus(byte written)
+    {
+        while (true)
+        {
+            DeviceStatus current = Status;
+            StatusChange change = StatusMachine.Judge(current, written, out DeviceStatus next);
+            switch (change)
+            {
+                case StatusChange.None:
+                    return;
+                case StatusChange.Illegal:
+                    Mistake(GuestMistake.StatusSkipped, written);
+                    return;
+                case StatusChange.Reset:
+                    // The status keeps its value until everything has stopped: 0 says that the reset is complete (2.4.2).
+                    _port.RunAfterAccess(_reset);
+                    return;
+                case StatusChange.Negotiate when !TryNegotiate():
+                    Mistake(GuestMistake.FeaturesRefused, AcknowledgedFeatures);
+                    return;
+            }
+
+            if (Interlocked.CompareExchange(ref _status, (int)next, (int)current) != (int)current)
+            {
+                continue;
+            }
+
+            if (change == StatusChange.Activate)
+            {
+                _port.RunAfterAccess(_activate);
+            }
+            else if (change == StatusChange.GiveUp)
+            {
+                _port.RunAfterAccess(_giveUp);
+            }
+
+            return;
+        }
+    }
+
+    /// <summary>Checks what the driver acknowledged and, if it can work, makes it the set in force (2.2.2, 3.1.1).</summary>
+    private bool TryNegotiate()
+    {
+        ulong acknowledged = _driverFeaturesLow | ((ulong)_driverFeaturesHigh << 32);
+        if ((acknowledged & ~_offered) != 0 || (acknowledged & _required) != _required || !_device.AcceptsFeatures(acknowledged))
+        {
+            return false;
+        }
+
+        Volatile.Write(ref _negotiated, acknowledged);
+        return true;
+    }
+
+    private void Activate()
+    {
+        lock (_transition)
+        {
+            const DeviceStatus Relevant = DeviceStatus.DriverOk | DeviceStatus.Failed | DeviceStatus.NeedsReset;
+            if (_state != ActivationState.Inactive || (Status & Relevant) != DeviceStatus.DriverOk)
+            {
+                return;
+            }
+
+            _state = ActivationState.Activating;
+            _host = new ActivationHost(this);
+            if (TryStart("start", () => _device.Start(NegotiatedFeatures, _host)) && TryStartQueues())
+            {
+                _state = ActivationState.Active;
+            }
+            else
+            {
+                StopQueues();
+                _state = ActivationState.Inactive;
+            }
+        }
+    }
+
+    /// <summary>Starts what was enabled after DRIVER_OK.</summary>
+    private void StartEnabledQueues()
+    {
+        lock (_transition)
+        {
+            if (_state == ActivationState.Active && (Status & DeviceStatus.NeedsReset) == 0)
+            {
+                TryStartQueues();
+            }
+        }
+    }
+
+    private bool TryStartQueues()
+    {
+        bool all = true;
+        foreach (QueueRegisters queue in _queues)
+        {
+            if (queue is { IsEnabled: true, IsResetting: false, IsRunning: false, HasFailed: false } && !TryStartQueue(queue))
+            {
+                queue.HasFailed = true;
+                all = false;
+            }
+        }
+
+        return all;
+    }
+
+    private bool TryStartQueue(QueueRegisters queue)
+    {
+        var configuration = new VirtqueueConfiguration
+        {
+            Index = queue.Index,
+            Size = queue.Size,
+            Descriptors = queue.Descriptors,
+            Driver = queue.Driver,
+            Device = queue.Device,
+            Features = NegotiatedFeatures,
+        };
+        if (!Virtqueue.TryCreate(configuration, _port.Dma, queue.Interrupt, out Virtqueue? ring, out string? reason))
+        {
+            _counters.Add(GuestMistake.BadRing);
+            SetNeedsReset($"queue {queue.Index}: {reason}");
+            return false;
+        }
+
+        return TryStart($"start of queue {queue.Index}", () =>
+        {
+            EventFd kick = queue.Kick ??= new EventFd();
+            queue.IsRunning = true;
+            _device.StartQueue(queue.Index, ring, kick);
+            _port.AddDoorbell(queue);
+        });
+    }
+
+    private bool TryStart(string step, Action action)
+    {
+        try
+        {
+            action();
+            return true;
+        }
+        catch (Exception failure)
+        {
+            Log.DeviceFailed(_logger, failure, _name, step);
+            SetNeedsReset($"{step}: {failure.Message}");
+            return false;
+        }
+    }
+
+    private void ResetQueues()
+    {
+        lock (_transition)
+        {
+            foreach (QueueRegisters queue in _queues)
+            {
+                if (queue.IsResetting)
+                {
+                    StopQueue(queue);
+                    queue.PowerOn();
+                    queue.IsResetting = false;
+                }
+            }
+        }
+    }
+
+    private void GiveUp()
+    {
+        lock (_transition)
+        {
+            if ((Status & DeviceStatus.Failed) != 0)
+            {
+                StopEverything();
+            }
+        }
+    }
+
+    private void Reset()
+    {
+        lock (_transition)
+        {
+            StopEverything();
+            Try("reset", _device.Reset);
+            _deviceFeatureSelect = 0;
+            _driverFeatureSelect = 0;
+            _driverFeaturesLow = 0;
+            _driverFeaturesHigh = 0;
+            _negotiated = 0;
+            _queueSelect = 0;
+            Volatile.Write(ref _configurationVector, VirtioPciIds.NoVector);
+            foreach (QueueRegisters queue in _queues)
+            {
+                queue.PowerOn();
+                queue.IsResetting = false;
+            }
+
+            _generation.PowerOn(ConfigurationVersion);
+            _isr.ReadAndClear();
+            _port.ClearPendingInterrupts();
+
+            // Last: the driver may go on when it reads 0.
+            Volatile.Write(ref _status, 0);
+        }
+    }
+
+    /// <summary>From here on nothing of the device touches rings or interrupts.</summary>
+    private void StopEverything()
+    {
+        _host?.Revoke();
+        _host = null;
+        StopQueues();
+        _state = ActivationState.Inactive;
+    }
+
+    private void StopQueues()
+    {
+        foreach (QueueRegisters queue in _queues)
+        {
+            StopQueue(queue);
+        }
+    }
+
+    private void StopQueue(QueueRegisters queue)
+    {
+        if (!queue.IsRunning)
+        {
+            return;
+        }
+
+        queue.IsRunning = false;
+        _port.RemoveDoorbell(queue);
+        Try($"stop of queue {queue.Index}", () => _device.StopQueue(queue.Index));
+    }
+
+    /// <summary>A step on the way down: what fails is logged and the way goes on, since a reset always completes (VTP-7).</summary>
+    private void Try(string step, Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception failure)
+        {
+            Log.DeviceFailed(_logger, failure, _name, step);
+        }
+    }
+}

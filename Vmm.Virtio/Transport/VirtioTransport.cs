@@ -1,0 +1,213 @@
+using System;
+using System.Threading;
+using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel.Diagnostics;
+using Vmm.Pci.Capabilities;
+using Vmm.Virtio.Devices;
+using Vmm.Virtio.Spec;
+
+namespace Vmm.Virtio.Transport;
+
+/// <summary>The device side of the virtio transport: registers, negotiation, and the device's way from reset to running and back.</summary>
+/// <remarks>
+/// <para>
+/// Registers are read and written by vCPU threads, several at once, without a lock. A status write is one compare-and-swap, so that of two that
+/// race one makes the step. What a step sets off (start, stop, reset, enabling or resetting a queue while the device runs) happens after
+/// the access, on the thread of the vCPU that made it and before that goes on, under the transition lock. That lock is held while the device
+/// starts and stops; nothing that a guest access or a worker does waits for it. Each of those effects looks at the registers as they are
+/// then, so that one that comes late does nothing.
+/// </para>
+/// <para>Lock order: the transition lock; then the gate of <see cref="ActivationHost"/>, the function's mapping lock, the device's own locks;
+/// then those of the interrupts.</para>
+/// </remarks>
+internal sealed partial class VirtioTransport : IDisposable
+{
+    private readonly VirtioDevice _device;
+    private readonly IFunctionPort _port;
+    private readonly TransportInterrupts _interrupts;
+    private readonly IsrRegister _isr;
+    private readonly TransportCounters _counters;
+    private readonly ILogger _logger;
+    private readonly string _name;
+    private readonly ulong _offered;
+    private readonly ulong _required;
+    private readonly QueueRegisters[] _queues;
+    private readonly QueueRegisters _absentQueue;
+    private readonly ConfigurationGeneration _generation = new();
+    private readonly TokenBucket _reports = new();
+    private readonly Lock _transition = new();
+    private readonly Action _activate;
+    private readonly Action _reset;
+    private readonly Action _giveUp;
+    private readonly Action _startEnabledQueues;
+    private readonly Action _resetQueues;
+
+    private int _status;
+    private uint _deviceFeatureSelect;
+    private uint _driverFeatureSelect;
+    private uint _driverFeaturesLow;
+    private uint _driverFeaturesHigh;
+    private ulong _negotiated;
+    private uint _queueSelect;
+    private int _configurationVector = VirtioPciIds.NoVector;
+    private uint _notedChanges;
+    private uint _announcedVersion;
+
+    private ActivationState _state;
+    private ActivationHost? _host;
+
+    /// <param name="device">What is carried.</param>
+    /// <param name="port">The function that carries it.</param>
+    /// <param name="msix">Its vectors, or null.</param>
+    /// <param name="isr">The ISR byte over its pin.</param>
+    /// <param name="options">Which features the transport offers.</param>
+    /// <param name="name">For logs.</param>
+    /// <param name="logger">Where to log.</param>
+    public VirtioTransport(
+        VirtioDevice device, IFunctionPort port, MsixCapability? msix, IsrRegister isr, VirtioPciOptions options, string name, ILogger logger)
+    {
+        _device = device;
+        _port = port;
+        _interrupts = new TransportInterrupts(msix, isr);
+        _isr = isr;
+        _counters = new TransportCounters();
+        _logger = logger;
+        _name = name;
+        _offered = options.OfferedFeatures(device);
+        _required = options.RequiredFeatures;
+        _queues = new QueueRegisters[device.QueueSizes.Count];
+        for (int i = 0; i < _queues.Length; i++)
+        {
+            _queues[i] = new QueueRegisters(i, device.QueueSizes[i], _interrupts);
+        }
+
+        _absentQueue = new QueueRegisters(_queues.Length, 0, _interrupts);
+        _activate = Activate;
+        _reset = Reset;
+        _giveUp = GiveUp;
+        _startEnabledQueues = StartEnabledQueues;
+        _resetQueues = ResetQueues;
+        _generation.PowerOn(ConfigurationVersion);
+    }
+
+    /// <summary>The device status register.</summary>
+    public DeviceStatus Status => (DeviceStatus)Volatile.Read(ref _status);
+
+    /// <summary>Features that the driver may acknowledge.</summary>
+    public ulong OfferedFeatures => _offered;
+
+    /// <summary>Features in force; 0 before FEATURES_OK.</summary>
+    public ulong NegotiatedFeatures => (Status & DeviceStatus.FeaturesOk) != 0 ? Volatile.Read(ref _negotiated) : 0;
+
+    /// <summary>The queues by index.</summary>
+    public ReadOnlySpan<QueueRegisters> Queues => _queues;
+
+    /// <summary>What the driver got wrong.</summary>
+    public TransportCounters Counters => _counters;
+
+    /// <summary>The ISR status byte.</summary>
+    public IsrRegister Isr => _isr;
+
+    private QueueRegisters Selected
+    {
+        get
+        {
+            QueueRegisters[] queues = _queues;
+            uint select = _queueSelect;
+            return select < (uint)queues.Length ? queues[select] : _absentQueue;
+        }
+    }
+
+    private ushort ConfigurationVector => (ushort)Volatile.Read(ref _configurationVector);
+
+    // Odd while the device is changing its configuration; changes that the device only announces count two each.
+    private uint ConfigurationVersion => _device.ConfigurationVersion + Volatile.Read(ref _notedChanges);
+
+    /// <summary>Does a reset, after the access that the calling thread may be in.</summary>
+    public void ScheduleReset() => _port.RunAfterAccess(_reset);
+
+    /// <summary>Has every running queue looked at: what kept the device from its rings is over.</summary>
+    public void KickAll()
+    {
+        foreach (QueueRegisters queue in _queues)
+        {
+            if (queue.IsEnabled)
+            {
+                queue.Kick?.Signal();
+            }
+        }
+    }
+
+    /// <summary>The device's configuration has changed.</summary>
+    public void OnConfigurationChanged()
+    {
+        // A device that changes its configuration under ChangeConfiguration has moved the version already.
+        uint version = _device.ConfigurationVersion;
+        if (version == _announcedVersion)
+        {
+            Volatile.Write(ref _notedChanges, _notedChanges + 2);
+        }
+
+        _announcedVersion = version;
+        if ((Status & DeviceStatus.DriverOk) != 0)
+        {
+            _interrupts.SignalConfiguration(ConfigurationVector);
+        }
+    }
+
+    /// <summary>Sets DEVICE_NEEDS_RESET and tells the driver (virtio 1.2, 2.1.2).</summary>
+    public void SetNeedsReset(string reason)
+    {
+        int seen = Volatile.Read(ref _status);
+        while (true)
+        {
+            if (seen == 0 || (seen & (int)DeviceStatus.NeedsReset) != 0)
+            {
+                return;
+            }
+
+            int before = Interlocked.CompareExchange(ref _status, seen | (int)DeviceStatus.NeedsReset, seen);
+            if (before == seen)
+            {
+                break;
+            }
+
+            seen = before;
+        }
+
+        if (_reports.TryTake(out long suppressed))
+        {
+            Log.NeedsReset(_logger, _name, reason, suppressed);
+        }
+
+        if ((seen & (int)DeviceStatus.DriverOk) != 0)
+        {
+            _interrupts.SignalConfiguration(ConfigurationVector);
+        }
+    }
+
+    /// <summary>Counts a driver's mistake and, now and then, logs it.</summary>
+    public void Mistake(GuestMistake mistake, ulong value)
+    {
+        _counters.Add(mistake);
+        if (_reports.TryTake(out long suppressed))
+        {
+            Log.MistakeIgnored(_logger, _name, mistake, value, suppressed);
+        }
+    }
+
+    /// <summary>Stops the device and releases it.</summary>
+    public void Dispose()
+    {
+        lock (_transition)
+        {
+            StopEverything();
+            _device.Dispose();
+            foreach (QueueRegisters queue in _queues)
+            {
+                queue.Kick?.Dispose();
+                queue.Kick = null;
+            }
+        }
+    }
+}
