@@ -1,0 +1,28 @@
+using System;
+using System.IO;
+
+namespace Vmm.Tests.Fakes;
+
+/// <summary>A file that is gone after the test.</summary>
+public sealed class TemporaryFile : IDisposable
+{
+    public TemporaryFile(long length = 0)
+    {
+        Path = System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"vmm-test-{Guid.NewGuid():n}");
+        using FileStream stream = File.Create(Path);
+        stream.SetLength(length);
+    }
+
+    public TemporaryFile(byte[] content)
+        : this()
+    {
+        File.WriteAllBytes(Path, content);
+    }
+
+    public string Path { get; }
+
+    /// <summary>The content, read without regard to locks.</summary>
+    public byte[] Content => File.ReadAllBytes(Path);
+
+    public void Dispose() => File.Delete(Path);
+}
