@@ -1,1 +1,57 @@
-return 0;
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Vmm.Benchmarks.Bus;
+using Vmm.Benchmarks.Harness;
+
+namespace Vmm.Benchmarks;
+
+/// <summary><c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures.</summary>
+internal static class Program
+{
+    /// <summary>Every area; a new one is added here.</summary>
+    private static readonly IBenchmarkArea[] Areas =
+    [
+        new BusArea(),
+    ];
+
+    private static int Main(string[] words)
+    {
+        bool quick = false;
+        bool check = false;
+        var chosen = new List<IBenchmarkArea>();
+        foreach (string word in words.SkipWhile((word, index) => index == 0 && word == "micro"))
+        {
+            quick |= word == "--quick";
+            check |= word == "--check";
+            if (word is "--quick" or "--check")
+            {
+                continue;
+            }
+
+            IBenchmarkArea? area = Array.Find(Areas, area => area.Name == word);
+            if (area == null)
+            {
+                Console.Error.WriteLine($"error: no area '{word}'; there are: {string.Join(' ', Areas.Select(area => area.Name))}");
+                return 2;
+            }
+
+            chosen.Add(area);
+        }
+
+        string tiering = Environment.GetEnvironmentVariable("DOTNET_TieredPGO") == "0" ? "off" : "on";
+        Console.WriteLine($".NET {Environment.Version}, {Environment.ProcessorCount} processors, tiered PGO {tiering}; ratio = ours / theirs; calibr. = the same on a machine as fast as theirs");
+        var report = new Report(Console.Out, new Sampler(quick));
+        report.Calibrate();
+        foreach (IBenchmarkArea area in chosen.Count > 0 ? chosen : [.. Areas])
+        {
+            report.Run(area);
+        }
+
+        Console.WriteLine();
+        Console.WriteLine(report.Missed.Count == 0
+            ? $"every goal is met within a factor of 2, nothing allocates (sink {BlackBox.Sink:x})"
+            : $"missed by more than a factor of 2, or allocating: {string.Join("; ", report.Missed)} (sink {BlackBox.Sink:x})");
+        return check && report.Missed.Count > 0 ? 1 : 0;
+    }
+}

@@ -97,7 +97,7 @@ public sealed partial class AddressSpace
     {
         // A handler may have thrown between building and publishing; its thread then patched the old view (see Fault).
         Interlocked.MemoryBarrier();
-        foreach (ref readonly FlatSegment segment in view.All)
+        foreach (FlatSegment segment in view.All)
         {
             if (segment.Claim is { HasFaulted: true } claim && !ReferenceEquals(segment.Handler, FaultedHandler.Instance))
             {

@@ -27,22 +27,14 @@ public sealed partial class AddressSpace
                 return value | (Mask(rest) << (done * 8));
             }
 
-            ref FlatSegment segment = ref view.Find(at);
+            FlatSegment segment = view.Find(at);
             int piece;
             ulong part;
             if (segment.Handler is { } handler)
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter);
-                try
-                {
-                    part = handler.Read(at - segment.Base, piece) & Mask(piece);
-                }
-                catch (Exception exception)
-                {
-                    part = Mask(piece);
-                    Fault(segment.Claim!, at - segment.Base, exception);
-                }
+                part = CallRead(segment, handler, at - segment.Base, piece) & Mask(piece);
             }
             else
             {
@@ -74,20 +66,13 @@ public sealed partial class AddressSpace
                 return;
             }
 
-            ref FlatSegment segment = ref view.Find(at);
+            FlatSegment segment = view.Find(at);
             int piece;
             if (segment.Handler is { } handler)
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter + 1);
-                try
-                {
-                    handler.Write(at - segment.Base, piece, rest & Mask(piece));
-                }
-                catch (Exception exception)
-                {
-                    Fault(segment.Claim!, at - segment.Base, exception);
-                }
+                CallWrite(segment, handler, at - segment.Base, piece, rest & Mask(piece));
             }
             else
             {
@@ -96,6 +81,35 @@ public sealed partial class AddressSpace
             }
 
             done += piece;
+        }
+    }
+
+    /// <summary>Calls the handler; its exceptions end here. Kept apart so that the caller's variables can stay in registers.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private ulong CallRead(FlatSegment segment, IRegionHandler handler, ulong offset, int width)
+    {
+        try
+        {
+            return handler.Read(offset, width);
+        }
+        catch (Exception exception)
+        {
+            Fault(segment.Claim!, offset, exception);
+            return ulong.MaxValue;
+        }
+    }
+
+    /// <summary>As <see cref="CallRead"/>.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void CallWrite(FlatSegment segment, IRegionHandler handler, ulong offset, int width, ulong value)
+    {
+        try
+        {
+            handler.Write(offset, width, value);
+        }
+        catch (Exception exception)
+        {
+            Fault(segment.Claim!, offset, exception);
         }
     }
 

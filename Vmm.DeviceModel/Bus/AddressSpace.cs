@@ -95,21 +95,13 @@ public sealed partial class AddressSpace
         // Inside from here on: the view that is read next stays usable until the store after the access (see AccessDomain).
         Volatile.Write(ref slot.Sequence, sequence + 1);
         ulong value;
-        ref FlatSegment segment = ref _view.Find(address);
+        FlatSegment segment = _view.Find(address);
         ulong offset = address - segment.Base;
         if (((offset | (uint)width) & beyond) == 0 && segment.Last - address >= beyond && segment.Handler is { } handler)
         {
             // Naturally aligned and wholly inside one claim: what nearly every access is.
             slot.Count(segment.Counter);
-            try
-            {
-                value = handler.Read(offset, width) & Mask(width);
-            }
-            catch (Exception exception)
-            {
-                value = Mask(width);
-                Fault(segment.Claim!, offset, exception);
-            }
+            value = CallRead(segment, handler, offset, width) & Mask(width);
         }
         else
         {
@@ -151,19 +143,12 @@ public sealed partial class AddressSpace
         }
 
         Volatile.Write(ref slot.Sequence, sequence + 1);
-        ref FlatSegment segment = ref _view.Find(address);
+        FlatSegment segment = _view.Find(address);
         ulong offset = address - segment.Base;
         if (((offset | (uint)width) & beyond) == 0 && segment.Last - address >= beyond && segment.Handler is { } handler)
         {
             slot.Count(segment.Counter + 1);
-            try
-            {
-                handler.Write(offset, width, value & Mask(width));
-            }
-            catch (Exception exception)
-            {
-                Fault(segment.Claim!, offset, exception);
-            }
+            CallWrite(segment, handler, offset, width, value & Mask(width));
         }
         else
         {

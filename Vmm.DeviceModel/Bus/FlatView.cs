@@ -19,8 +19,7 @@ internal sealed class FlatView
 
     private readonly FlatSegment[] _segments;
     private readonly GranuleEntry[] _table;
-    private readonly ulong[] _largeStarts;
-    private readonly int[] _largeIndexes;
+    private readonly FlatSegment[] _large;
     private readonly int _granuleShift;
     private readonly int _hashShift;
     private IReadOnlyList<AddressSpaceSegment>? _public;
@@ -37,14 +36,12 @@ internal sealed class FlatView
         _hashShift = 64 - BitOperations.Log2((uint)size);
         _table = new GranuleEntry[size];
         Array.Fill(_table, new GranuleEntry { Granule = NoGranule });
-        var largeStarts = new List<ulong>();
-        var largeIndexes = new List<int>();
+        var large = new List<FlatSegment>();
         for (int i = 0; i < segments.Length; i++)
         {
             if (isLarge[i])
             {
-                largeStarts.Add(segments[i].Start);
-                largeIndexes.Add(i);
+                large.Add(segments[i]);
             }
             else
             {
@@ -55,8 +52,7 @@ internal sealed class FlatView
             }
         }
 
-        _largeStarts = largeStarts.ToArray();
-        _largeIndexes = largeIndexes.ToArray();
+        _large = large.ToArray();
     }
 
     /// <summary>All segments, gaps included.</summary>
@@ -67,39 +63,50 @@ internal sealed class FlatView
 
     /// <summary>The segment that an address lies in.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ref FlatSegment Find(ulong address)
+    public FlatSegment Find(ulong address)
     {
         ulong granule = address >> _granuleShift;
         GranuleEntry[] table = _table;
         uint slot = Hash(granule);
-        while (true)
+        if (slot < (uint)table.Length && table[slot].Granule == granule)
         {
-            ref readonly GranuleEntry entry = ref table[slot];
-            if (entry.Granule == granule)
+            FlatSegment segment = table[slot].First;
+            if (address <= segment.Last)
             {
-                ref FlatSegment segment = ref _segments[entry.First];
-                return ref address <= segment.Last ? ref segment : ref FindFurther(address, entry.First, entry.Count);
+                return segment;
             }
-
-            if (entry.Granule == NoGranule)
-            {
-                return ref FindLarge(address);
-            }
-
-            slot = (slot + 1) & (uint)(table.Length - 1);
         }
+
+        return FindFurther(address);
     }
 
     /// <summary>Lets another handler answer for a claim wherever it is visible. Concurrent accesses see either.</summary>
     public void ReplaceHandler(Claim claim, IRegionHandler handler)
     {
-        foreach (ref FlatSegment segment in _segments.AsSpan())
+        foreach (FlatSegment segment in _segments)
         {
             if (ReferenceEquals(segment.Claim, claim))
             {
                 segment.Handler = handler;
             }
         }
+    }
+
+    /// <summary>The segment of an address by binary search.</summary>
+    /// <param name="segments">Sorted; the first may start above the address only if it does not matter.</param>
+    /// <param name="address">The address.</param>
+    public static FlatSegment Search(FlatSegment[] segments, ulong address)
+    {
+        int low = 0;
+        int count = segments.Length;
+        while (count > 1)
+        {
+            int half = count >> 1;
+            low = segments[low + half].Start <= address ? low + half : low;
+            count -= half;
+        }
+
+        return segments[low];
     }
 
     /// <summary>Marks the segments whose granules are not listed. The small ones are listed first, so that the table stays in proportion.</summary>
@@ -151,63 +158,44 @@ internal sealed class FlatView
             slot = (slot + 1) & (uint)(_table.Length - 1);
         }
 
-        ulong first = granule << _granuleShift;
-        ulong last = first | ((1UL << _granuleShift) - 1);
-        int from = Predecessor(first, 0, _segments.Length);
-        int to = Predecessor(last, from, _segments.Length - from);
-        _table[slot] = new GranuleEntry { Granule = granule, First = from, Count = to - from + 1 };
+        _table[slot] = new GranuleEntry { Granule = granule, First = Search(_segments, granule << _granuleShift) };
     }
 
+    /// <summary>Whatever the first probe did not settle: a collision, a granule with several segments, or a large segment.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ref FlatSegment FindFurther(ulong address, int first, int count)
+    private FlatSegment FindFurther(ulong address)
     {
-        FlatSegment[] segments = _segments;
-        if (count > FewInGranule)
+        ulong granule = address >> _granuleShift;
+        GranuleEntry[] table = _table;
+        uint slot = Hash(granule);
+        while (table[slot].Granule != granule)
         {
-            return ref segments[Predecessor(address, first, count)];
+            if (table[slot].Granule == NoGranule)
+            {
+                return Search(_large, address);
+            }
+
+            slot = (slot + 1) & (uint)(table.Length - 1);
         }
 
-        do
+        FlatSegment segment = table[slot].First;
+        for (int i = 0; i < FewInGranule; i++)
         {
-            first++;
-        }
-        while (segments[first].Last < address);
-        return ref segments[first];
-    }
+            if (address <= segment.Last)
+            {
+                return segment;
+            }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private ref FlatSegment FindLarge(ulong address)
-    {
-        // The first large segment may start above the address only if a listed one holds it, and then we are not here.
-        ulong[] starts = _largeStarts;
-        int low = 0;
-        int count = starts.Length;
-        while (count > 1)
-        {
-            int half = count >> 1;
-            low = starts[low + half] <= address ? low + half : low;
-            count -= half;
+            segment = segment.Next!;
         }
 
-        return ref _segments[_largeIndexes[low]];
-    }
-
-    private int Predecessor(ulong address, int first, int count)
-    {
-        while (count > 1)
-        {
-            int half = count >> 1;
-            first = _segments[first + half].Start <= address ? first + half : first;
-            count -= half;
-        }
-
-        return first;
+        return Search(_segments, address);
     }
 
     private AddressSpaceSegment[] ListClaimed()
     {
         var claimed = new List<AddressSpaceSegment>();
-        foreach (ref readonly FlatSegment segment in _segments.AsSpan())
+        foreach (FlatSegment segment in _segments)
         {
             if (segment.Claim != null)
             {
@@ -221,7 +209,6 @@ internal sealed class FlatView
     private struct GranuleEntry
     {
         public ulong Granule;
-        public int First;
-        public int Count;
+        public FlatSegment First;
     }
 }

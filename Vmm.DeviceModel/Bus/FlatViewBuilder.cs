@@ -76,9 +76,10 @@ internal static class FlatViewBuilder
             if (ReferenceEquals(previous.Claim, segment.Claim))
             {
                 previous.Last = segment.Last;
-                segments[^1] = previous;
                 return;
             }
+
+            previous.Next = segment;
         }
 
         segments.Add(segment);

@@ -116,7 +116,7 @@ internal sealed class HypervisorRegistrations
             return wanted;
         }
 
-        foreach (ref readonly FlatSegment segment in segments.AsSpan())
+        foreach (FlatSegment segment in segments)
         {
             if (segment.Claim is not MemoryClaim memory)
             {
@@ -153,7 +153,7 @@ internal sealed class HypervisorRegistrations
 
         foreach ((DoorbellClaim doorbell, ulong address) in doorbells)
         {
-            FlatSegment segment = Find(segments, address);
+            FlatSegment segment = FlatView.Search(segments, address);
             if (ReferenceEquals(segment.Claim, doorbell.Over) && segment.Last - address >= (ulong)doorbell.Width - 1)
             {
                 wanted.Add(new DoorbellKey(doorbell, address));
@@ -161,26 +161,6 @@ internal sealed class HypervisorRegistrations
         }
 
         return wanted;
-    }
-
-    private static FlatSegment Find(FlatSegment[] segments, ulong address)
-    {
-        int low = 0;
-        int high = segments.Length - 1;
-        while (low < high)
-        {
-            int middle = low + ((high - low + 1) / 2);
-            if (segments[middle].Start <= address)
-            {
-                low = middle;
-            }
-            else
-            {
-                high = middle - 1;
-            }
-        }
-
-        return segments[low];
     }
 
     private void RemoveSlot(SlotKey key)

@@ -1,0 +1,101 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.IO;
+using System.Text;
+
+namespace Vmm.Benchmarks.Harness;
+
+/// <summary>Runs areas and prints their tables.</summary>
+public sealed class Report
+{
+    private readonly TextWriter _output;
+    private readonly Sampler _sampler;
+    private double _factor = 1;
+
+    /// <summary>Makes a report.</summary>
+    /// <param name="output">Where the tables go.</param>
+    /// <param name="sampler">Measures.</param>
+    public Report(TextWriter output, Sampler sampler)
+    {
+        _output = output;
+        _sampler = sampler;
+    }
+
+    /// <summary>Rows that allocate, or take more than twice their goal on a machine as fast as the peers'.</summary>
+    public List<string> Missed { get; } = [];
+
+    /// <summary>Measures the primitives; all later figures are held against the peers' with it.</summary>
+    public void Calibrate()
+    {
+        var calibration = new Calibration();
+        Head(calibration.Title);
+        List<Measurement> measurements = Measure(calibration);
+        _factor = Calibration.Factor(measurements);
+        _output.WriteLine(Invariant($"this machine takes {_factor:F2} times as long as the reference (geometric mean without the lock)"));
+    }
+
+    /// <summary>Measures an area and prints its table.</summary>
+    public void Run(IBenchmarkArea area)
+    {
+        ArgumentNullException.ThrowIfNull(area);
+        Head(area.Title);
+        foreach (Measurement measurement in Measure(area))
+        {
+            double goal = measurement.Row.GoalNanoseconds;
+            bool slow = goal > 0 && measurement.Median > 2 * goal * Math.Max(1, _factor);
+            if (slow || measurement.AllocatedBytes > 0.001 && measurement.Row.Threads == 1)
+            {
+                Missed.Add($"{area.Name}: {measurement.Row.Name}");
+            }
+        }
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    private List<Measurement> Measure(IBenchmarkArea area)
+    {
+        var measurements = new List<Measurement>();
+        foreach (BenchmarkRow row in area.CreateRows())
+        {
+            Measurement measurement = _sampler.Measure(row);
+            measurements.Add(measurement);
+            Line(measurement);
+        }
+
+        return measurements;
+    }
+
+    private void Head(string title)
+    {
+        _output.WriteLine();
+        _output.WriteLine(title);
+        _output.WriteLine(
+            $"{"case",-58} {"ns/op",8} {"min",7} {"max",7} | {"peer",6} {"ratio",6} {"calibr.",7} | {"goal",6} {"ratio",6} {"calibr.",7} | {"B/op",6}  against");
+    }
+
+    private void Line(Measurement m)
+    {
+        var line = new StringBuilder();
+        line.Append(Invariant($"{m.Row.Name,-58} {m.Median,8:F2} {m.Minimum,7:F2} {m.Maximum,7:F2} |"));
+        Compare(line, m.Median, m.Row.PeerNanoseconds);
+        line.Append(" |");
+        Compare(line, m.Median, m.Row.GoalNanoseconds);
+        line.Append(" | ");
+        line.Append(m.Row.Threads > 1 ? "     -" : m.AllocatedBytes == 0 ? "     0" : Invariant($"{m.AllocatedBytes,6:F3}"));
+        line.Append("  ").Append(m.Row.Peer ?? string.Empty);
+        _output.WriteLine(line.ToString().TrimEnd());
+    }
+
+    private void Compare(StringBuilder line, double ours, double theirs)
+    {
+        if (theirs > 0)
+        {
+            line.Append(Invariant($" {theirs,6:F1} {ours / theirs,6:F2} {ours / theirs / _factor,7:F2}"));
+        }
+        else
+        {
+            line.Append(' ', 22);
+        }
+    }
+}

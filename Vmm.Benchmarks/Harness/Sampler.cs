@@ -1,0 +1,81 @@
+using System;
+using System.Diagnostics;
+
+namespace Vmm.Benchmarks.Harness;
+
+/// <summary>Measures a case: warms up until the JIT has settled, then takes samples of calibrated length.</summary>
+/// <remarks>
+/// A sample is as many blocks as take about 40 ms; three samples are dropped, then 11 are taken, and minimum, median and maximum shown.
+/// Before that the same closure runs for at least a second, so that tiering and on-stack replacement are over.
+/// </remarks>
+public sealed class Sampler
+{
+    private readonly double _warmUpSeconds;
+    private readonly double _sampleSeconds;
+    private readonly int _samples;
+
+    /// <summary>Makes a sampler.</summary>
+    /// <param name="quick">Shorter warm-up and samples, for a first look.</param>
+    public Sampler(bool quick)
+    {
+        _warmUpSeconds = quick ? 0.4 : 1.0;
+        _sampleSeconds = quick ? 0.015 : 0.040;
+        _samples = quick ? 5 : 11;
+    }
+
+    /// <summary>Measures a case.</summary>
+    public Measurement Measure(BenchmarkRow row)
+    {
+        ArgumentNullException.ThrowIfNull(row);
+        long warmUp = (long)(_warmUpSeconds * Stopwatch.Frequency);
+        long begin = Stopwatch.GetTimestamp();
+        int blocks = 0;
+        long timed = 0;
+        while (Stopwatch.GetTimestamp() - begin < warmUp || blocks < 3)
+        {
+            // Blocks are counted anew in the second half, at the speed they will have.
+            if (blocks > 0 && timed == 0 && Stopwatch.GetTimestamp() - begin > warmUp / 2)
+            {
+                blocks = 0;
+            }
+
+            long ticks = row.TimedBlock();
+            if (Stopwatch.GetTimestamp() - begin > warmUp / 2)
+            {
+                timed += ticks;
+            }
+
+            blocks++;
+        }
+
+        double ticksPerBlock = Math.Max(1, (double)timed / blocks);
+        int blocksPerSample = Math.Max(1, (int)(_sampleSeconds * Stopwatch.Frequency / ticksPerBlock));
+        for (int i = 0; i < 3; i++)
+        {
+            _ = Sample(row, blocksPerSample);
+        }
+
+        var samples = new double[_samples];
+        long allocated = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < samples.Length; i++)
+        {
+            samples[i] = Sample(row, blocksPerSample);
+        }
+
+        allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
+        Array.Sort(samples);
+        double operations = (double)blocksPerSample * row.Operations * samples.Length;
+        return new Measurement(row, samples[0], samples[samples.Length / 2], samples[^1], allocated / operations);
+    }
+
+    private static double Sample(BenchmarkRow row, int blocks)
+    {
+        long ticks = 0;
+        for (int i = 0; i < blocks; i++)
+        {
+            ticks += row.TimedBlock();
+        }
+
+        return ticks * (1e9 / Stopwatch.Frequency) / ((double)blocks * row.Operations);
+    }
+}
