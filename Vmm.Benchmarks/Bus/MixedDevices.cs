@@ -5,7 +5,7 @@ namespace Vmm.Benchmarks.Bus;
 /// <summary>Eight types of the same body, as a machine has: what a call site costs that sees many types.</summary>
 internal static class MixedDevices
 {
-    public static IRegionHandler Create(int index)
+    public static Body Create(int index)
     {
         return (index & 7) switch
         {
@@ -20,7 +20,7 @@ internal static class MixedDevices
         };
     }
 
-    private abstract class Body : IRegionHandler
+    internal abstract class Body : IRegionHandler
     {
         private readonly uint[] _registers = new uint[16];
 

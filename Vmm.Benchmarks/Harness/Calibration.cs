@@ -16,8 +16,18 @@ public sealed class Calibration : IBenchmarkArea
     private const int Operations = 4096;
     private const string Reference = "reference machine";
     private readonly Lock _lock = new();
-    private readonly BenchmarkDevice[] _devices = [new BenchmarkDevice(), new LockedBenchmarkDevice()];
+    private readonly MixedDevices.Body[] _devices = new MixedDevices.Body[8];
     private long _counter;
+    private int _block;
+
+    /// <summary>Makes the devices.</summary>
+    public Calibration()
+    {
+        for (int i = 0; i < _devices.Length; i++)
+        {
+            _devices[i] = MixedDevices.Create(i);
+        }
+    }
 
     /// <inheritdoc/>
     public string Name => "calibration";
@@ -89,7 +99,9 @@ public sealed class Calibration : IBenchmarkArea
     private void VirtualCall()
     {
         ulong sum = 0;
-        BenchmarkDevice device = _devices[_counter == long.MinValue ? 1 : 0];
+
+        // Another type in every block, so that the call stays a call instead of becoming a guess that is inlined.
+        MixedDevices.Body device = _devices[_block++ & 7];
         for (int i = 0; i < Operations; i++)
         {
             sum ^= device.Read(0x10, 4);
