@@ -2,11 +2,11 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Net;
-using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using System.Numerics;
 using System.Text;
 using Vmm.Machine;
+using Vmm.Virtio.Devices;
 
 namespace Vmm.Cli;
 
@@ -104,7 +104,7 @@ internal static class DeviceWords
         return bits != 0 && (zeroes & (zeroes + 1)) == 0;
     }
 
-    private static PhysicalAddress? ReadMac(OptionWords words)
+    private static MacAddress? ReadMac(OptionWords words)
     {
         string? text = words.Get("mac");
         if (text == null)
@@ -112,18 +112,11 @@ internal static class DeviceWords
             return null;
         }
 
-        string[] pieces = text.Split(':');
-        if (pieces.Length != 6 || !pieces.All(p => p.Length == 2 && p.All(char.IsAsciiHexDigit)))
+        if (!MacAddress.TryParse(text, out MacAddress address))
         {
             throw words.Bad("mac", "not an Ethernet address: six pairs of hexadecimal digits with colons");
         }
 
-        byte[] bytes = [.. pieces.Select(p => Convert.ToByte(p, 16))];
-        if ((bytes[0] & 1) != 0)
-        {
-            throw words.Bad("mac", "a multicast address");
-        }
-
-        return bytes.All(b => b == 0) ? throw words.Bad("mac", "all zeroes") : new PhysicalAddress(bytes);
+        return address.IsUnicast ? address : throw words.Bad("mac", "not the address of one card: a multicast address, or all zeroes");
     }
 }

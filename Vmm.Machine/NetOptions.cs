@@ -1,5 +1,5 @@
 using System.Net;
-using System.Net.NetworkInformation;
+using Vmm.Virtio.Devices;
 
 namespace Vmm.Machine;
 
@@ -10,4 +10,4 @@ namespace Vmm.Machine;
 /// <param name="HostMask">Network mask of <paramref name="HostAddress"/>; given exactly when that is.</param>
 /// <param name="Id">Name of the device in logs; by default made of its kind and number.</param>
 public sealed record NetOptions(
-    string Tap, PhysicalAddress? MacAddress = null, IPAddress? HostAddress = null, IPAddress? HostMask = null, string? Id = null);
+    string Tap, MacAddress? MacAddress = null, IPAddress? HostAddress = null, IPAddress? HostMask = null, string? Id = null);

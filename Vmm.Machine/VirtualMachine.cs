@@ -11,6 +11,8 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
 using Vmm.Machine.Boot;
+using Vmm.Pci.Host;
+using Vmm.Pci.Interrupts;
 
 namespace Vmm.Machine;
 
@@ -66,6 +68,11 @@ public sealed class VirtualMachine : IDisposable
         {
             machine.Dispose();
             throw new MachineException(MachineException.Hypervisor, null, e.Message, e);
+        }
+        catch (PciResourceException e)
+        {
+            machine.Dispose();
+            throw new MachineException("pci", null, e.Message, e);
         }
         catch
         {
@@ -165,12 +172,15 @@ public sealed class VirtualMachine : IDisposable
         Keep(new MachinePlatform(Options, PortSpace, hypervisor.InterruptLines, Stop, _logger));
         Report("platform");
 
+        MachineDevices devices = Keep(new MachineDevices(Options, Layout, (MemorySpace, PortSpace), memory, hypervisor, _logger));
+        Report("devices");
+
         ulong rootPointer = AcpiTables.Write(memory, new AcpiOptions
         {
             Layout = Layout,
             CpuCount = Options.CpuCount,
             HasSerialPort = Options.Serial.Kind != CharacterKind.Off,
-            PciInterrupt = static (slot, pin) => 16 + ((slot + pin) % 4),
+            PciInterrupt = (slot, pin) => devices.InterruptRouting.GetGsi(slot, InterruptPin.A + pin),
         });
         BootState state = BootLoader.Load(memory, Layout, kernel, Options.InitramfsPath, Options.CommandLine, rootPointer);
         _logger.KernelLoaded(kernel.Path, state.Protocol.ToString(), state.KernelStart, state.KernelEnd, state.EntryPoint);

@@ -9,19 +9,15 @@ namespace Vmm.Machine.Devices;
 /// <remarks>All state belongs to the worker's thread, except for the flag that tells a vCPU thread that something waits for room.</remarks>
 public sealed class DescriptorSource : IDisposable
 {
-    private const byte EscapeCharacter = 0x01;                  // Ctrl-A
-    private const byte EscapeCommand = (byte)'x';
-
     private readonly int _descriptor;
     private readonly SerialPort _port;
     private readonly Worker _worker;
-    private readonly Action? _escape;
+    private readonly EscapeFilter? _filter;
     private readonly Action _feed;
     private readonly IWatch _watch;
     private readonly byte[] _buffer = new byte[256];
     private int _start;
     private int _end;
-    private bool _escaped;
     private bool _ended;
     private int _waiting;
 
@@ -37,7 +33,7 @@ public sealed class DescriptorSource : IDisposable
         _worker = worker;
         _descriptor = descriptor;
         _port = port;
-        _escape = escape;
+        _filter = escape == null ? null : new EscapeFilter(escape);
         _feed = Feed;
         _watch = worker.WatchReadable(descriptor, OnReadable);
         port.InputRoom += OnInputRoom;
@@ -71,7 +67,7 @@ public sealed class DescriptorSource : IDisposable
         }
 
         _start = 0;
-        _end = _escape == null ? count : TakeEscapes(count);
+        _end = _filter?.Apply(_buffer.AsSpan(0, count)) ?? count;
         Feed();
     }
 
@@ -101,39 +97,5 @@ public sealed class DescriptorSource : IDisposable
         {
             _worker.Post(_feed);
         }
-    }
-
-    /// <summary>Takes the commands out of what was read.</summary>
-    /// <returns>Characters that are left.</returns>
-    private int TakeEscapes(int count)
-    {
-        int kept = 0;
-        for (int i = 0; i < count; i++)
-        {
-            byte value = _buffer[i];
-            if (_escaped)
-            {
-                _escaped = false;
-                if (value == EscapeCommand)
-                {
-                    _escape!();
-                    continue;
-                }
-
-                if (value != EscapeCharacter)
-                {
-                    continue;                                   // no such command
-                }
-            }
-            else if (value == EscapeCharacter)
-            {
-                _escaped = true;
-                continue;
-            }
-
-            _buffer[kept++] = value;
-        }
-
-        return kept;
     }
 }

@@ -4,7 +4,6 @@ using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
-using Vmm.Machine.Interop;
 
 namespace Vmm.Machine.Devices;
 
@@ -68,7 +67,7 @@ internal sealed class SerialConsole : IDisposable
         int output = StandardOutput;
         if (options.Kind == CharacterKind.File)
         {
-            _file = OpenFile(options);
+            _file = OutputFile.Open("serial", options);
             output = (int)_file.DangerousGetHandle();
         }
 
@@ -89,17 +88,5 @@ internal sealed class SerialConsole : IDisposable
         }
 
         _worker.Start();
-    }
-
-    private static SafeFileHandle OpenFile(CharacterOptions options)
-    {
-        SafeFileHandle file = Libc.OpenOutput(options.Path!, options.Append, out int errno);
-        if (!file.IsInvalid)
-        {
-            return file;
-        }
-
-        file.Dispose();
-        throw new MachineException("serial", $"file={options.Path}", Libc.Describe(errno));
     }
 }

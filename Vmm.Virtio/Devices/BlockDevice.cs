@@ -172,6 +172,11 @@ public sealed class BlockDevice : VirtioDevice
         if (disposing)
         {
             StopAll();
+            if (!Backend.IsReadOnly && Backend.Flush() != BlockStatus.Ok)
+            {
+                ReportFailure("flush at the end");
+            }
+
             Backend.Dispose();
         }
 

@@ -1,0 +1,82 @@
+using System;
+using Microsoft.Win32.SafeHandles;
+using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Hypervisor;
+using Vmm.Virtio.Devices;
+
+namespace Vmm.Machine.Devices;
+
+/// <summary>The virtio console's end on a terminal or a file.</summary>
+/// <remarks>Belongs to the device's worker once it is handed over.</remarks>
+internal sealed class ConsoleBackend : IConsoleBackend
+{
+    private const int StandardInput = 0;
+    private const int StandardOutput = 1;
+    private const int None = -1;
+
+    private readonly DescriptorConsoleBackend _inner;
+    private readonly SafeFileHandle? _file;
+    private readonly EscapeFilter? _filter;
+
+    private ConsoleBackend(DescriptorConsoleBackend inner, SafeFileHandle? file, EscapeFilter? filter)
+    {
+        _inner = inner;
+        _file = file;
+        _filter = filter;
+    }
+
+    /// <inheritdoc/>
+    public int InputDescriptor => _inner.InputDescriptor;
+
+    /// <summary>Opens what the options say.</summary>
+    /// <exception cref="MachineException">The file cannot be opened.</exception>
+    public static ConsoleBackend Open(CharacterOptions options)
+    {
+        if (options.Kind == CharacterKind.File)
+        {
+            SafeFileHandle file = OutputFile.Open("console", options);
+            return new ConsoleBackend(new DescriptorConsoleBackend(None, (int)file.DangerousGetHandle()), file, null);
+        }
+
+        int input = CanWaitFor(StandardInput) ? StandardInput : None;
+        EscapeFilter? filter = options.Escape is { } escape ? new EscapeFilter(escape) : null;
+        return new ConsoleBackend(new DescriptorConsoleBackend(input, StandardOutput), null, filter);
+    }
+
+    /// <inheritdoc/>
+    public void Write(ReadOnlySpan<byte> output) => _inner.Write(output);
+
+    /// <inheritdoc/>
+    public bool Read(Span<byte> input, out int received)
+    {
+        bool more = _inner.Read(input, out received);
+        if (_filter != null && received > 0)
+        {
+            received = _filter.Apply(input[..received]);
+        }
+
+        return more;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _inner.Dispose();
+        _file?.Dispose();
+    }
+
+    /// <summary>Files and /dev/null cannot be waited for.</summary>
+    private static bool CanWaitFor(int descriptor)
+    {
+        using var worker = new Worker("probe");
+        try
+        {
+            worker.WatchReadable(descriptor, static () => { }).Dispose();
+            return true;
+        }
+        catch (HypervisorException)
+        {
+            return false;
+        }
+    }
+}

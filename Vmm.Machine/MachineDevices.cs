@@ -1,0 +1,220 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Memory;
+using Vmm.Kvm;
+using Vmm.Machine.Devices;
+using Vmm.Pci.Host;
+using Vmm.Pci.Interrupts;
+using Vmm.Virtio.Devices;
+using Vmm.Virtio.Transport;
+
+namespace Vmm.Machine;
+
+/// <summary>The PCI host bridge and the virtio devices behind it.</summary>
+internal sealed class MachineDevices : IDisposable
+{
+    private readonly MachineOptions _options;
+    private readonly GuestMemory _memory;
+    private readonly ILogger _logger;
+    private readonly ILogger _deviceLogger;
+    private readonly PciHostBridge _bridge;
+    private readonly List<VirtioPciFunction> _functions = [];
+
+    /// <summary>Makes the bridge and the devices and gives them addresses.</summary>
+    /// <param name="options">Which devices.</param>
+    /// <param name="layout">Windows and configuration space.</param>
+    /// <param name="spaces">Where they decode.</param>
+    /// <param name="memory">What they master.</param>
+    /// <param name="hypervisor">Interrupts.</param>
+    /// <param name="logger">The machine's.</param>
+    /// <exception cref="MachineException">A back-end cannot be opened.</exception>
+    public MachineDevices(
+        MachineOptions options,
+        MemoryLayout layout,
+        (AddressSpace Memory, AddressSpace Ports) spaces,
+        GuestMemory memory,
+        KvmVirtualMachine hypervisor,
+        ILogger logger)
+    {
+        _options = options;
+        _memory = memory;
+        _logger = logger;
+        _deviceLogger = options.LoggerFactory?.CreateLogger("Vmm.Virtio") ?? NullLogger.Instance;
+        var windows = new List<PciWindow>
+        {
+            new(AddressSpaceKind.Port, MemoryLayout.PciPortStart, MemoryLayout.PciPortLength),
+            new(AddressSpaceKind.Memory, MemoryLayout.Pci32Start, MemoryLayout.Pci32Length),
+        };
+        if (layout.Pci64Length != 0)
+        {
+            windows.Add(new PciWindow(AddressSpaceKind.Memory, layout.Pci64Start, layout.Pci64Length));
+        }
+
+        _bridge = new PciHostBridge(new PciHostBridgeOptions
+        {
+            Memory = spaces.Memory,
+            Ports = spaces.Ports,
+            Windows = windows,
+            MsiSink = hypervisor.Msi,
+            IrqRouting = hypervisor.IrqRouting,
+            InterruptLines = hypervisor.InterruptLines,
+            EcamBase = MemoryLayout.EcamStart,
+            BusCount = MemoryLayout.EcamBuses,
+            LoggerFactory = options.LoggerFactory,
+        });
+        try
+        {
+            _bridge.ClaimConfigurationAccess();
+            AddAll();
+            _bridge.Root.AssignResources();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Which wire a pin of the root bus drives.</summary>
+    public PciInterruptRouting InterruptRouting => _bridge.Root.InterruptRouting;
+
+    /// <summary>Stops, flushes and closes every device, last one first. The vCPUs have ended.</summary>
+    public void Dispose()
+    {
+        foreach (VirtioPciFunction function in Enumerable.Reverse(_functions))
+        {
+            if (function.Bus is { } bus)
+            {
+                bus.Remove(function);
+            }
+
+            function.Dispose();
+        }
+
+        _functions.Clear();
+    }
+
+    private void AddAll()
+    {
+        if (_options.Disks.Count + _options.Nets.Count + 2 > MachineLimits.Slots)
+        {
+            throw new MachineException("disk", null, $"more than {MachineLimits.Slots} devices do not fit on the bus");
+        }
+
+        foreach ((int index, DiskOptions disk) in _options.Disks.Index())
+        {
+            string id = disk.Id ?? $"disk{index}";
+            Add(id, () => CreateDisk(disk, id));
+        }
+
+        foreach ((int index, NetOptions net) in _options.Nets.Index())
+        {
+            string id = net.Id ?? $"net{index}";
+            Add(id, () => CreateNet(net, id));
+        }
+
+        if (_options.EntropySource is { } source)
+        {
+            Add("rng", () => CreateEntropy(source));
+        }
+
+        if (_options.Console.Kind is CharacterKind.Terminal or CharacterKind.File)
+        {
+            Add("console", () => new ConsoleDevice(ConsoleBackend.Open(_options.Console), new ConsoleDeviceOptions { Id = "console", Logger = _deviceLogger }));
+        }
+    }
+
+    private void Add(string id, Func<VirtioDevice> create)
+    {
+        VirtioDevice device = create();
+        VirtioPciFunction function;
+        try
+        {
+            function = new VirtioPciFunction(device, new DmaTarget(_memory), new VirtioPciOptions { Name = id, LoggerFactory = _options.LoggerFactory });
+        }
+        catch
+        {
+            device.Dispose();
+            throw;
+        }
+
+        _functions.Add(function);
+
+        // Slot 0 is the bridge's.
+        _bridge.Root.Add(function, _functions.Count);
+        _logger.DeviceAdded(id, function.Address.ToString());
+    }
+
+    private BlockDevice CreateDisk(DiskOptions disk, string id)
+    {
+        RawFileBackend backend = Open("disk", disk.Path, () => RawFileBackend.Open(disk.Path, disk.ReadOnly));
+        try
+        {
+            var defaults = new BlockDeviceOptions();
+            return new BlockDevice(backend, defaults with
+            {
+                Id = id,
+                Serial = disk.Serial ?? id,
+                QueueCount = disk.QueueCount ?? defaults.QueueCount,
+                QueueSize = (ushort)(disk.QueueSize ?? defaults.QueueSize),
+                Logger = _deviceLogger,
+            });
+        }
+        catch
+        {
+            backend.Dispose();
+            throw;
+        }
+    }
+
+    private NetDevice CreateNet(NetOptions net, string id)
+    {
+        TapInterface tap = Open("net", net.Tap, () => TapInterface.Open(net.Tap, net.HostAddress, net.HostMask));
+        try
+        {
+            return new NetDevice(tap, new NetDeviceOptions { Id = id, Mac = net.MacAddress ?? DefaultMac(net.Tap), Logger = _deviceLogger });
+        }
+        catch
+        {
+            tap.Dispose();
+            throw;
+        }
+    }
+
+    private EntropyDevice CreateEntropy(string source)
+    {
+        return Open("rng", source, () => new EntropyDevice(new EntropyDeviceOptions { Id = "rng", Source = source, Logger = _deviceLogger }));
+    }
+
+    private static T Open<T>(string part, string subject, Func<T> open)
+    {
+        try
+        {
+            return open();
+        }
+        catch (BackendException e)
+        {
+            // The back-end names its file first; so do we.
+            string prefix = subject + ": ";
+            string reason = e.Message.StartsWith(prefix, StringComparison.Ordinal) ? e.Message[prefix.Length..] : e.Message;
+            throw new MachineException(part, subject, reason, e);
+        }
+    }
+
+    /// <summary>Locally administered, and the same at every start: FNV-1a of the tap's name.</summary>
+    private static MacAddress DefaultMac(string tap)
+    {
+        ulong hash = 0xCBF2_9CE4_8422_2325;
+        foreach (byte b in Encoding.UTF8.GetBytes(tap))
+        {
+            hash = (hash ^ b) * 0x0000_0100_0000_01B3;
+        }
+
+        return new MacAddress((0x02UL << 40) | ((hash ^ (hash >> 40)) & 0xFF_FFFF_FFFF));
+    }
+}
