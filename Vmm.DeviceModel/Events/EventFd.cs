@@ -59,7 +59,7 @@ public sealed unsafe class EventFd : IDisposable
 
     /// <summary>Takes the counter to 0.</summary>
     /// <param name="count">What it was.</param>
-    /// <returns>False if it was 0 already.</returns>
+    /// <returns>False if it was 0 already, or after disposal.</returns>
     public bool TryConsume(out ulong count)
     {
         bool held = false;
@@ -75,6 +75,11 @@ public sealed unsafe class EventFd : IDisposable
             while (result < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
             count = result == sizeof(ulong) ? value : 0;
             return result == sizeof(ulong);
+        }
+        catch (ObjectDisposedException)
+        {
+            count = 0;
+            return false;
         }
         finally
         {

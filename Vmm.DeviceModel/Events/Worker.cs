@@ -2,6 +2,9 @@ using System;
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using System.Threading;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 
@@ -9,30 +12,38 @@ namespace Vmm.DeviceModel.Events;
 
 /// <summary>A named background thread that sleeps in epoll until a descriptor is ready and runs its callback.</summary>
 /// <remarks>
-/// Thread-safe. Each watch has a gate that is held while its callback runs; disposing a watch from another thread takes the gate once, and so
-/// waits for the callback. A callback must therefore not wait for a thread that disposes its own watch. Waking allocates nothing.
+/// <para>Thread-safe. No lock is held while a callback runs, and waking allocates nothing. Disposing a watch from another thread waits for that
+/// watch's callback alone, so a callback must not wait for a thread that disposes its own watch, nor take a lock that such a thread holds.</para>
+/// <para>Lock order: the worker's lock is innermost; nothing is called under it but epoll_ctl.</para>
 /// </remarks>
-public sealed unsafe class Worker : IDisposable
+public sealed unsafe partial class Worker : IDisposable
 {
     private const int MaxEvents = 16;
     private const ulong WakeId = 0;
 
     private readonly FileDescriptor _epoll;
     private readonly EventFd _wake = new();
-    private readonly ConcurrentDictionary<ulong, WatchEntry> _watches = new();
     private readonly ConcurrentQueue<Action> _posted = new();
-    private readonly Lock _lifecycle = new();
+    private readonly Lock _lock = new();
+    private readonly object _idle = new();
     private readonly Thread _thread;
-    private ulong _lastId;
+    private readonly ILogger _logger;
+    private WatchEntry?[] _watches = new WatchEntry?[4];
+    private WatchEntry? _running;
+    private uint _generation;
+    private int _waiters;
     private bool _started;
     private volatile bool _stopping;
+    private volatile bool _ended;
 
     /// <summary>Makes a worker that is not running yet.</summary>
     /// <param name="name">Name of the thread; 15 bytes of it are visible in /proc.</param>
+    /// <param name="loggerFactory">Where a fault is logged.</param>
     /// <exception cref="HypervisorException">The process is out of descriptors.</exception>
-    public Worker(string name)
+    public Worker(string name, ILoggerFactory? loggerFactory = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
+        _logger = loggerFactory?.CreateLogger<Worker>() ?? (ILogger)NullLogger.Instance;
         _epoll = new FileDescriptor(Libc.epoll_create1(Libc.EPOLL_CLOEXEC));
         if (_epoll.IsInvalid)
         {
@@ -41,11 +52,13 @@ public sealed unsafe class Worker : IDisposable
             throw new HypervisorException("epoll_create1", errno, $"cannot make worker '{name}'; see ulimit -n");
         }
 
-        Control(Libc.EPOLL_CTL_ADD, _wake.Descriptor, Libc.EPOLLIN, WakeId);
+        Control(Libc.EPOLL_CTL_ADD, _wake.Descriptor, WakeId);
         _thread = new Thread(Run) { Name = name, IsBackground = true };
     }
 
-    /// <summary>Raised once, on the worker's thread, when a callback threw; the worker has ended.</summary>
+    /// <summary>
+    /// Raised once, on the worker's thread, when a callback threw; the worker has ended. A handler must not wait for a thread that stops the worker.
+    /// </summary>
     public event Action<Exception>? Faulted;
 
     /// <summary>True on the worker's own thread.</summary>
@@ -55,6 +68,7 @@ public sealed unsafe class Worker : IDisposable
     /// <param name="source">What to wait for; stays open until the result is disposed.</param>
     /// <param name="onSignalled">Runs on the worker's thread; an exception stops the worker and raises <see cref="Faulted"/>.</param>
     /// <returns>Stops watching when disposed; when that returns (from another thread), the callback is not running and will not run again.</returns>
+    /// <exception cref="HypervisorException">The kernel refuses, for example because this worker watches the eventfd already.</exception>
     public IDisposable Watch(EventFd source, Action onSignalled)
     {
         ArgumentNullException.ThrowIfNull(source);
@@ -62,30 +76,39 @@ public sealed unsafe class Worker : IDisposable
         return AddWatch(source.Descriptor, source, onSignalled);
     }
 
-    /// <summary>Watches any pollable descriptor, level-triggered, for being readable (or hung up).</summary>
+    /// <summary>Watches any pollable descriptor, level-triggered, for being readable, hung up or in error.</summary>
     /// <param name="descriptor">A descriptor that stays open until the result is disposed.</param>
-    /// <param name="onReadable">Runs on the worker's thread while the descriptor is readable.</param>
-    /// <exception cref="HypervisorException">The descriptor cannot be polled.</exception>
+    /// <param name="onReadable">
+    /// Runs on the worker's thread while the descriptor is readable. It must read, or switch the watch off: at the end of a stream a read gives 0
+    /// bytes, and the descriptor stays readable for ever.
+    /// </param>
+    /// <exception cref="HypervisorException">The descriptor cannot be polled (a regular file cannot), or is watched already.</exception>
     public IWatch WatchReadable(int descriptor, Action onReadable)
     {
         ArgumentNullException.ThrowIfNull(onReadable);
         return AddWatch(descriptor, null, onReadable);
     }
 
-    /// <summary>Runs an action on the worker's thread after what it is doing now; actions posted after the stop do not run.</summary>
-    /// <param name="action">What to run.</param>
+    /// <summary>
+    /// Runs an action on the worker's thread after what it is doing now; if the worker has not started yet, when it starts. What has not run
+    /// when the worker is stopped never runs.
+    /// </summary>
+    /// <param name="action">What to run; an exception is treated as one of a callback.</param>
     public void Post(Action action)
     {
         ArgumentNullException.ThrowIfNull(action);
-        _posted.Enqueue(action);
-        _wake.Signal();
+        if (!_stopping)
+        {
+            _posted.Enqueue(action);
+            _wake.Signal();
+        }
     }
 
-    /// <summary>Starts the thread.</summary>
+    /// <summary>Starts the thread; the caller's execution context does not flow into it.</summary>
     /// <exception cref="InvalidOperationException">It was started or stopped before.</exception>
     public void Start()
     {
-        lock (_lifecycle)
+        lock (_lock)
         {
             if (_started || _stopping)
             {
@@ -97,62 +120,49 @@ public sealed unsafe class Worker : IDisposable
         }
     }
 
-    /// <summary>Asks the thread to end and waits for it; idempotent; may be called before the start. Not from the worker's own thread.</summary>
+    /// <summary>
+    /// Asks the thread to end and waits for it; idempotent; may be called before the start. When it returns no callback runs and none will.
+    /// Signals that came too late stay in their eventfds.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Called from a callback: the worker cannot wait for its own end.</exception>
     public void Stop()
     {
+        if (IsCurrent)
+        {
+            // A handler of the fault may clean up: the loop has ended by then.
+            if (_ended)
+            {
+                return;
+            }
+
+            throw new InvalidOperationException($"worker '{_thread.Name}' cannot wait for its own end");
+        }
+
         bool started;
-        lock (_lifecycle)
+        lock (_lock)
         {
             _stopping = true;
             started = _started;
         }
 
-        if (!started)
+        if (started)
         {
-            return;
+            _wake.Signal();
+            _thread.Join();
         }
 
-        if (IsCurrent)
-        {
-            throw new InvalidOperationException($"worker '{_thread.Name}' cannot wait for its own end");
-        }
-
-        _wake.Signal();
-        _thread.Join();
+        _posted.Clear();
     }
 
     /// <summary>Stops the thread and closes what the worker owns; watched descriptors stay the caller's.</summary>
     public void Dispose()
     {
         Stop();
-        _watches.Clear();
-        _epoll.Dispose();
-        _wake.Dispose();
-    }
-
-    private WatchEntry AddWatch(int descriptor, EventFd? source, Action callback)
-    {
-        var entry = new WatchEntry(this, Interlocked.Increment(ref _lastId), descriptor, source, callback);
-        _watches[entry.Id] = entry;
-        try
+        lock (_lock)
         {
-            Control(Libc.EPOLL_CTL_ADD, descriptor, Libc.EPOLLIN, entry.Id);
-        }
-        catch
-        {
-            _watches.TryRemove(entry.Id, out _);
-            throw;
-        }
-
-        return entry;
-    }
-
-    private void Control(int operation, int descriptor, uint events, ulong id)
-    {
-        var request = new Libc.epoll_event { events = events, data = id };
-        if (Libc.epoll_ctl(_epoll.Number, operation, descriptor, &request) != 0)
-        {
-            throw new HypervisorException("epoll_ctl", Marshal.GetLastPInvokeError(), $"cannot watch descriptor {descriptor}");
+            Array.Clear(_watches);
+            _epoll.Dispose();
+            _wake.Dispose();
         }
     }
 
@@ -161,11 +171,26 @@ public sealed unsafe class Worker : IDisposable
         try
         {
             Loop();
+            _ended = true;
         }
         catch (Exception exception)
         {
             _stopping = true;
+            _ended = true;
+            Log.WorkerFaulted(_logger, exception, _thread.Name!);
+            RaiseFaulted(exception);
+        }
+    }
+
+    private void RaiseFaulted(Exception exception)
+    {
+        try
+        {
             Faulted?.Invoke(exception);
+        }
+        catch (Exception failure)
+        {
+            Log.WorkerFaultHandlerFailed(_logger, failure, _thread.Name!);
         }
     }
 
@@ -190,78 +215,67 @@ public sealed unsafe class Worker : IDisposable
             {
                 if (events[i].data == WakeId)
                 {
-                    _wake.TryConsume(out _);
-                    while (!_stopping && _posted.TryDequeue(out var action))
-                    {
-                        action();
-                    }
+                    RunPosted();
                 }
-                else if (_watches.TryGetValue(events[i].data, out var entry))
+                else
                 {
-                    entry.Run();
+                    RunWatch(events[i].data);
                 }
             }
         }
     }
 
-    private sealed class WatchEntry(Worker worker, ulong id, int descriptor, EventFd? source, Action callback) : IWatch
+    private void RunPosted()
     {
-        private readonly Lock _gate = new();
-        private bool _disposed;
-        private bool _enabled = true;
-
-        public ulong Id => id;
-
-        public bool Enabled
+        // Only what is there now: an action that posts itself again must not starve the watches.
+        _wake.TryConsume(out _);
+        for (int left = _posted.Count; left > 0 && !_stopping && _posted.TryDequeue(out Action? action); left--)
         {
-            get => Volatile.Read(ref _enabled);
-            set
-            {
-                lock (_gate)
-                {
-                    if (_disposed || _enabled == value)
-                    {
-                        return;
-                    }
+            action();
+        }
+    }
 
-                    // Taken out, not masked: epoll reports hang-ups of what it holds whether asked or not, and that would spin.
-                    worker.Control(value ? Libc.EPOLL_CTL_ADD : Libc.EPOLL_CTL_DEL, descriptor, Libc.EPOLLIN, id);
-                    Volatile.Write(ref _enabled, value);
+    private void RunWatch(ulong id)
+    {
+        WatchEntry?[] watches = Volatile.Read(ref _watches);
+        uint index = (uint)id;
+        WatchEntry? entry = index < (uint)watches.Length ? Volatile.Read(ref watches[index]) : null;
+        if (entry == null || entry.Id != id)
+        {
+            return;
+        }
+
+        // A full fence between "running" and the look at "disposed". Its pair is in WaitWhileRunning: one of the two sees the other.
+        Interlocked.Exchange(ref _running, entry);
+        try
+        {
+            entry.Run();
+        }
+        finally
+        {
+            // A full fence between "not running" and the look at the waiters: a waiter counts itself before it looks.
+            Interlocked.Exchange(ref _running, null);
+            if (Volatile.Read(ref _waiters) != 0)
+            {
+                lock (_idle)
+                {
+                    Monitor.PulseAll(_idle);
                 }
             }
         }
+    }
 
-        public void Run()
+    private void WaitWhileRunning(WatchEntry entry)
+    {
+        Interlocked.Increment(ref _waiters);
+        lock (_idle)
         {
-            lock (_gate)
+            while (Volatile.Read(ref _running) == entry)
             {
-                // Gone or switched off between the kernel's report and now.
-                if (_disposed || !_enabled || (source != null && !source.TryConsume(out _)))
-                {
-                    return;
-                }
-
-                callback();
+                Monitor.Wait(_idle);
             }
         }
 
-        public void Dispose()
-        {
-            // The gate is recursive: from inside the callback this returns at once.
-            lock (_gate)
-            {
-                if (_disposed)
-                {
-                    return;
-                }
-
-                _disposed = true;
-                if (worker._watches.TryRemove(id, out _) && _enabled && !worker._epoll.IsClosed)
-                {
-                    var unused = default(Libc.epoll_event);
-                    _ = Libc.epoll_ctl(worker._epoll.Number, Libc.EPOLL_CTL_DEL, descriptor, &unused);
-                }
-            }
-        }
+        Interlocked.Decrement(ref _waiters);
     }
 }

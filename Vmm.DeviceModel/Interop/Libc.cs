@@ -19,13 +19,24 @@ internal static unsafe partial class Libc
     public const int PROT_WRITE = 2;
     public const int MAP_SHARED = 0x1;
     public const int MAP_PRIVATE = 0x2;
+    public const int MAP_FIXED = 0x10;
     public const int MAP_ANONYMOUS = 0x20;
     public const int MAP_NORESERVE = 0x4000;
     public const uint MFD_CLOEXEC = 0x1;
+    public const uint MFD_ALLOW_SEALING = 0x2;
     public const uint MFD_HUGETLB = 0x4;
     public const uint MFD_HUGE_2MB = 21u << 26;
     public const int MADV_HUGEPAGE = 14;
     public const int F_DUPFD_CLOEXEC = 1030;
+    public const int F_ADD_SEALS = 1033;
+    public const int F_SEAL_SEAL = 0x1;
+    public const int F_SEAL_SHRINK = 0x2;
+    public const int F_SEAL_GROW = 0x4;
+    public const int AT_EMPTY_PATH = 0x1000;
+    public const uint STATX_TYPE = 0x1;
+    public const uint STATX_SIZE = 0x200;
+    public const ushort S_IFMT = 0xF000;
+    public const ushort S_IFREG = 0x8000;
 
     [LibraryImport("libc", EntryPoint = "close")]
     public static partial int close(int fd);
@@ -65,6 +76,23 @@ internal static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     public static partial int fcntl(int fd, int command, int argument);
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int statx(int directory, string path, int flags, uint mask, statx_buffer* buffer);
+
+    /// <summary>The members of struct statx that are used.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    public struct statx_buffer
+    {
+        [FieldOffset(0)]
+        public uint stx_mask;
+
+        [FieldOffset(28)]
+        public ushort stx_mode;
+
+        [FieldOffset(40)]
+        public ulong stx_size;
+    }
 
     /// <summary>struct epoll_event: packed on x86-64.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 1)]

@@ -1,8 +1,9 @@
 using System;
-using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.DeviceModel.Memory;
 
@@ -10,11 +11,13 @@ namespace Vmm.DeviceModel.Memory;
 /// <remarks>
 /// Readers take <see cref="Current"/> inside a scope of <see cref="Domain"/> and may keep pointers only inside it; or keep them and compare
 /// <see cref="Current"/> by reference at the start of every scope. <see cref="Remove"/> returns after the last scope that could have seen
-/// the region has ended, so the mapping can be unmapped then. Changes are serialised by a lock that readers never take.
+/// the region has ended, so the mapping can be unmapped then. Changes are serialised by a lock that readers never take; it is held while
+/// listeners run, so that each is told of every change once and in order, and no change can be made from inside the domain.
 /// </remarks>
-public sealed unsafe class GuestMemory
+public sealed unsafe partial class GuestMemory
 {
     private readonly Lock _changes = new();
+    private readonly List<IGuestMemoryListener> _listeners = [];
     private GuestMemoryMap _current = new([]);
 
     /// <summary>Makes an empty memory.</summary>
@@ -36,6 +39,8 @@ public sealed unsafe class GuestMemory
     /// <param name="offset">Start in the mapping.</param>
     /// <param name="length">Bytes.</param>
     /// <exception cref="ArgumentException">The range is empty, wraps, overlaps a region or does not lie in the mapping.</exception>
+    /// <exception cref="InvalidOperationException">Called from inside the domain.</exception>
+    /// <exception cref="HypervisorException">A listener's kernel refused; the memory is as before.</exception>
     public GuestMemoryRegion Add(ulong address, HostMemory memory, ulong offset, ulong length)
     {
         ArgumentNullException.ThrowIfNull(memory);
@@ -51,6 +56,7 @@ public sealed unsafe class GuestMemory
         }
 
         var added = new GuestMemoryRegion(address, length, memory, offset);
+        Domain.ThrowIfInside();
         lock (_changes)
         {
             foreach (var region in _current.Regions)
@@ -61,6 +67,8 @@ public sealed unsafe class GuestMemory
                 }
             }
 
+            // Listeners first, so that no device finds memory that its IOMMU does not know yet.
+            TellAdded(added);
             Volatile.Write(ref _current, new([.. _current.Regions.Append(added).OrderBy(r => r.Address)]));
         }
 
@@ -73,6 +81,7 @@ public sealed unsafe class GuestMemory
     public void Remove(GuestMemoryRegion region)
     {
         ArgumentNullException.ThrowIfNull(region);
+        Domain.ThrowIfInside();
         lock (_changes)
         {
             if (!_current.Regions.Contains(region))
@@ -81,9 +90,48 @@ public sealed unsafe class GuestMemory
             }
 
             Volatile.Write(ref _current, new([.. _current.Regions.Where(r => r != region)]));
+            Domain.Synchronize();
+            foreach (IGuestMemoryListener listener in _listeners)
+            {
+                listener.Removed(region);
+            }
+        }
+    }
+
+    /// <summary>Tells a listener of every region there is and of every change from now on.</summary>
+    /// <param name="listener">Who is told.</param>
+    /// <returns>Ends it when disposed; the listener is then told of the removal of every region it knows.</returns>
+    /// <exception cref="InvalidOperationException">Called from inside the domain.</exception>
+    /// <exception cref="HypervisorException">The listener's kernel refused a region; it is told of the removal of the others.</exception>
+    public IDisposable AddListener(IGuestMemoryListener listener)
+    {
+        ArgumentNullException.ThrowIfNull(listener);
+        Domain.ThrowIfInside();
+        lock (_changes)
+        {
+            int told = 0;
+            try
+            {
+                foreach (GuestMemoryRegion region in _current.Regions)
+                {
+                    listener.Added(region);
+                    told++;
+                }
+            }
+            catch
+            {
+                foreach (GuestMemoryRegion region in _current.Regions.Take(told).Reverse())
+                {
+                    listener.Removed(region);
+                }
+
+                throw;
+            }
+
+            _listeners.Add(listener);
         }
 
-        Domain.Synchronize();
+        return new Listening(this, listener);
     }
 
     /// <summary>Copies guest bytes out, piecewise across regions.</summary>
@@ -128,7 +176,8 @@ public sealed unsafe class GuestMemory
             return false;
         }
 
-        DirtyTracker?.MarkDirty(address, (ulong)source.Length);
+        ulong start = address;
+        ulong length = (ulong)source.Length;
         while (source.Length > 0)
         {
             int run = (int)map.GetContiguous(address, (ulong)source.Length, out byte* host);
@@ -137,42 +186,51 @@ public sealed unsafe class GuestMemory
             address += (ulong)run;
         }
 
+        // After the bytes are there: whoever collects the marks in between copies the page once more.
+        DirtyTracker?.MarkDirty(start, length);
         return true;
     }
 
-    /// <summary>Reads a little-endian 16-bit value.</summary>
-    /// <param name="address">Guest-physical address.</param>
-    /// <param name="value">The value, 0 on failure.</param>
-    /// <returns>False if any byte is not RAM.</returns>
-    public bool TryReadUInt16(ulong address, out ushort value)
+    private void TellAdded(GuestMemoryRegion region)
     {
-        Span<byte> bytes = stackalloc byte[sizeof(ushort)];
-        bool read = TryRead(address, bytes);
-        value = read ? BinaryPrimitives.ReadUInt16LittleEndian(bytes) : default;
-        return read;
+        int told = 0;
+        try
+        {
+            for (; told < _listeners.Count; told++)
+            {
+                _listeners[told].Added(region);
+            }
+        }
+        catch
+        {
+            while (told-- > 0)
+            {
+                _listeners[told].Removed(region);
+            }
+
+            throw;
+        }
     }
 
-    /// <summary>Reads a little-endian 32-bit value.</summary>
-    /// <param name="address">Guest-physical address.</param>
-    /// <param name="value">The value, 0 on failure.</param>
-    /// <returns>False if any byte is not RAM.</returns>
-    public bool TryReadUInt32(ulong address, out uint value)
+    private void RemoveListener(IGuestMemoryListener listener)
     {
-        Span<byte> bytes = stackalloc byte[sizeof(uint)];
-        bool read = TryRead(address, bytes);
-        value = read ? BinaryPrimitives.ReadUInt32LittleEndian(bytes) : default;
-        return read;
+        Domain.ThrowIfInside();
+        lock (_changes)
+        {
+            if (_listeners.Remove(listener))
+            {
+                foreach (GuestMemoryRegion region in _current.Regions.Reverse())
+                {
+                    listener.Removed(region);
+                }
+            }
+        }
     }
 
-    /// <summary>Reads a little-endian 64-bit value.</summary>
-    /// <param name="address">Guest-physical address.</param>
-    /// <param name="value">The value, 0 on failure.</param>
-    /// <returns>False if any byte is not RAM.</returns>
-    public bool TryReadUInt64(ulong address, out ulong value)
+    private sealed class Listening(GuestMemory memory, IGuestMemoryListener listener) : IDisposable
     {
-        Span<byte> bytes = stackalloc byte[sizeof(ulong)];
-        bool read = TryRead(address, bytes);
-        value = read ? BinaryPrimitives.ReadUInt64LittleEndian(bytes) : default;
-        return read;
+        private GuestMemory? _memory = memory;
+
+        public void Dispose() => Interlocked.Exchange(ref _memory, null)?.RemoveListener(listener);
     }
 }

@@ -1,14 +1,25 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.CompilerServices;
 
 namespace Vmm.DeviceModel.Memory;
 
 /// <summary>An immutable, sorted view of guest RAM. Valid while the caller is inside the <see cref="Bus.AccessDomain"/> in which it was read.</summary>
+/// <remarks>The first two regions (RAM below and above the 32-bit hole of a PC) are tested in line; others are searched by halves.</remarks>
 public sealed unsafe class GuestMemoryMap
 {
     private readonly GuestMemoryRegion[] _regions;
+    private readonly ulong[] _starts;
+    private readonly Run _first;
+    private readonly Run _second;
 
-    internal GuestMemoryMap(GuestMemoryRegion[] regions) => _regions = regions;
+    internal GuestMemoryMap(GuestMemoryRegion[] regions)
+    {
+        _regions = regions;
+        _starts = Array.ConvertAll(regions, static region => region.Address);
+        _first = regions.Length > 0 ? new Run(regions[0]) : default;
+        _second = regions.Length > 1 ? new Run(regions[1]) : default;
+    }
 
     /// <summary>The regions by address, without overlap.</summary>
     public IReadOnlyList<GuestMemoryRegion> Regions => _regions;
@@ -18,25 +29,16 @@ public sealed unsafe class GuestMemoryMap
     /// <param name="length">Bytes; negative is refused; a window of 0 bytes exists at any RAM address.</param>
     /// <param name="window">The bytes.</param>
     /// <returns>False if any byte is not RAM or the range crosses into another region.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryGetWindow(ulong address, int length, out GuestWindow window)
     {
-        if (length >= 0)
-        {
-            foreach (var region in _regions)
-            {
-                // A wrapped difference is larger than any region.
-                ulong offset = address - region.Address;
-                if (offset < region.Length)
-                {
-                    if ((ulong)length > region.Length - offset)
-                    {
-                        break;
-                    }
+        ulong available = Find(address, out byte* host);
 
-                    window = new GuestWindow(region.Host + offset, length);
-                    return true;
-                }
-            }
+        // A negative length is larger than any region once it is unsigned; where nothing is found host is null.
+        if (host != null && (ulong)length <= available)
+        {
+            window = new GuestWindow(host, length);
+            return true;
         }
 
         window = default;
@@ -46,23 +48,9 @@ public sealed unsafe class GuestMemoryMap
     /// <summary>How many bytes from <paramref name="address"/> lie in one region, and where.</summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="length">Wanted bytes.</param>
-    /// <param name="host">Host address of the first byte.</param>
+    /// <param name="host">Host address of the first byte, or null if the address is not RAM.</param>
     /// <returns>Contiguous bytes available, at most <paramref name="length"/>; 0 if the address is not RAM.</returns>
-    public ulong GetContiguous(ulong address, ulong length, out byte* host)
-    {
-        foreach (var region in _regions)
-        {
-            ulong offset = address - region.Address;
-            if (offset < region.Length)
-            {
-                host = region.Host + offset;
-                return Math.Min(length, region.Length - offset);
-            }
-        }
-
-        host = null;
-        return 0;
-    }
+    public ulong GetContiguous(ulong address, ulong length, out byte* host) => Math.Min(length, Find(address, out host));
 
     /// <summary>True if every byte of the range is RAM, in one region or several.</summary>
     /// <param name="address">Guest-physical address.</param>
@@ -87,5 +75,56 @@ public sealed unsafe class GuestMemoryMap
         }
 
         return true;
+    }
+
+    /// <summary>Bytes from an address to the end of its region, and the first one's host address; 0 and null outside RAM.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private ulong Find(ulong address, out byte* host)
+    {
+        // An address below the start wraps to an offset that is larger than any region. An absent region has length 0.
+        ulong offset = address - _first.Start;
+        if (offset < _first.Length)
+        {
+            host = _first.Host + offset;
+            return _first.Length - offset;
+        }
+
+        offset = address - _second.Start;
+        if (offset < _second.Length)
+        {
+            host = _second.Host + offset;
+            return _second.Length - offset;
+        }
+
+        return Search(address, out host);
+    }
+
+    private ulong Search(ulong address, out byte* host)
+    {
+        if (_regions.Length > 2)
+        {
+            int index = Array.BinarySearch(_starts, address);
+            index = index < 0 ? ~index - 1 : index;
+            if (index >= 0)
+            {
+                GuestMemoryRegion region = _regions[index];
+                ulong offset = address - region.Address;
+                if (offset < region.Length)
+                {
+                    host = region.Host + offset;
+                    return region.Length - offset;
+                }
+            }
+        }
+
+        host = null;
+        return 0;
+    }
+
+    private readonly struct Run(GuestMemoryRegion region)
+    {
+        public readonly ulong Start = region.Address;
+        public readonly ulong Length = region.Length;
+        public readonly byte* Host = region.Host;
     }
 }

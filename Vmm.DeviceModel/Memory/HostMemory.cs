@@ -1,5 +1,4 @@
 using System;
-
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
@@ -7,7 +6,7 @@ using Vmm.DeviceModel.Interop;
 namespace Vmm.DeviceModel.Memory;
 
 /// <summary>A mapping of host memory that we own: anonymous, memfd or file-backed (MEM-6).</summary>
-/// <remarks>Unmapped at disposal; who disposes makes sure that nobody uses it (remove its regions first).</remarks>
+/// <remarks>The host gives pages when they are first touched. Unmapped at disposal; who disposes makes sure that nobody uses it (remove its regions first).</remarks>
 public sealed unsafe class HostMemory : IDisposable
 {
     private const ulong HugePageSize = 2 << 20;
@@ -51,19 +50,32 @@ public sealed unsafe class HostMemory : IDisposable
     /// <exception cref="HypervisorException">The host refuses.</exception>
     public static HostMemory AllocateAnonymous(ulong length, bool hugePages = false)
     {
+        const int Flags = Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE;
+        const int Protection = Libc.PROT_READ | Libc.PROT_WRITE;
         length = RoundUp(length, (ulong)Environment.SystemPageSize);
-        byte* pointer = Map(length, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE, -1, 0, "anonymous memory");
-        if (hugePages)
+        if (!hugePages || length < HugePageSize)
         {
-            // Advice: where transparent huge pages are off, ordinary pages do.
-            _ = Libc.madvise(pointer, (nuint)length, Libc.MADV_HUGEPAGE);
+            return new HostMemory(Map(length, Protection, Flags, -1, 0, "anonymous memory"), length, null, 0);
         }
 
+        // A huge page of the guest can be one of the host only where both addresses are multiples of its size: map more, keep the aligned part.
+        byte* pointer = Map(length + HugePageSize, Protection, Flags, -1, 0, "anonymous memory");
+        nuint head = (nuint)(RoundUp((ulong)pointer, HugePageSize) - (ulong)pointer);
+        if (head != 0)
+        {
+            _ = Libc.munmap(pointer, head);
+        }
+
+        _ = Libc.munmap(pointer + head + length, (nuint)HugePageSize - head);
+        pointer += head;
+
+        // Advice: where transparent huge pages are off, ordinary pages do.
+        _ = Libc.madvise(pointer, (nuint)length, Libc.MADV_HUGEPAGE);
         return new HostMemory(pointer, length, null, 0);
     }
 
-    /// <summary>Shared memory behind a memfd, whose descriptor can be passed to another process.</summary>
-    /// <param name="name">Shown in /proc/PID/maps.</param>
+    /// <summary>Shared memory behind a memfd, whose descriptor can be passed to another process. Its size is sealed.</summary>
+    /// <param name="name">Shown in /proc/PID/maps; at most 249 bytes.</param>
     /// <param name="length">Bytes, rounded up to the page size (to the huge page size with <paramref name="hugeTlb"/>).</param>
     /// <param name="hugeTlb">Back it with reserved huge pages of 2 MiB.</param>
     /// <exception cref="HypervisorException">The host refuses; without enough reserved huge pages it does.</exception>
@@ -71,7 +83,7 @@ public sealed unsafe class HostMemory : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         length = RoundUp(length, hugeTlb ? HugePageSize : (ulong)Environment.SystemPageSize);
-        uint flags = Libc.MFD_CLOEXEC | (hugeTlb ? Libc.MFD_HUGETLB | Libc.MFD_HUGE_2MB : 0);
+        uint flags = Libc.MFD_CLOEXEC | Libc.MFD_ALLOW_SEALING | (hugeTlb ? Libc.MFD_HUGETLB | Libc.MFD_HUGE_2MB : 0);
         var descriptor = new FileDescriptor(Libc.memfd_create(name, flags));
         if (descriptor.IsInvalid)
         {
@@ -83,6 +95,12 @@ public sealed unsafe class HostMemory : IDisposable
             if (Libc.ftruncate(descriptor.Number, checked((long)length)) != 0)
             {
                 throw new HypervisorException("ftruncate", Marshal.GetLastPInvokeError(), $"cannot size shared memory '{name}' to {length >> 20} MiB");
+            }
+
+            // Whoever gets the descriptor must not be able to cut memory off under us: touching it would kill the process.
+            if (Libc.fcntl(descriptor.Number, Libc.F_ADD_SEALS, Libc.F_SEAL_SHRINK | Libc.F_SEAL_GROW | Libc.F_SEAL_SEAL) != 0)
+            {
+                throw new HypervisorException("fcntl(F_ADD_SEALS)", Marshal.GetLastPInvokeError(), $"cannot seal shared memory '{name}'");
             }
 
             // Huge pages are reserved here, so that the lack of them is an error now and not a SIGBUS later.
@@ -102,9 +120,16 @@ public sealed unsafe class HostMemory : IDisposable
     /// <param name="offset">Page-aligned offset in bytes.</param>
     /// <param name="length">Bytes, rounded up to the page size.</param>
     /// <param name="writable">Map for writing too.</param>
-    /// <exception cref="HypervisorException">The host refuses.</exception>
+    /// <exception cref="HypervisorException">The host refuses, or a regular file ends before the range does.</exception>
     public static HostMemory MapDescriptor(int descriptor, ulong offset, ulong length, bool writable)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, (ulong)long.MaxValue - (ulong)Environment.SystemPageSize);
+        if (offset % (ulong)Environment.SystemPageSize != 0)
+        {
+            throw new ArgumentException($"offset 0x{offset:x} is not a multiple of the page size", nameof(offset));
+        }
+
+        ulong wanted = length;
         length = RoundUp(length, (ulong)Environment.SystemPageSize);
         var own = new FileDescriptor(Libc.fcntl(descriptor, Libc.F_DUPFD_CLOEXEC, 0));
         if (own.IsInvalid)
@@ -114,6 +139,7 @@ public sealed unsafe class HostMemory : IDisposable
 
         try
         {
+            RequireInside(own, offset, wanted);
             int protection = Libc.PROT_READ | (writable ? Libc.PROT_WRITE : 0);
             return new HostMemory(Map(length, protection, Libc.MAP_SHARED, own.Number, (long)offset, $"descriptor {descriptor}"), length, own, offset);
         }
@@ -130,6 +156,21 @@ public sealed unsafe class HostMemory : IDisposable
         Unmap();
         _descriptor?.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Refuses what lies behind the end of a regular file: touching it would be a SIGBUS.</summary>
+    private static void RequireInside(FileDescriptor descriptor, ulong offset, ulong length)
+    {
+        Libc.statx_buffer status;
+        if (Libc.statx(descriptor.Number, "", Libc.AT_EMPTY_PATH, Libc.STATX_TYPE | Libc.STATX_SIZE, &status) != 0)
+        {
+            throw new HypervisorException("statx", Marshal.GetLastPInvokeError(), "cannot find out the size of what is to be mapped");
+        }
+
+        if ((status.stx_mode & Libc.S_IFMT) == Libc.S_IFREG && !GuestRange.Fits(offset, length, status.stx_size))
+        {
+            throw new HypervisorException("mmap", 0, $"the file has {status.stx_size} bytes, too few for {length} at offset {offset}");
+        }
     }
 
     private static ulong RoundUp(ulong length, ulong unit)

@@ -10,6 +10,7 @@ public sealed class DeviceModelHeaderTests
         new CHeaderCheck("errno.h", "fcntl.h", "linux/memfd.h", "sys/epoll.h", "sys/eventfd.h", "sys/mman.h", "sys/stat.h")
             .Constants(typeof(Libc))
             .Struct<Libc.epoll_event>("struct epoll_event")
+            .Struct<Libc.statx_buffer>("struct statx")
             .Run();
     }
 
