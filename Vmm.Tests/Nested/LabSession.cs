@@ -86,6 +86,7 @@ public static class LabSession
                 export KERNEL='{{kernel}}' INITRAMFS='{{initramfs}}'
                 (
                 {{run.Before}}
+                true
                 ) >notes 2>&1
                 timeout -s KILL {{run.TimeoutSeconds}} $VMM run --kernel $KERNEL --initramfs $INITRAMFS --cpus boot={{run.Processors}} \
                     --memory {{run.Memory}} --cmdline "console=ttyS0 quiet panic=-1 mitigations=off {{run.CommandLine}}" \
