@@ -4,6 +4,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
@@ -22,11 +23,11 @@ public partial class PciFunction
     private readonly BarMapping?[] _mappingByRegister = new BarMapping?[7];
     private readonly Lock _mapLock = new();
     private readonly Action _applyMapping;
+    private readonly TokenBucket _reports = new(burst: 3);
     private ILogger _logger = NullLogger.Instance;
     private PciCommand _decodeBits;
     private long _failedMappings;
     private long _faults;
-    private long _nextReport;
 
     /// <summary>The BARs, by index.</summary>
     public IReadOnlyList<PciBar> Bars => _bars;
@@ -103,7 +104,7 @@ public partial class PciFunction
     /// Reads from a BAR by offset, without its address, also while it does not decode: what a window in configuration space needs.
     /// </summary>
     /// <param name="index">Index of the BAR; without such a BAR the value is all-ones.</param>
-    /// <param name="offset">Offset in the BAR, a multiple of <paramref name="width"/>; outside of a handled region the value is all-ones.</param>
+    /// <param name="offset">Offset in the BAR, a multiple of <paramref name="width"/>; outside of a region the value is all-ones.</param>
     /// <param name="width">1, 2, 4 or 8.</param>
     public ulong ReadBar(int index, ulong offset, int width)
     {
@@ -126,7 +127,7 @@ public partial class PciFunction
 
     /// <summary>Writes to a BAR by offset, without its address, also while it does not decode.</summary>
     /// <param name="index">Index of the BAR; without such a BAR the write is dropped.</param>
-    /// <param name="offset">Offset in the BAR, a multiple of <paramref name="width"/>; outside of a handled region the write is dropped.</param>
+    /// <param name="offset">Offset in the BAR, a multiple of <paramref name="width"/>; outside of a region the write is dropped.</param>
     /// <param name="width">1, 2, 4 or 8.</param>
     /// <param name="value">Little-endian.</param>
     public void WriteBar(int index, ulong offset, int width, ulong value)
@@ -234,18 +235,10 @@ public partial class PciFunction
     private void Fault(Exception reason, int offset)
     {
         Interlocked.Increment(ref _faults);
-        if (ShouldReport())
+        if (_reports.TryTake(out _))
         {
             Log.AccessFaulted(_logger, reason, Name, Address, offset);
         }
-    }
-
-    // Guest-triggered messages: one a second a function.
-    private bool ShouldReport()
-    {
-        long now = Environment.TickCount64;
-        long next = Volatile.Read(ref _nextReport);
-        return now >= next && Interlocked.CompareExchange(ref _nextReport, now + 1000, next) == next;
     }
 
     private BarMapping MappingOf(int index)
@@ -266,7 +259,7 @@ public partial class PciFunction
         }
 
         inside = offset - region.Offset;
-        return (inside & ((ulong)width - 1)) == 0 ? region.Handler : null;
+        return (inside & ((ulong)width - 1)) == 0 ? region.Access : null;
     }
 
     private ulong AddressOf(PciBar bar)
@@ -375,7 +368,7 @@ public partial class PciFunction
                 if (belongs(mapping) && mapping.TryAlone(space) is { } reason)
                 {
                     Interlocked.Increment(ref _failedMappings);
-                    if (ShouldReport())
+                    if (_reports.TryTake(out _))
                     {
                         Log.MappingFailed(_logger, reason, Name, Address, mapping.Bar.Index, mapping.Target ?? 0);
                     }

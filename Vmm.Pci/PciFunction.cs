@@ -253,7 +253,7 @@ public partial class PciFunction : IDisposable
 
     internal void ReportRouteRefused(int vector, HypervisorException reason)
     {
-        if (ShouldReport())
+        if (_reports.TryTake(out _))
         {
             Log.RouteRefused(_logger, reason, Name, Address, vector);
         }

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 
@@ -148,6 +149,16 @@ public sealed unsafe class HostMemory : IDisposable
             own.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Makes a handler that reaches the memory by offset, one load or store a piece, for where it is not mapped into the guest.</summary>
+    /// <param name="offset">Where in the mapping the handler's offset 0 lies, in bytes. The user's accesses stay inside the mapping.</param>
+    /// <param name="readOnly">Writes are dropped.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The offset does not lie inside the mapping.</exception>
+    public IRegionHandler CreateHandler(ulong offset = 0, bool readOnly = false)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length);
+        return new HostMemoryHandler(this, offset, readOnly);
     }
 
     /// <inheritdoc/>

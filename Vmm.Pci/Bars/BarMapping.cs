@@ -73,7 +73,7 @@ internal sealed class BarMapping(PciBar bar)
             string name = $"{prefix} {region.Name}";
             Claim claim = region.Handler is { } handler
                 ? new HandlerClaim(name, region.Length, handler)
-                : new MemoryClaim(name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly || bar.Kind == PciBarKind.Rom, ClaimPriority.Bar);
+                : new MemoryClaim(name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar);
             _claims.Add((claim, region.Offset, region));
         }
     }
@@ -168,11 +168,6 @@ internal sealed class BarMapping(PciBar bar)
     /// <returns>Null, or why the BAR does not decode where the guest put it.</returns>
     public HypervisorException? TryAlone(AddressSpace space)
     {
-        if (MappedAt is not null && Target == MappedAt)
-        {
-            return TryDoorbellsAlone(space);
-        }
-
         try
         {
             var transaction = space.BeginTransaction();
@@ -215,28 +210,6 @@ internal sealed class BarMapping(PciBar bar)
 
             _doorbells.RemoveAll(static doorbell => doorbell.IsRemoved);
         }
-    }
-
-    // The BAR stays where it is; a doorbell that is refused leaves its writes to the handler (VTP-14).
-    private HypervisorException? TryDoorbellsAlone(AddressSpace space)
-    {
-        HypervisorException? reason = null;
-        foreach (var doorbell in _current)
-        {
-            try
-            {
-                var transaction = space.BeginTransaction();
-                StageDoorbell(transaction, doorbell);
-                transaction.Commit();
-                SettleDoorbell(doorbell);
-            }
-            catch (HypervisorException e)
-            {
-                reason = e;
-            }
-        }
-
-        return reason;
     }
 
     private void StageDoorbell(AddressSpaceTransaction transaction, BarDoorbell doorbell)

@@ -165,6 +165,11 @@ public sealed class PciBar
                 throw new ArgumentException($"BAR {Index}: host memory cannot lie in I/O space", nameof(Regions));
             }
 
+            if (region.Memory is not null && Kind == PciBarKind.Rom && !region.ReadOnly)
+            {
+                throw new ArgumentException($"BAR {Index}: host memory of region {region.Name} in a ROM is read-only", nameof(Regions));
+            }
+
             previous = region;
         }
     }

@@ -7,7 +7,7 @@ namespace Vmm.Pci.Bars;
 /// <summary>A named part of a BAR: either a handler answers it, or host memory lies there.</summary>
 public sealed class PciBarRegion
 {
-    private PciBarRegion(string name, ulong offset, ulong length)
+    private PciBarRegion(IRegionHandler access, string name, ulong offset, ulong length)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         if (length == 0 || length - 1 > ulong.MaxValue - offset)
@@ -18,6 +18,7 @@ public sealed class PciBarRegion
         Name = name;
         Offset = offset;
         Length = length;
+        Access = access;
     }
 
     /// <summary>A region that a handler answers.</summary>
@@ -26,9 +27,8 @@ public sealed class PciBarRegion
     /// <param name="length">Bytes.</param>
     /// <param name="handler">Answers; its offsets start at the region.</param>
     public PciBarRegion(string name, ulong offset, ulong length, IRegionHandler handler)
-        : this(name, offset, length)
+        : this(handler ?? throw new ArgumentNullException(nameof(handler)), name, offset, length)
     {
-        ArgumentNullException.ThrowIfNull(handler);
         Handler = handler;
     }
 
@@ -40,14 +40,8 @@ public sealed class PciBarRegion
     /// <param name="memoryOffset">Where in the mapping the region starts.</param>
     /// <param name="readOnly">Guest writes are dropped.</param>
     public PciBarRegion(string name, ulong offset, ulong length, HostMemory memory, ulong memoryOffset = 0, bool readOnly = false)
-        : this(name, offset, length)
+        : this(HandlerOver(name, length, memory, memoryOffset, readOnly), name, offset, length)
     {
-        ArgumentNullException.ThrowIfNull(memory);
-        if (memoryOffset > memory.Length || length > memory.Length - memoryOffset)
-        {
-            throw new ArgumentException($"region {name}: 0x{length:x} bytes at 0x{memoryOffset:x} do not lie inside the mapping", nameof(memoryOffset));
-        }
-
         Memory = memory;
         MemoryOffset = memoryOffset;
         ReadOnly = readOnly;
@@ -74,5 +68,19 @@ public sealed class PciBarRegion
     /// <summary>True if guest writes to <see cref="Memory"/> are dropped.</summary>
     public bool ReadOnly { get; }
 
+    /// <summary>Reaches the region's bytes without an address: the handler, or one over the host memory.</summary>
+    internal IRegionHandler Access { get; }
+
     internal ulong Last => Offset + (Length - 1);
+
+    private static IRegionHandler HandlerOver(string name, ulong length, HostMemory memory, ulong memoryOffset, bool readOnly)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        if (memoryOffset > memory.Length || length > memory.Length - memoryOffset)
+        {
+            throw new ArgumentException($"region {name}: 0x{length:x} bytes at 0x{memoryOffset:x} do not lie inside the mapping", nameof(memoryOffset));
+        }
+
+        return memory.CreateHandler(memoryOffset, readOnly);
+    }
 }
