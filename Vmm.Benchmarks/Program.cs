@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
+using Vmm.Benchmarks.Pci;
 
 namespace Vmm.Benchmarks;
 
@@ -13,6 +14,8 @@ internal static class Program
     private static readonly IBenchmarkArea[] Areas =
     [
         new BusArea(),
+        new PciArea(),
+        new MsixArea(),
     ];
 
     private static int Main(string[] words)
