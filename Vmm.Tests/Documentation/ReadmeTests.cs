@@ -1,0 +1,48 @@
+using System;
+using System.IO;
+using System.Linq;
+using System.Text.RegularExpressions;
+
+namespace Vmm.Tests.Documentation;
+
+/// <summary>The README says what is so: its example is the compiled one, its links and scripts exist.</summary>
+public sealed partial class ReadmeTests
+{
+    private static readonly string Readme = File.ReadAllText(Repository.PathOf("README.md"));
+
+    [Fact]
+    public void The_example_is_the_one_that_is_compiled_and_run()
+    {
+        string source = File.ReadAllText(Repository.PathOf("Vmm.Tests/Documentation/ReadmeExample.cs"));
+        string region = Between(source, "// <example>\n", "        // </example>");
+        string example = string.Join('\n', region.Split('\n').Select(line => line.Length > 8 ? line[8..] : line.Trim())).Trim();
+
+        Readme.Should().Contain(example);
+        example.Split('\n').Length.Should().BeLessThanOrEqualTo(24);
+    }
+
+    [Fact]
+    public void Every_file_it_names_exists()
+    {
+        var named = LinkPattern().Matches(Readme).Select(m => m.Groups[1].Value)
+            .Concat(ScriptPattern().Matches(Readme).Select(m => m.Groups[1].Value))
+            .Where(path => !path.StartsWith("http", StringComparison.Ordinal))
+            .Distinct()
+            .ToList();
+
+        named.Should().NotBeEmpty();
+        named.Where(path => !File.Exists(Repository.PathOf(path)) && !Directory.Exists(Repository.PathOf(path))).Should().BeEmpty();
+    }
+
+    private static string Between(string text, string start, string end)
+    {
+        int from = text.IndexOf(start, StringComparison.Ordinal) + start.Length;
+        return text[from..text.IndexOf(end, from, StringComparison.Ordinal)];
+    }
+
+    [GeneratedRegex(@"\]\(([^)#]+)\)")]
+    private static partial Regex LinkPattern();
+
+    [GeneratedRegex(@"\./(build/[a-z/-]+)")]
+    private static partial Regex ScriptPattern();
+}
