@@ -52,6 +52,9 @@ public sealed unsafe class GuestDriver
 
     public int FreeDescriptors => _free.Count;
 
+    /// <summary>The head that the next chain will have.</summary>
+    public ushort NextHead => _free.Peek();
+
     /// <summary>Index of the next available entry that will be published.</summary>
     public ushort AvailableIndex { get; set; }
 

@@ -11,6 +11,7 @@ internal sealed unsafe class DmaView
     private readonly DmaTarget _dma;
     private GuestMemoryMap? _map;
     private Region[] _regions = [];
+    private bool _changedInside;
 
     public DmaView(DmaTarget dma)
     {
@@ -24,29 +25,15 @@ internal sealed unsafe class DmaView
     /// <returns>True if host addresses resolved before are not to be used any more.</returns>
     public bool Refresh()
     {
-        GuestMemoryMap map = _dma.Memory.Current;
-        if (!ReferenceEquals(map, _map))
-        {
-            _map = map;
-            Hit = default;
-            var regions = new Region[map.Regions.Count];
-            for (int i = 0; i < regions.Length; i++)
-            {
-                GuestMemoryRegion region = map.Regions[i];
-                regions[i] = new Region { Start = region.Address, Length = region.Length, Host = region.Memory.Pointer + region.Offset };
-            }
-
-            _regions = regions;
-            return true;
-        }
-
+        bool changed = Load() || _changedInside;
+        _changedInside = false;
         if (_dma.Translator != null)
         {
             Hit = default;
-            return true;
+            changed = true;
         }
 
-        return false;
+        return changed;
     }
 
     /// <summary>The host address of a range if it is RAM and one run of host bytes.</summary>
@@ -155,10 +142,25 @@ internal sealed unsafe class DmaView
             translated = true;
         }
 
+        byte* host = Find(address, wanted, translated, out contiguous);
+        if (host == null && Load())
+        {
+            // RAM was added after our scope had begun, and the guest uses it already. What was resolved before stays valid to the end of the
+            // scope; the next one resolves it anew.
+            _changedInside = true;
+            host = Find(address, wanted, translated, out contiguous);
+        }
+
+        return host;
+    }
+
+    private byte* Find(ulong address, ulong wanted, bool translated, out ulong contiguous)
+    {
         foreach (ref readonly Region region in _regions.AsSpan())
         {
+            // A wrapped difference is larger than any region.
             ulong offset = address - region.Start;
-            if (address >= region.Start && offset < region.Length)
+            if (offset < region.Length)
             {
                 contiguous = Math.Min(wanted, region.Length - offset);
                 if (!translated)
@@ -172,6 +174,28 @@ internal sealed unsafe class DmaView
 
         contiguous = 0;
         return null;
+    }
+
+    /// <summary>Copies the region list if it is another one now.</summary>
+    private bool Load()
+    {
+        GuestMemoryMap map = _dma.Memory.Current;
+        if (ReferenceEquals(map, _map))
+        {
+            return false;
+        }
+
+        _map = map;
+        Hit = default;
+        var regions = new Region[map.Regions.Count];
+        for (int i = 0; i < regions.Length; i++)
+        {
+            GuestMemoryRegion region = map.Regions[i];
+            regions[i] = new Region { Start = region.Address, Length = region.Length, Host = region.Memory.Pointer + region.Offset };
+        }
+
+        _regions = regions;
+        return true;
     }
 
     internal struct Region

@@ -1,0 +1,218 @@
+using System;
+using System.Threading;
+using Vmm.DeviceModel.Memory;
+using Vmm.Tests.Fakes;
+using Vmm.Virtio.Queues;
+using static Vmm.Tests.Fakes.GuestBuffer;
+
+namespace Vmm.Tests.Virtio.Queues;
+
+/// <summary>The ring between two threads, as between a vCPU and a worker.</summary>
+public sealed class ConcurrencyTests
+{
+    private static long Chains => Environment.GetEnvironmentVariable("VMM_SOAK") != null ? 10_000_000 : 150_000;
+
+    [Theory]
+    [Trait("Behaviour", "VQ-4")]
+    [Trait("Behaviour", "VQ-5")]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_driver_on_another_thread_loses_and_invents_nothing(bool eventIndex)
+    {
+        const ushort Size = 64;
+        using var ram = new GuestRam();
+        using var interrupt = new CountingVector();
+        using var kick = new AutoResetEvent(false);
+        var driver = new GuestDriver(ram, Size, eventIndex ? RingFeatures.EventIndex : 0);
+        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        long chains = Chains;
+        long served = 0;
+        string? deviceFailure = null;
+        var device = new Thread(() =>
+        {
+            var chain = new DescriptorChain();
+            Span<byte> bytes = stackalloc byte[8];
+            while (served < chains)
+            {
+                if (!kick.WaitOne(30_000))
+                {
+                    deviceFailure = $"no kick after {served} chains";
+                    return;
+                }
+
+                using (queue!.Enter())
+                {
+                    do
+                    {
+                        queue.DisableKicks();
+                        while (queue.TryPop(chain))
+                        {
+                            chain.Readable.CopyTo(bytes);
+                            long sequence = BitConverter.ToInt64(bytes);
+                            if (sequence != served)
+                            {
+                                deviceFailure ??= $"chain {sequence} came as number {served}";
+                            }
+
+                            BitConverter.TryWriteBytes(bytes, ~sequence);
+                            chain.Writable.CopyFrom(bytes);
+                            queue.Complete(chain, 8);
+                            served++;
+                            if (served % 5 == 0)
+                            {
+                                queue.SignalIfNeeded();
+                            }
+                        }
+
+                        queue.SignalIfNeeded();
+                    }
+                    while (queue.EnableKicks());
+                }
+
+                if (queue.IsBroken)
+                {
+                    deviceFailure ??= queue.BrokenReason;
+                    return;
+                }
+            }
+        });
+        device.Start();
+
+        ulong[] cells = new ulong[Size];
+        for (int i = 0; i < Size; i++)
+        {
+            cells[i] = ram.Allocate(16);
+        }
+
+        long sent = 0;
+        long received = 0;
+        long[] sequenceOf = new long[Size];
+        var random = new Random(5);
+        while (received < chains && deviceFailure == null)
+        {
+            int batch = random.Next(1, 8);
+            while (batch-- > 0 && sent < chains && driver.FreeDescriptors >= 2)
+            {
+                ulong cell = cells[sent % Size];
+                ram.Write(cell, sent);
+                ushort head = driver.Add(Readable(cell, 8), Writable(cell + 8, 8));
+                sequenceOf[head] = sent;
+                sent++;
+            }
+
+            driver.Publish();
+            if (driver.NeedsKick())
+            {
+                kick.Set();
+            }
+
+            bool full = driver.FreeDescriptors < 2 || sent == chains;
+            while (driver.TryTakeUsed(out uint id, out uint length))
+            {
+                long sequence = sequenceOf[id];
+                length.Should().Be(8);
+                sequence.Should().Be(received);
+                ram.Read<long>(cells[sequence % Size] + 8).Should().Be(~sequence);
+                received++;
+                full = false;
+            }
+
+            if (full && received < chains && !driver.EnableInterrupts())
+            {
+                interrupt.Wait(30_000).Should().BeTrue($"no interrupt after {received} of {sent}; {deviceFailure}");
+            }
+        }
+
+        kick.Set();
+        device.Join();
+        deviceFailure.Should().BeNull();
+        received.Should().Be(chains);
+        served.Should().Be(chains);
+        driver.HasUsed.Should().BeFalse();
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MEM-4")]
+    public void Ram_is_not_taken_away_under_a_popped_chain()
+    {
+        using var ram = new GuestRam();
+        using var interrupt = new CountingVector();
+        GuestMemoryRegion extra = ram.AddRegion(1UL << 32, 1 << 20);
+        var driver = new GuestDriver(ram, 8);
+        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        driver.Add(Writable(1UL << 32, 1 << 20));
+        driver.Publish();
+        var chain = new DescriptorChain();
+        using var removed = new ManualResetEventSlim();
+        var remover = new Thread(() =>
+        {
+            ram.RemoveRegion(extra);
+            removed.Set();
+        });
+        using (queue!.Enter())
+        {
+            queue.TryPop(chain).Should().BeTrue();
+            remover.Start();
+            removed.Wait(50).Should().BeFalse("the scope still uses it");
+            chain.Writable.Fill(7);
+            queue.Complete(chain, 1 << 20);
+        }
+
+        removed.Wait(10_000).Should().BeTrue();
+        remover.Join();
+        driver.Add(Writable(1UL << 32, 4));
+        driver.Publish();
+        using (queue.Enter())
+        {
+            queue.TryPop(chain).Should().BeFalse();
+        }
+
+        queue.BrokenReason.Should().Contain("not in RAM");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MEM-4")]
+    public void Ram_comes_and_goes_while_a_queue_runs()
+    {
+        using var ram = new GuestRam();
+        using var interrupt = new CountingVector();
+        var driver = new GuestDriver(ram, 8);
+        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        ulong data = ram.Allocate(4096);
+        bool stop = false;
+        long served = 0;
+        var device = new Thread(() =>
+        {
+            var chain = new DescriptorChain();
+            while (!Volatile.Read(ref stop))
+            {
+                using (queue!.Enter())
+                {
+                    while (queue.TryPop(chain))
+                    {
+                        chain.Writable.Fill(1);
+                        queue.Complete(chain, (uint)chain.WritableLength);
+                        Interlocked.Increment(ref served);
+                    }
+                }
+            }
+        });
+        device.Start();
+        for (int i = 0; i < 100; i++)
+        {
+            GuestMemoryRegion extra = ram.AddRegion(1UL << 32, 1 << 16);
+            driver.Add(Writable((1UL << 32) + 100, 1000), Writable(data, 100));
+            driver.Publish();
+            DeviceHarness.Eventually(() => driver.HasUsed, "the device serves");
+            driver.TryTakeUsed(out _, out uint length).Should().BeTrue();
+            length.Should().Be(1100);
+            ram.Read((1UL << 32) + 99, 3).Should().Equal(0, 1, 1);
+            ram.RemoveRegion(extra);
+        }
+
+        Volatile.Write(ref stop, true);
+        device.Join();
+        served.Should().Be(100);
+        queue!.IsBroken.Should().BeFalse(queue.BrokenReason);
+    }
+}
