@@ -205,6 +205,10 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
 
         route.IsArmed = true;
         Interlocked.Increment(ref _armed);
+
+        // What was signalled before is delivered by the assignment, but stays in the counter; from here on the kernel takes every signal
+        // out itself. So what is left is old, and would count as a new event after the next masking.
+        route.Source.TryConsume(out _);
     }
 
     private void Deassign(IrqRoute route)

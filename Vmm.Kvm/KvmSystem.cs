@@ -151,7 +151,7 @@ public sealed unsafe class KvmSystem : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _descriptor.Dispose();
 
-    private static HypervisorException OpenFailure(string path, int errno)
+    internal static HypervisorException OpenFailure(string path, int errno)
     {
         string advice = errno switch
         {

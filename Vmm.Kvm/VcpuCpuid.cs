@@ -67,7 +67,7 @@ public static class VcpuCpuid
 
             case 0x8000_0008 when amd:
                 // ECX: 7:0 threads in the package less one, 15:12 bits of an id inside the package.
-                return entry with { Ecx = (entry.Ecx & ~0xF0FFu) | Math.Min(count - 1, 255) | (IdBits(count) << 12) };
+                return entry with { Ecx = (entry.Ecx & ~0xFFFFu) | Math.Min(count - 1, 255) | (IdBits(count) << 12) };
 
             case 0x8000_001D when amd && (entry.Eax & 0x1F) != 0:
                 return entry with { Eax = (entry.Eax & ~0x03FF_C000u) | (Sharing(entry.Eax, count) << 14) };

@@ -72,6 +72,16 @@ public sealed class KvmIrqRoutingTests : IDisposable
     }
 
     [Fact]
+    [Trait("Behaviour", "KVM-4")]
+    public void What_the_assignment_delivers_does_not_stay_in_the_eventfd()
+    {
+        using IIrqRoute route = Make().CreateRoute(_event);
+        _event.Signal();
+        route.Arm(new MsiMessage(0xFEE0_0000, 0x41));
+        _event.TryConsume(out _).Should().BeFalse();
+    }
+
+    [Fact]
     [Trait("Behaviour", "KVM-5")]
     public void Arming_many_sets_the_table_once()
     {

@@ -4,6 +4,7 @@ using System.IO;
 using Iced.Intel;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 
@@ -28,7 +29,7 @@ internal sealed class TestMachine : IDisposable
     private readonly KvmSystem _system;
     private readonly ExitHandler _exit;
 
-    public TestMachine(int vcpus = 1, bool interruptController = false, ILoggerFactory? loggerFactory = null)
+    public TestMachine(int vcpus = 1, bool interruptController = false, ILoggerFactory? loggerFactory = null, IDoorbells? doorbells = null, int firstId = 0)
     {
         _system = KvmSystem.Open();
         Machine = _system.CreateVirtualMachine(new KvmVirtualMachineOptions { InterruptController = interruptController }, loggerFactory);
@@ -39,7 +40,7 @@ internal sealed class TestMachine : IDisposable
             Name = "memory",
             Domain = domain,
             MemorySlots = Machine.MemorySlots,
-            Doorbells = Machine.Doorbells,
+            Doorbells = doorbells ?? Machine.Doorbells,
             UnclaimedSink = sink,
             LoggerFactory = loggerFactory,
         });
@@ -48,7 +49,7 @@ internal sealed class TestMachine : IDisposable
             Kind = AddressSpaceKind.Port,
             Name = "ports",
             Domain = domain,
-            Doorbells = Machine.Doorbells,
+            Doorbells = doorbells ?? Machine.Doorbells,
             UnclaimedSink = sink,
             LoggerFactory = loggerFactory,
         });
@@ -58,7 +59,7 @@ internal sealed class TestMachine : IDisposable
         Ports.Add(new HandlerClaim("exit", 4, _exit), ExitPort);
         for (int i = 0; i < vcpus; i++)
         {
-            Machine.CreateVcpu(i);
+            Machine.CreateVcpu(firstId + i);
         }
 
         Group = new VcpuGroup(Machine.Vcpus, Memory, Ports, loggerFactory);
@@ -186,7 +187,7 @@ internal sealed class TestMachine : IDisposable
         }
 
         vcpu.SetSpecialRegisters(special);
-        vcpu.SetRegisters(new VcpuRegisters { Rip = address, Rflags = 2, Rsp = 0x8_0000 - (0x2000UL * (ulong)vcpu.Id) });
+        vcpu.SetRegisters(new VcpuRegisters { Rip = address, Rflags = 2, Rsp = 0x8_0000 - (0x2000UL * (ulong)(vcpu.Id % 16)) });
         if (bits == 16)
         {
             vcpu.SetRegisters(new VcpuRegisters { Rip = address, Rflags = 2, Rsp = 0xF000 });
