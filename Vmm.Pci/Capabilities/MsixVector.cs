@@ -73,7 +73,11 @@ public sealed class MsixVector : IInterruptVector
             if (Volatile.Read(ref _eventFd) is not null)
             {
                 Acquire();
-                Fold();
+                if (!_effective)
+                {
+                    Fold();
+                }
+
                 Release();
             }
 
