@@ -61,7 +61,7 @@ public sealed class ConsoleDevice : WorkerDevice
             throw new InvalidOperationException("the console was made without a size");
         }
 
-        Volatile.Write(ref _size, columns | ((uint)rows << 16));
+        ChangeConfiguration(() => Volatile.Write(ref _size, columns | ((uint)rows << 16)));
         if ((Features & SizeFeature) != 0)
         {
             Host?.ConfigurationChanged();

@@ -1,0 +1,132 @@
+using System;
+using System.Collections.Concurrent;
+using System.Collections.Generic;
+using System.Linq;
+using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Devices;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Tests.Virtio.Transport;
+
+/// <summary>A device that remembers what its transport asked of it, and fails or blocks where a test wants it to.</summary>
+internal sealed class FakeVirtioDevice : VirtioDevice
+{
+    private readonly ushort[] _sizes;
+
+    public FakeVirtioDevice(params ushort[] sizes)
+    {
+        _sizes = sizes.Length == 0 ? [64, 64] : sizes;
+        Rings = new Virtqueue?[_sizes.Length];
+        Kicks = new EventFd?[_sizes.Length];
+    }
+
+    /// <summary>Calls in order: <c>start</c>, <c>start-queue 0</c>, <c>stop-queue 0</c>, <c>reset</c>, <c>dispose</c>.</summary>
+    public ConcurrentQueue<string> Calls { get; } = new();
+
+    public ulong Features { get; set; } = RingFeatures.IndirectDescriptors | RingFeatures.EventIndex | 0x55;
+
+    public byte[] Configuration { get; set; } = Enumerable.Range(1, 24).Select(i => (byte)i).ToArray();
+
+    public Func<ulong, bool> Accepts { get; set; } = static _ => true;
+
+    /// <summary>Runs inside every call, with the call's name; may throw or block.</summary>
+    public Action<string> OnCall { get; set; } = static _ => { };
+
+    /// <summary>Running queues.</summary>
+    public Virtqueue?[] Rings { get; }
+
+    public EventFd?[] Kicks { get; }
+
+    public IVirtioDeviceHost? Host { get; private set; }
+
+    /// <summary>The host of the last start, also after a reset.</summary>
+    public IVirtioDeviceHost? LastHost { get; private set; }
+
+    public ulong StartedFeatures { get; private set; }
+
+    public int Count(string call) => Calls.Count(c => c == call);
+
+    public override VirtioDeviceType DeviceType => VirtioDeviceType.Block;
+
+    public override ulong OfferedFeatures => Features;
+
+    public override IReadOnlyList<ushort> QueueSizes => _sizes;
+
+    public override int ConfigurationLength => Configuration.Length;
+
+    public override bool AcceptsFeatures(ulong features) => Accepts(features);
+
+    public override ulong ReadConfiguration(int offset, int width)
+    {
+        Check(offset, width);
+        ulong value = 0;
+        for (int i = 0; i < width; i++)
+        {
+            value |= (ulong)Configuration[offset + i] << (8 * i);
+        }
+
+        return value;
+    }
+
+    public override void WriteConfiguration(int offset, int width, ulong value)
+    {
+        Check(offset, width);
+        for (int i = 0; i < width; i++)
+        {
+            Configuration[offset + i] = (byte)(value >> (8 * i));
+        }
+    }
+
+    /// <summary>Changes configuration as a device does on its own account.</summary>
+    public void Change(Action change) => ChangeConfiguration(change);
+
+    public override void Start(ulong features, IVirtioDeviceHost host)
+    {
+        LastHost = Host = host;
+        StartedFeatures = features;
+        Record("start");
+    }
+
+    public override void StartQueue(int index, Virtqueue queue, EventFd kick)
+    {
+        Host.Should().NotBeNull("a queue is started after the device");
+        Rings[index].Should().BeNull("a queue is started once");
+        Rings[index] = queue;
+        Kicks[index] = kick;
+        Record($"start-queue {index}");
+    }
+
+    public override void StopQueue(int index)
+    {
+        Record($"stop-queue {index}");
+        Rings[index] = null;
+    }
+
+    public override void Reset()
+    {
+        Record("reset");
+        Rings.Should().OnlyContain(ring => ring == null, "every queue is stopped before the reset");
+        Host = null;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        Record("dispose");
+        base.Dispose(disposing);
+    }
+
+    // The contract of the base class; without an assertion, which would allocate.
+    private void Check(int offset, int width)
+    {
+        if (offset < 0 || offset > Configuration.Length - width || offset % width != 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(offset), offset, $"{width} bytes");
+        }
+    }
+
+    private void Record(string call)
+    {
+        Calls.Enqueue(call);
+        OnCall(call);
+    }
+}

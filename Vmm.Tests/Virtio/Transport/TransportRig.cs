@@ -1,0 +1,99 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Host;
+using Vmm.Tests.Fakes;
+using Vmm.Virtio.Devices;
+using Vmm.Virtio.Transport;
+
+namespace Vmm.Tests.Virtio.Transport;
+
+/// <summary>A virtio function on a root bus with guest memory and recording fakes around it, and a driver's hands on it.</summary>
+internal sealed class TransportRig : IDisposable
+{
+    public const ulong BarBase = 0xe000_0000;
+    public const ulong EcamBase = 0xb000_0000;
+    public const ulong RamLength = 1 << 20;
+
+    private readonly HostMemory _ram = HostMemory.AllocateAnonymous(RamLength);
+    private readonly List<VirtioPciFunction> _functions = [];
+
+    public TransportRig(FakeVirtioDevice? device = null, VirtioPciOptions? options = null, bool doorbells = true)
+    {
+        Doorbells = new CountingDoorbells();
+        Domain = new AccessDomain();
+        Memory = new AddressSpace(new AddressSpaceOptions { Domain = Domain, Doorbells = doorbells ? Doorbells : null });
+        Ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "ports", Domain = Domain });
+        Bridge = new PciHostBridge(new PciHostBridgeOptions
+        {
+            Memory = Memory,
+            Ports = Ports,
+            MsiSink = Msi,
+            IrqRouting = Routing,
+            InterruptLines = Lines,
+            EcamBase = EcamBase,
+        });
+        Bridge.ClaimConfigurationAccess();
+        Ram = new GuestMemory(Domain);
+        Ram.Add(0, _ram, 0, RamLength);
+        Device = device ?? new FakeVirtioDevice();
+        Function = AddFunction(Device, options);
+        Driver = new TestDriver(Memory, EcamBase + (1 << 15));
+        Driver.Place(BarBase);
+    }
+
+    public AccessDomain Domain { get; }
+
+    public AddressSpace Memory { get; }
+
+    public AddressSpace Ports { get; }
+
+    public PciHostBridge Bridge { get; }
+
+    public GuestMemory Ram { get; }
+
+    public RecordingMsiSink Msi { get; } = new();
+
+    public RecordingIrqRouting Routing { get; } = new();
+
+    public RecordingInterruptLines Lines { get; } = new();
+
+    public CountingDoorbells Doorbells { get; }
+
+    public FakeVirtioDevice Device { get; }
+
+    public VirtioPciFunction Function { get; }
+
+    public TestDriver Driver { get; }
+
+    /// <summary>The wire of the function's pin.</summary>
+    public RecordingInterruptLine Wire => Lines[Bridge.Root.InterruptRouting.GetGsi(1, Function.Intx.Pin)];
+
+    /// <summary>Puts another function at the next device number.</summary>
+    public VirtioPciFunction AddFunction(VirtioDevice device, VirtioPciOptions? options = null, int? slot = null)
+    {
+        var function = new VirtioPciFunction(device, new DmaTarget(Ram), options);
+        Bridge.Root.Add(function, slot ?? _functions.Count + 1);
+        _functions.Add(function);
+        return function;
+    }
+
+    /// <summary>Every byte that a guest can read of the function without changing it, registers behind selectors included.</summary>
+    public string Dump()
+    {
+        return string.Join('\n', Driver.DumpRegisters().Prepend($"{Function.DeviceStatus}"));
+    }
+
+    public void Dispose()
+    {
+        foreach (VirtioPciFunction function in Enumerable.Reverse(_functions))
+        {
+            Bridge.Root.Remove(function);
+            function.Dispose();
+        }
+
+        _ram.Dispose();
+    }
+}
