@@ -4,6 +4,7 @@ using System.Linq;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
 using Vmm.Benchmarks.Pci;
+using Vmm.Benchmarks.Model;
 
 namespace Vmm.Benchmarks;
 
@@ -16,6 +17,7 @@ internal static class Program
         new BusArea(),
         new PciArea(),
         new MsixArea(),
+        new ModelArea(),
     ];
 
     private static int Main(string[] words)

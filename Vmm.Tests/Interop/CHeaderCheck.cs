@@ -82,6 +82,9 @@ public sealed class CHeaderCheck
                 case ulong value:
                     Equal(field.Name, value);
                     break;
+                case nuint value:
+                    Equal(field.Name, (ulong)value);
+                    break;
                 case IConvertible value:
                     Equal(field.Name, value.ToInt64(CultureInfo.InvariantCulture));
                     break;
