@@ -3,8 +3,8 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
-using Vmm.Benchmarks.Pci;
 using Vmm.Benchmarks.Model;
+using Vmm.Benchmarks.Pci;
 
 namespace Vmm.Benchmarks;
 
