@@ -10,9 +10,6 @@ namespace Vmm.Cli;
 /// <summary>The <c>vmm</c> command.</summary>
 public static class VmmCommand
 {
-    // A value that starts with @ is a value, and -abc is not -a -b -c.
-    private static readonly ParserConfiguration Parser = new() { EnablePosixBundling = false, ResponseFileTokenReplacer = null };
-
     /// <summary>Runs a command line.</summary>
     /// <param name="args">Its words.</param>
     /// <param name="error">Where errors go; standard error without it.</param>
@@ -34,6 +31,9 @@ public static class VmmCommand
         }
     }
 
+    /// <summary>How the words are taken apart: a value that starts with @ is a value, and -abc is not -a -b -c.</summary>
+    public static ParserConfiguration CreateParserConfiguration() => new() { EnablePosixBundling = false, ResponseFileTokenReplacer = null };
+
     /// <summary>Writes the one line that a failing run ends with.</summary>
     internal static int Fail(TextWriter? error, string message, int status)
     {
@@ -46,7 +46,7 @@ public static class VmmCommand
         var options = new RunOptions();
         Command run = options.CreateCommand();
         var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run };
-        ParseResult result = root.Parse(args, Parser);
+        ParseResult result = root.Parse(args, CreateParserConfiguration());
 
         // Help and version.
         if (result.Action is { } action && result.Errors.Count == 0 && result.CommandResult.Command != run)

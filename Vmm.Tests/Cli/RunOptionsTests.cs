@@ -1,0 +1,103 @@
+using System;
+using System.CommandLine;
+using System.Net;
+using Microsoft.Extensions.Logging;
+using Vmm.Cli;
+using Vmm.Machine;
+
+namespace Vmm.Tests.Cli;
+
+/// <summary>What the command line becomes.</summary>
+public sealed class RunOptionsTests
+{
+    [Fact]
+    public void Defaults()
+    {
+        RunArguments run = Read("--kernel", "/k");
+        run.Machine.KernelPath.Should().Be("/k");
+        run.Machine.InitramfsPath.Should().BeNull();
+        run.Machine.CommandLine.Should().BeEmpty();
+        run.Machine.CpuCount.Should().Be(1);
+        run.Machine.Memory.Should().Be(new MemoryOptions(512UL << 20));
+        run.Machine.Disks.Should().BeEmpty();
+        run.Machine.Nets.Should().BeEmpty();
+        run.Machine.EntropySource.Should().BeNull();
+        run.Machine.Serial.Kind.Should().Be(CharacterKind.Terminal);
+        run.Machine.Console.Kind.Should().Be(CharacterKind.Off);
+        run.RestartOnReset.Should().BeTrue();
+        run.LogLevel.Should().Be(LogLevel.Error);
+    }
+
+    [Fact]
+    public void Every_word()
+    {
+        RunArguments run = Read(
+            "--kernel", "/k", "--initramfs", "/i", "--cmdline", "@console=ttyS0 -x --y", "--cpus", "boot=4",
+            "--memory", "size=5G,shared=on,hugepages=on",
+            "--disk", "path=/a", "--disk", "path=/b,readonly=on,id=data,serial=S1,num_queues=4,queue_size=128",
+            "--net", "tap=tap0", "--net", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.1.1,mask=255.255.255.0,id=lan",
+            "--rng", "src=/dev/urandom", "--console", "file=/c", "--serial", "null", "--no-reboot", "--log-level", "debug");
+        run.Machine.InitramfsPath.Should().Be("/i");
+        run.Machine.CommandLine.Should().Be("@console=ttyS0 -x --y");
+        run.Machine.CpuCount.Should().Be(4);
+        run.Machine.Memory.Should().Be(new MemoryOptions(5UL << 30, Shared: true, HugePages: true));
+        run.Machine.Disks.Should().Equal(
+            new DiskOptions("/a"), new DiskOptions("/b", ReadOnly: true, Id: "data", Serial: "S1", QueueCount: 4, QueueSize: 128));
+        run.Machine.Nets[0].Should().Be(new NetOptions("tap0"));
+        run.Machine.Nets[1].MacAddress.ToString().Should().Be("52:54:00:12:34:56");
+        run.Machine.Nets[1].HostAddress.Should().Be(IPAddress.Parse("192.168.1.1"));
+        run.Machine.Nets[1].HostMask.Should().Be(IPAddress.Parse("255.255.255.0"));
+        run.Machine.EntropySource.Should().Be("/dev/urandom");
+        run.Machine.Console.Should().Be(new CharacterOptions(CharacterKind.File, "/c"));
+        run.Machine.Serial.Kind.Should().Be(CharacterKind.Null);
+        run.RestartOnReset.Should().BeFalse();
+        run.LogLevel.Should().Be(LogLevel.Debug);
+    }
+
+    [Theory]
+    [InlineData("--disk", "path=/a,queue_size=100", "not a power of two")]
+    [InlineData("--disk", "readonly=on", "needs the word path")]
+    [InlineData("--disk", "path=/a,serial=123456789012345678901", "longer than 20 bytes")]
+    [InlineData("--net", "tap=a/b", "not a name of an interface")]
+    [InlineData("--net", "tap=a,ip=10.0.0.1", "ip= without mask=")]
+    [InlineData("--net", "tap=a,mask=255.0.0.0", "mask= without ip=")]
+    [InlineData("--net", "tap=a,ip=10.1,mask=255.0.0.0", "not an IPv4 address")]
+    [InlineData("--net", "tap=a,ip=::1,mask=255.0.0.0", "not an IPv4 address")]
+    [InlineData("--net", "tap=a,ip=10.0.0.1,mask=255.0.255.0", "not a network mask")]
+    [InlineData("--net", "tap=a,mac=52:54:00:12:34", "not an Ethernet address")]
+    [InlineData("--net", "tap=a,mac=01:54:00:12:34:56", "not the address of one card")]
+    [InlineData("--memory", "size=300M,hugepages=on,shared=maybe", "neither on nor off")]
+    [InlineData("--memory", "size=301M,hugepages=on", "size of a huge page")]
+    [InlineData("--memory", "size=268435457", "size of a page")]
+    [InlineData("--memory", "shared=on", "needs the word size")]
+    [InlineData("--cpus", "boot=two", "not a number")]
+    [InlineData("--console", "null", "want off, tty or file=FILE")]
+    [InlineData("--log-level", "loud", "want one of")]
+    public void Values_that_are_wrong(string option, string value, string reason)
+    {
+        ((Action)(() => Read("--kernel", "/k", option, value))).Should().Throw<UsageException>()
+            .Which.Message.Should().StartWith(option).And.Contain(reason);
+    }
+
+    [Fact]
+    public void Two_devices_with_one_id()
+    {
+        ((Action)(() => Read("--kernel", "/k", "--disk", "path=/a,id=x", "--net", "tap=t,id=x"))).Should().Throw<UsageException>()
+            .Which.Message.Should().Contain("another device has this id");
+    }
+
+    [Fact]
+    public void One_terminal_for_two()
+    {
+        ((Action)(() => Read("--kernel", "/k", "--console", "tty"))).Should().Throw<UsageException>().Which.Message.Should().Contain("--serial off");
+        Read("--kernel", "/k", "--console", "tty", "--serial", "off").Machine.Console.Kind.Should().Be(CharacterKind.Terminal);
+    }
+
+    private static RunArguments Read(params string[] arguments)
+    {
+        var options = new RunOptions();
+        ParseResult result = options.CreateCommand().Parse(arguments, VmmCommand.CreateParserConfiguration());
+        result.Errors.Should().BeEmpty();
+        return options.Read(result);
+    }
+}
