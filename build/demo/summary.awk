@@ -21,7 +21,7 @@ END {
         split(devices[i], f, " ")
         what = f[4] in names ? names[f[4]] : f[4]
         if (f[5] != "-") driven++
-        printf "  %-14s %-18s %-14s %s\n", f[3], what, f[5], f[6] > 0 ? f[6] " MSI-X vectors" : (f[7] > 0 ? "line " f[7] : "-")
+        printf "  %-14s %-18s %-14s %s\n", f[3], what, f[5], (f[6] > 0 ? f[6] " MSI-X vectors" : (f[7] > 0 ? "line " f[7] : "-"))
     }
     printf "\n"
     split(fact["vmm"], v, " "); split(fact["read"], r, " "); split(fact["write"], w, " "); split(fact["ping"], p, " ")
