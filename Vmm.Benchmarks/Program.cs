@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
+using Vmm.Benchmarks.Kvm;
 using Vmm.Benchmarks.Model;
 using Vmm.Benchmarks.Pci;
 
@@ -18,6 +19,7 @@ internal static class Program
         new PciArea(),
         new MsixArea(),
         new ModelArea(),
+        new ExitArea(),
     ];
 
     private static int Main(string[] words)

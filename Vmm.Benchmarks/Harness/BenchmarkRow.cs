@@ -18,6 +18,12 @@ public sealed record BenchmarkRow(string Name, int Operations, Func<long> TimedB
     /// <summary>The goal in nanoseconds per operation, or 0 for a row that only informs.</summary>
     public double GoalNanoseconds { get; init; }
 
+    /// <summary>For a peer that is measured in the same samples: its nanoseconds per operation, asked for after the row was measured.</summary>
+    public Func<double>? MeasuredPeer { get; init; }
+
+    /// <summary>The goal as a multiple of <see cref="MeasuredPeer"/>.</summary>
+    public double GoalRatio { get; init; }
+
     /// <summary>Threads that each do <see cref="Operations"/> in a block.</summary>
     public int Threads { get; init; } = 1;
 

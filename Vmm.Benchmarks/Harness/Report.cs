@@ -59,6 +59,12 @@ public sealed class Report
         foreach (BenchmarkRow row in area.CreateRows())
         {
             Measurement measurement = _sampler.Measure(row);
+            if (row.MeasuredPeer != null)
+            {
+                double peer = row.MeasuredPeer();
+                measurement = measurement with { Row = row with { PeerNanoseconds = peer, GoalNanoseconds = peer * row.GoalRatio } };
+            }
+
             measurements.Add(measurement);
             Line(measurement);
         }
