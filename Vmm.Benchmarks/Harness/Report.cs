@@ -32,6 +32,11 @@ public sealed class Report
         Head(calibration.Title);
         List<Measurement> measurements = Measure(calibration);
         _factor = Calibration.Factor(measurements);
+        if (measurements.Exists(static m => m.Maximum > 1.5 * m.Minimum))
+        {
+            _output.WriteLine("the machine is busy with something else: figures that follow are too high, look at the column min");
+        }
+
         _output.WriteLine(Invariant($"this machine takes {_factor:F2} times as long as the reference (geometric mean without the lock)"));
     }
 

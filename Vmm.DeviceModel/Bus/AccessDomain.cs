@@ -79,10 +79,11 @@ public sealed class AccessDomain
         }
 
         Volatile.Write(ref slot.Sequence, sequence + 1);
-        return new ReadScope(this, slot);
+        return new ReadScope(slot);
     }
 
-    /// <summary>Waits until every thread that is inside now has left once. Must not be called from inside.</summary>
+    /// <summary>Waits until every thread that is inside now has left once. Must not be called from inside,
+    /// nor with a lock held that somebody inside may want.</summary>
     /// <exception cref="InvalidOperationException">The calling thread is inside and would wait for itself.</exception>
     public void Synchronize()
     {
@@ -120,8 +121,8 @@ public sealed class AccessDomain
             return;
         }
 
-        slot.Effects ??= new Queue<Action>();
-        slot.Effects.Enqueue(effect);
+        slot.Effects ??= new Queue<(AccessDomain, Action)>();
+        slot.Effects.Enqueue((this, effect));
         slot.HasEffects = true;
     }
 
@@ -166,7 +167,7 @@ public sealed class AccessDomain
 
     /// <summary>Runs what the thread queued while it was inside.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    internal void RunEffects(AccessSlot slot)
+    internal static void RunEffects(AccessSlot slot)
     {
         if (slot.RunsEffects)
         {
@@ -175,9 +176,9 @@ public sealed class AccessDomain
         }
 
         slot.RunsEffects = true;
-        while (slot.Effects!.TryDequeue(out Action? effect))
+        while (slot.Effects!.TryDequeue(out (AccessDomain Domain, Action Run) effect))
         {
-            RunEffect(effect);
+            effect.Domain.RunEffect(effect.Run);
         }
 
         slot.HasEffects = false;
@@ -290,14 +291,9 @@ public sealed class AccessDomain
     /// <summary>The calling thread's stay inside a domain.</summary>
     public ref struct ReadScope
     {
-        private readonly AccessDomain? _domain;
         private AccessSlot? _slot;
 
-        internal ReadScope(AccessDomain domain, AccessSlot slot)
-        {
-            _domain = domain;
-            _slot = slot;
-        }
+        internal ReadScope(AccessSlot slot) => _slot = slot;
 
         /// <summary>Leaves. The outermost scope then runs what was queued by <see cref="RunAfterAccess"/>.</summary>
         public void Dispose()
@@ -312,7 +308,7 @@ public sealed class AccessDomain
             Volatile.Write(ref slot.Sequence, slot.Sequence + 1);
             if (slot.HasEffects)
             {
-                _domain!.RunEffects(slot);
+                RunEffects(slot);
             }
         }
     }

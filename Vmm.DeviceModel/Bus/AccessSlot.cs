@@ -29,8 +29,8 @@ internal sealed class AccessSlot
     /// <summary>Which domain the slot belongs to; weak, so that a thread keeps no domain alive.</summary>
     internal readonly WeakReference<AccessDomain> Owner;
 
-    /// <summary>Effects to run once the thread has left.</summary>
-    internal Queue<Action>? Effects;
+    /// <summary>Effects to run once the thread has left, each with the domain, which the slot itself does not keep alive.</summary>
+    internal Queue<(AccessDomain Domain, Action Run)>? Effects;
 
     /// <summary>True while <see cref="Effects"/> holds something: the one thing that leaving looks at.</summary>
     internal bool HasEffects;

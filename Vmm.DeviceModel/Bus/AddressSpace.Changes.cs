@@ -15,6 +15,8 @@ public sealed partial class AddressSpace
     private Dictionary<Claim, Placement> _placements = [];
     private ulong _nextSequence;
 
+    private int GranuleShift => Kind == AddressSpaceKind.Port ? PortShift : PageShift;
+
     private ulong LastAddress => Kind == AddressSpaceKind.Port ? LastPort : ulong.MaxValue;
 
     /// <summary>Starts a set of changes that take effect together.</summary>
@@ -80,18 +82,17 @@ public sealed partial class AddressSpace
 
         foreach (Claim claim in changes.Removed)
         {
-            // Nobody counts there any more: the sum is final, and the next user of the position starts from it.
+            int position = claim.CounterPosition;
             lock (_lock)
             {
+                // Nobody counts there any more: the sum is final, and the next user of the position starts from it.
                 claim.CountedEarlier = CountersOf(claim);
+                claim.Leave();
             }
 
-            Domain.FreeCounter(claim.CounterPosition);
-            claim.Leave();
+            Domain.FreeCounter(position);
         }
     }
-
-    private int GranuleShift => Kind == AddressSpaceKind.Port ? PortShift : PageShift;
 
     private static void StandInForFaulted(FlatView view)
     {

@@ -30,11 +30,11 @@ public sealed partial class AddressSpace
             FlatSegment segment = view.Find(at);
             int piece;
             ulong part;
-            if (segment.Handler is { } handler)
+            if (segment.Claim != null)
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter);
-                part = CallRead(segment, handler, at - segment.Base, piece) & Mask(piece);
+                part = CallRead(segment, at - segment.Base, piece);
             }
             else
             {
@@ -68,11 +68,11 @@ public sealed partial class AddressSpace
 
             FlatSegment segment = view.Find(at);
             int piece;
-            if (segment.Handler is { } handler)
+            if (segment.Claim != null)
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter + 1);
-                CallWrite(segment, handler, at - segment.Base, piece, rest & Mask(piece));
+                CallWrite(segment, at - segment.Base, piece, rest);
             }
             else
             {
@@ -86,30 +86,30 @@ public sealed partial class AddressSpace
 
     /// <summary>Calls the handler; its exceptions end here. Kept apart so that the caller's variables can stay in registers.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ulong CallRead(FlatSegment segment, IRegionHandler handler, ulong offset, int width)
+    private static ulong CallRead(FlatSegment segment, ulong offset, int width)
     {
         try
         {
-            return handler.Read(offset, width);
+            return segment.Handler!.Read(offset, width) & Mask(width);
         }
         catch (Exception exception)
         {
-            Fault(segment.Claim!, offset, exception);
-            return ulong.MaxValue;
+            segment.Space!.Fault(segment.Claim!, offset, exception);
+            return Mask(width);
         }
     }
 
     /// <summary>As <see cref="CallRead"/>.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void CallWrite(FlatSegment segment, IRegionHandler handler, ulong offset, int width, ulong value)
+    private static void CallWrite(FlatSegment segment, ulong offset, int width, ulong value)
     {
         try
         {
-            handler.Write(offset, width, value);
+            segment.Handler!.Write(offset, width, value & Mask(width));
         }
         catch (Exception exception)
         {
-            Fault(segment.Claim!, offset, exception);
+            segment.Space!.Fault(segment.Claim!, offset, exception);
         }
     }
 

@@ -13,6 +13,7 @@ namespace Vmm.DeviceModel.Bus;
 /// <para>Dispatch may be called from any number of threads and takes no lock, allocates nothing and executes no locked instruction: one volatile read
 /// of the view, one look-up, one call (BUS-5). Changes are made by transactions, which serialise on one lock of the space.</para>
 /// <para>Lock order: the space's lock, then the <see cref="AccessDomain"/>'s. Under the space's lock the hypervisor is called, but nothing of a device.</para>
+/// <para>A change that takes something away waits for the accesses in flight: whoever commits it must hold no lock that a handler may want.</para>
 /// </remarks>
 public sealed partial class AddressSpace
 {
@@ -95,13 +96,13 @@ public sealed partial class AddressSpace
         // Inside from here on: the view that is read next stays usable until the store after the access (see AccessDomain).
         Volatile.Write(ref slot.Sequence, sequence + 1);
         ulong value;
-        FlatSegment segment = _view.Find(address);
-        ulong offset = address - segment.Base;
-        if (((offset | (uint)width) & beyond) == 0 && segment.Last - address >= beyond && segment.Handler is { } handler)
+        FlatView view = _view;
+        FlatSegment? segment = view.Probe(address);
+        if ((segment != null && segment.ServesWhole(address, beyond)) || (segment = view.FindWhole(address, beyond)) != null)
         {
             // Naturally aligned and wholly inside one claim: what nearly every access is.
             slot.Count(segment.Counter);
-            value = CallRead(segment, handler, offset, width) & Mask(width);
+            value = CallRead(segment, address - segment.Base, width);
         }
         else
         {
@@ -111,7 +112,7 @@ public sealed partial class AddressSpace
         Volatile.Write(ref slot.Sequence, sequence + 2);
         if (slot.HasEffects)
         {
-            Domain.RunEffects(slot);
+            AccessDomain.RunEffects(slot);
         }
 
         return value;
@@ -143,12 +144,12 @@ public sealed partial class AddressSpace
         }
 
         Volatile.Write(ref slot.Sequence, sequence + 1);
-        FlatSegment segment = _view.Find(address);
-        ulong offset = address - segment.Base;
-        if (((offset | (uint)width) & beyond) == 0 && segment.Last - address >= beyond && segment.Handler is { } handler)
+        FlatView view = _view;
+        FlatSegment? segment = view.Probe(address);
+        if ((segment != null && segment.ServesWhole(address, beyond)) || (segment = view.FindWhole(address, beyond)) != null)
         {
             slot.Count(segment.Counter + 1);
-            CallWrite(segment, handler, offset, width, value & Mask(width));
+            CallWrite(segment, address - segment.Base, width, value);
         }
         else
         {
@@ -158,7 +159,7 @@ public sealed partial class AddressSpace
         Volatile.Write(ref slot.Sequence, sequence + 2);
         if (slot.HasEffects)
         {
-            Domain.RunEffects(slot);
+            AccessDomain.RunEffects(slot);
         }
     }
 
@@ -170,13 +171,9 @@ public sealed partial class AddressSpace
         ArgumentNullException.ThrowIfNull(claim);
         lock (_lock)
         {
-            if (!_placements.ContainsKey(claim))
-            {
-                ThrowIfElsewhere(claim);
-                return claim.CountedEarlier;
-            }
-
-            return CountersOf(claim);
+            // A claim that is being removed counts here until the last access to it has ended.
+            ThrowIfElsewhere(claim);
+            return claim.Space == null ? claim.CountedEarlier : CountersOf(claim);
         }
     }
 
@@ -191,7 +188,7 @@ public sealed partial class AddressSpace
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Mask(int width) => ulong.MaxValue >> (64 - (width * 8));
+    private static ulong Mask(int width) => ulong.MaxValue >> -(width << 3);
 
     private static void ThrowWidth(int width)
     {

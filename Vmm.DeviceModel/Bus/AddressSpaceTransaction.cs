@@ -10,6 +10,7 @@ namespace Vmm.DeviceModel.Bus;
 /// not touched. If the hypervisor refuses a slot, the earlier steps are undone, the old view stays, and <see cref="Commit"/> throws
 /// <see cref="Vmm.DeviceModel.Hypervisor.HypervisorException"/>; a refused doorbell is no failure, its writes are dispatched (VTP-14).</para>
 /// <para>Commit must not be called from inside an access of the same domain: use <see cref="AccessDomain.RunAfterAccess"/>.
+/// Nor may the caller hold a lock that a handler takes, since the handler's access is waited for.
 /// A transaction belongs to one thread and is committed once; after a failed commit it may be tried again.</para>
 /// </remarks>
 public sealed class AddressSpaceTransaction

@@ -61,23 +61,54 @@ internal sealed class FlatView
     /// <summary>The claimed segments, as the space shows them.</summary>
     public IReadOnlyList<AddressSpaceSegment> Claimed => _public ??= ListClaimed();
 
-    /// <summary>The segment that an address lies in.</summary>
+    /// <summary>The first segment in the granule of an address, which nearly always is the one that is wanted.</summary>
+    /// <returns>Null if a single probe does not tell.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public FlatSegment? Probe(ulong address)
+    {
+        ulong granule = address >> _granuleShift;
+        GranuleEntry[] table = _table;
+        uint slot = Hash(granule);
+        return slot < (uint)table.Length && table[slot].Granule == granule ? table[slot].First : null;
+    }
+
+    /// <summary>The segment that an address lies in.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public FlatSegment Find(ulong address)
     {
         ulong granule = address >> _granuleShift;
         GranuleEntry[] table = _table;
         uint slot = Hash(granule);
-        if (slot < (uint)table.Length && table[slot].Granule == granule)
+        while (table[slot].Granule != granule)
         {
-            FlatSegment segment = table[slot].First;
+            if (table[slot].Granule == NoGranule)
+            {
+                return Search(_large, address);
+            }
+
+            slot = (slot + 1) & (uint)(table.Length - 1);
+        }
+
+        FlatSegment segment = table[slot].First;
+        for (int i = 0; i < FewInGranule; i++)
+        {
             if (address <= segment.Last)
             {
                 return segment;
             }
+
+            segment = segment.Next!;
         }
 
-        return FindFurther(address);
+        return Search(_segments, address);
+    }
+
+    /// <summary>The segment that serves an access as one piece, for when <see cref="Probe"/> did not find it.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public FlatSegment? FindWhole(ulong address, uint beyond)
+    {
+        FlatSegment segment = Find(address);
+        return segment.ServesWhole(address, beyond) ? segment : null;
     }
 
     /// <summary>Lets another handler answer for a claim wherever it is visible. Concurrent accesses see either.</summary>
@@ -120,7 +151,7 @@ internal sealed class FlatView
         }
 
         Array.Sort(order);
-        ulong budget = ((ulong)segments.Length * 4) + LargestListed;
+        ulong budget = ((ulong)segments.Length * 16) + (4 * LargestListed);
         ulong listed = 0;
         foreach ((ulong wanted, int index) in order)
         {
@@ -159,37 +190,6 @@ internal sealed class FlatView
         }
 
         _table[slot] = new GranuleEntry { Granule = granule, First = Search(_segments, granule << _granuleShift) };
-    }
-
-    /// <summary>Whatever the first probe did not settle: a collision, a granule with several segments, or a large segment.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private FlatSegment FindFurther(ulong address)
-    {
-        ulong granule = address >> _granuleShift;
-        GranuleEntry[] table = _table;
-        uint slot = Hash(granule);
-        while (table[slot].Granule != granule)
-        {
-            if (table[slot].Granule == NoGranule)
-            {
-                return Search(_large, address);
-            }
-
-            slot = (slot + 1) & (uint)(table.Length - 1);
-        }
-
-        FlatSegment segment = table[slot].First;
-        for (int i = 0; i < FewInGranule; i++)
-        {
-            if (address <= segment.Last)
-            {
-                return segment;
-            }
-
-            segment = segment.Next!;
-        }
-
-        return Search(_segments, address);
     }
 
     private AddressSpaceSegment[] ListClaimed()

@@ -60,12 +60,24 @@ internal static class FlatViewBuilder
             Append(segments, segment);
         }
 
+        foreach (FlatSegment segment in segments)
+        {
+            segment.Finish();
+        }
+
         return segments.ToArray();
     }
 
     private static FlatSegment MakeSegment(Claim claim, ulong baseAddress)
     {
-        return new FlatSegment { Base = baseAddress, Claim = claim, Handler = claim.ActiveHandler, Counter = claim.CounterPosition };
+        return new FlatSegment
+        {
+            Base = baseAddress,
+            Claim = claim,
+            Handler = claim.ActiveHandler,
+            Counter = claim.CounterPosition,
+            Space = claim.Space,
+        };
     }
 
     private static void Append(List<FlatSegment> segments, FlatSegment segment)
