@@ -103,11 +103,26 @@ public sealed unsafe class GuestMemoryMap
     {
         if (_regions.Length > 2)
         {
-            int index = Array.BinarySearch(_starts, address);
-            index = index < 0 ? ~index - 1 : index;
-            if (index >= 0)
+            // The last region that starts at or below the address.
+            ulong[] starts = _starts;
+            int low = 0;
+            int high = starts.Length;
+            while (low < high)
             {
-                GuestMemoryRegion region = _regions[index];
+                int middle = (low + high) >> 1;
+                if (starts[middle] <= address)
+                {
+                    low = middle + 1;
+                }
+                else
+                {
+                    high = middle;
+                }
+            }
+
+            if (low > 0)
+            {
+                GuestMemoryRegion region = _regions[low - 1];
                 ulong offset = address - region.Address;
                 if (offset < region.Length)
                 {
