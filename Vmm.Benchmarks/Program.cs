@@ -6,6 +6,7 @@ using Vmm.Benchmarks.Harness;
 using Vmm.Benchmarks.Kvm;
 using Vmm.Benchmarks.Model;
 using Vmm.Benchmarks.Pci;
+using Vmm.Benchmarks.Virtio;
 
 namespace Vmm.Benchmarks;
 
@@ -20,6 +21,7 @@ internal static class Program
         new MsixArea(),
         new ModelArea(),
         new ExitArea(),
+        new RingArea(),
     ];
 
     private static int Main(string[] words)

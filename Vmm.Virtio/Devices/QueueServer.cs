@@ -14,6 +14,7 @@ internal abstract class QueueServer
     private readonly EventFd _kick;
     private readonly IVirtioDeviceHost _host;
     private IDisposable? _watch;
+    private volatile bool _started;
     private volatile bool _stopping;
     private bool _reported;
 
@@ -34,6 +35,7 @@ internal abstract class QueueServer
     {
         OnStart(worker);
         _watch = worker.Watch(_kick, Run);
+        _started = true;
         _kick.Signal();
     }
 
@@ -49,7 +51,8 @@ internal abstract class QueueServer
     /// <summary>Runs a portion of work. On the worker.</summary>
     public void Run()
     {
-        if (_stopping)
+        // A watch may fire while the others are still being made.
+        if (!_started || _stopping)
         {
             return;
         }

@@ -15,6 +15,8 @@ namespace Vmm.Virtio.Devices;
 /// </remarks>
 public abstract class VirtioDevice : IDisposable
 {
+    private int _disposed;
+
     private readonly Lock _configurationLock = new();
     private uint _configurationVersion;
 
@@ -93,10 +95,14 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Forgets everything negotiated; every queue is stopped already. Works in any state.</summary>
     public abstract void Reset();
 
-    /// <summary>Releases threads, files and descriptors; stops what still runs.</summary>
+    /// <summary>Releases threads, files and descriptors; stops what still runs. Only the first call does something.</summary>
     public void Dispose()
     {
-        Dispose(true);
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            Dispose(true);
+        }
+
         GC.SuppressFinalize(this);
     }
 

@@ -60,6 +60,8 @@ public sealed class AllocationTests
         var driver = new GuestDriver(ram, 64, device.OfferedFeatures);
         Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var server = new BlockRequestServer(device, queue!, kick, harness);
+        using var worker = new Worker("never runs");
+        server.Start(worker);
         ulong header = ram.Place(new byte[16]);
         ulong data = ram.Allocate(4097);
         ulong table = ram.Allocate(48);

@@ -1,0 +1,94 @@
+using System;
+using System.IO.Pipes;
+using System.Linq;
+using Vmm.Tests.Fakes;
+using Vmm.Virtio.Devices;
+using static Vmm.Tests.Fakes.GuestBuffer;
+
+namespace Vmm.Tests.Virtio.Devices;
+
+/// <summary>The entropy device (virtio 1.2, 5.4).</summary>
+public sealed class EntropyDeviceTests
+{
+    [Fact]
+    public void The_kernel_s_random_bytes_fill_requests()
+    {
+        using DeviceHarness rng = new DeviceHarness(new EntropyDevice()).Start();
+        rng.Device.ConfigurationLength.Should().Be(0);
+        byte[] first = Request(rng, 256);
+        byte[] second = Request(rng, 256);
+        first.Should().HaveCount(256);
+        first.Should().NotEqual(second);
+        first.Distinct().Count().Should().BeGreaterThan(50);
+    }
+
+    [Fact]
+    public void A_request_gets_at_most_64_kib()
+    {
+        using DeviceHarness rng = new DeviceHarness(new EntropyDevice()).Start();
+        Request(rng, 1 << 20).Should().HaveCount(1 << 16);
+    }
+
+    [Fact]
+    public void A_file_gives_its_bytes_once_and_then_the_device_needs_a_reset()
+    {
+        byte[] content = [.. Enumerable.Range(0, 100).Select(i => (byte)i)];
+        using var file = new TemporaryFile(content);
+        using DeviceHarness rng = new DeviceHarness(new EntropyDevice(new EntropyDeviceOptions { Source = file.Path })).Start();
+        Request(rng, 60).Should().Equal(content[..60]);
+        Request(rng, 60).Should().Equal(content[60..], "fewer bytes than asked for are an answer");
+        rng.Drivers[0].Add(Writable(rng.Ram.Allocate(16), 16));
+        rng.Kick();
+        rng.WaitNeedsReset().Should().Contain("has ended");
+    }
+
+    [Fact]
+    public void A_source_that_has_nothing_yet_is_waited_for()
+    {
+        using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
+        string path = $"/proc/self/fd/{pipe.ClientSafePipeHandle.DangerousGetHandle()}";
+        using DeviceHarness rng = new DeviceHarness(new EntropyDevice(new EntropyDeviceOptions { Source = path })).Start();
+        ulong place = rng.Ram.Allocate(16);
+        rng.Drivers[0].Add(Writable(place, 16));
+        rng.Kick();
+        rng.Vectors[0].Wait(50).Should().BeFalse();
+        for (byte i = 1; i <= 3; i++)
+        {
+            pipe.Write([i, i]);
+            rng.WaitUsed().Length.Should().Be(2);
+            rng.Ram.Read(place, 2).Should().Equal(i, i);
+            rng.Drivers[0].Add(Writable(place, 16));
+            rng.Kick();
+        }
+
+        rng.ResetReasons.Should().BeEmpty();
+        rng.Device.StopQueue(0);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "VTP-16")]
+    public void A_request_without_room_is_a_broken_ring()
+    {
+        using DeviceHarness rng = new DeviceHarness(new EntropyDevice()).Start();
+        rng.Drivers[0].Add(Readable(rng.Ram.Allocate(16), 16));
+        rng.Kick();
+        rng.WaitNeedsReset().Should().Contain("without room");
+    }
+
+    [Theory]
+    [InlineData("/nowhere/source", "*/nowhere/source*errno 2*")]
+    [InlineData("/tmp", "*/tmp*directory*")]
+    public void A_source_that_cannot_be_opened_is_refused(string path, string message)
+    {
+        Action make = () => new EntropyDevice(new EntropyDeviceOptions { Source = path }).Dispose();
+        make.Should().Throw<BackendException>().WithMessage(message);
+    }
+
+    private static byte[] Request(DeviceHarness rng, uint length)
+    {
+        ulong place = rng.Ram.Allocate(length);
+        rng.Drivers[0].Add(Writable(place, length / 2), Writable(place + (length / 2), length - (length / 2)));
+        rng.Kick();
+        return rng.Ram.Read(place, (int)rng.WaitUsed().Length);
+    }
+}

@@ -1,0 +1,181 @@
+using System;
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+using Vmm.Tests.Fakes;
+using Vmm.Virtio.Devices;
+using static Vmm.Tests.Fakes.GuestBuffer;
+
+namespace Vmm.Tests.Virtio.Devices;
+
+/// <summary>A network card on a real tap: the host's network stack at one end, a driver's rings at the other.</summary>
+public sealed class TapInterfaceTests
+{
+    private const int Receive = 0;
+    private const int Transmit = 1;
+    private static readonly IPAddress HostAddress = IPAddress.Parse("198.18.77.1");
+    private static readonly IPAddress GuestAddress = IPAddress.Parse("198.18.77.2");
+    private static readonly IPAddress Mask = IPAddress.Parse("255.255.255.0");
+    private static readonly byte[] GuestMac = [0x52, 0x54, 0, 1, 2, 3];
+
+    [TapFact]
+    public void Packets_cross_between_the_host_s_stack_and_the_rings() => NetworkNamespace.Run(() =>
+    {
+        using TapInterface tap = TapInterface.Open("vmmtest0", HostAddress, Mask);
+        var device = new NetDevice(tap, new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
+        using DeviceHarness net = new DeviceHarness(device).Start();
+        ulong[] buffers = new ulong[64];
+        for (int i = 0; i < buffers.Length; i++)
+        {
+            buffers[i] = net.Ram.Allocate(256);
+            net.Drivers[Receive].Add(Writable(buffers[i], 256)).Should().Be((ushort)i);
+        }
+
+        net.Kick(Receive);
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 10_000 };
+        socket.Bind(new IPEndPoint(HostAddress, 4000));
+        byte[] sent = new byte[1000];
+        new Random(1).NextBytes(sent);
+        socket.SendTo(sent, new IPEndPoint(GuestAddress, 5000));
+
+        // The host asks who has the address; the answer brings the packet, which takes several buffers.
+        byte[] hostMac = new byte[6];
+        byte[]? received = null;
+        while (received == null)
+        {
+            byte[] frame = TakeFrame(net, buffers);
+            ushort type = BinaryPrimitives.ReadUInt16BigEndian(frame.AsSpan(12));
+            if (type == 0x0806 && frame[21] == 1)
+            {
+                frame.AsSpan(6, 6).CopyTo(hostMac);
+                Send(net, [.. new byte[12], .. ArpReply(hostMac)]);
+            }
+            else if (type == 0x0800 && frame[23] == 17)
+            {
+                received = frame[(14 + 20 + 8)..];
+            }
+        }
+
+        received.Should().Equal(sent);
+
+        // A packet with a partial checksum, as an offloading driver sends it: the host's stack finishes it.
+        byte[] text = "from the guest"u8.ToArray();
+        byte[] header = new byte[12];
+        header[0] = 1;
+        BinaryPrimitives.WriteUInt16LittleEndian(header.AsSpan(6), 14 + 20);
+        BinaryPrimitives.WriteUInt16LittleEndian(header.AsSpan(8), 6);
+        Send(net, [.. header, .. UdpFrame(hostMac, text)]);
+        byte[] reply = new byte[100];
+        EndPoint from = new IPEndPoint(IPAddress.Any, 0);
+        int length = socket.ReceiveFrom(reply, ref from);
+        reply[..length].Should().Equal(text);
+        from.Should().Be(new IPEndPoint(GuestAddress, 5000));
+        device.TransmitDropped.Should().Be(0);
+        net.ResetReasons.Should().BeEmpty();
+    });
+
+    [TapFact]
+    public void A_malformed_header_is_dropped_and_the_card_goes_on() => NetworkNamespace.Run(() =>
+    {
+        using TapInterface tap = TapInterface.Open("vmmtest0");
+        var device = new NetDevice(tap);
+        using DeviceHarness net = new DeviceHarness(device).Start();
+        byte[] packet = new byte[200];
+        packet[0] = 1;
+        packet[1] = 0x7f;
+        packet[6] = 0xff;
+        packet[7] = 0xff;
+        Send(net, packet);
+        device.TransmitDropped.Should().Be(1);
+        packet.AsSpan(0, 12).Clear();
+        Send(net, packet);
+        device.TransmitDropped.Should().Be(1);
+        net.ResetReasons.Should().BeEmpty();
+    });
+
+    [TapFact]
+    public void A_tap_in_use_is_refused_and_free_again_after_disposal() => NetworkNamespace.Run(() =>
+    {
+        using (TapInterface.Open("vmmtest1"))
+        {
+            Refused("vmmtest1", "vmmtest1*in use*").Errno.Should().Be(16);
+        }
+
+        TapInterface.Open("vmmtest1").Dispose();
+        Refused("lo", "lo*not a tap*");
+    });
+
+    [Theory]
+    [InlineData("a234567890123456789012345678901234567890", "*40 bytes*at most 15*")]
+    [InlineData("a/b", "*not a name*")]
+    [InlineData("tap%d", "*not a name*")]
+    [InlineData("..", "*not a name*")]
+    public void An_impossible_name_is_refused(string name, string message) => Refused(name, message);
+
+    private static BackendException Refused(string name, string message)
+    {
+        Action open = () => TapInterface.Open(name).Dispose();
+        return open.Should().Throw<BackendException>().WithMessage(message).Which;
+    }
+
+    private static byte[] TakeFrame(DeviceHarness net, ulong[] buffers)
+    {
+        byte[] packet = [];
+        int count = 1;
+        for (int i = 0; i < count; i++)
+        {
+            (uint id, uint length) = net.WaitUsed(Receive);
+            packet = [.. packet, .. net.Ram.Read(buffers[id], (int)length)];
+            count = i == 0 ? BinaryPrimitives.ReadUInt16LittleEndian(packet.AsSpan(10)) : count;
+        }
+
+        return packet[12..];
+    }
+
+    private static void Send(DeviceHarness net, byte[] packet)
+    {
+        net.Drivers[Transmit].Add(Readable(net.Ram.Place(packet), (uint)packet.Length));
+        net.Kick(Transmit);
+        net.WaitUsed(Transmit);
+    }
+
+    private static byte[] ArpReply(byte[] hostMac)
+    {
+        return
+        [
+            .. hostMac, .. GuestMac, 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 2,
+            .. GuestMac, .. GuestAddress.GetAddressBytes(), .. hostMac, .. HostAddress.GetAddressBytes(),
+        ];
+    }
+
+    private static byte[] UdpFrame(byte[] hostMac, byte[] data)
+    {
+        byte[] ip = [0x45, 0, 0, (byte)(28 + data.Length), 0, 1, 0, 0, 64, 17, 0, 0, .. GuestAddress.GetAddressBytes(), .. HostAddress.GetAddressBytes()];
+        BinaryPrimitives.WriteUInt16BigEndian(ip.AsSpan(10), (ushort)~Sum(ip));
+        byte[] udp = new byte[8];
+        BinaryPrimitives.WriteUInt16BigEndian(udp, 5000);
+        BinaryPrimitives.WriteUInt16BigEndian(udp.AsSpan(2), 4000);
+        BinaryPrimitives.WriteUInt16BigEndian(udp.AsSpan(4), (ushort)(8 + data.Length));
+
+        // With NEEDS_CSUM the field holds the sum of the pseudo header.
+        byte[] pseudo = [.. ip[12..20], 0, 17, 0, (byte)(8 + data.Length)];
+        BinaryPrimitives.WriteUInt16BigEndian(udp.AsSpan(6), Sum(pseudo));
+        return [.. hostMac, .. GuestMac, 0x08, 0x00, .. ip, .. udp, .. data];
+    }
+
+    private static ushort Sum(ReadOnlySpan<byte> bytes)
+    {
+        uint sum = 0;
+        for (int i = 0; i < bytes.Length; i += 2)
+        {
+            sum += BinaryPrimitives.ReadUInt16BigEndian(bytes[i..]);
+        }
+
+        while (sum >> 16 != 0)
+        {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+
+        return (ushort)sum;
+    }
+}
