@@ -22,6 +22,7 @@ internal static class Program
         new ModelArea(),
         new ExitArea(),
         new RingArea(),
+        new VirtioArea(),
     ];
 
     private static int Main(string[] words)

@@ -185,6 +185,11 @@ public sealed class MsixVector : IInterruptVector
     /// <summary>Forgets an event that was not delivered; the entry stays as the guest programmed it.</summary>
     internal void ClearPending()
     {
+        if (!Volatile.Read(ref _pending) && Volatile.Read(ref _eventFd) is null)
+        {
+            return;
+        }
+
         Acquire();
         try
         {

@@ -225,12 +225,17 @@ public sealed class PciBus
     {
         if (Ports is { } ports && ports.Domain != Memory.Domain && ports.Domain.IsInside)
         {
-            // Spaces with a domain each: the effect waits for the readers of both.
-            ports.Domain.RunAfterAccess(() => Memory.Domain.RunAfterAccess(effect));
+            RunAfterBoth(ports, effect);
             return;
         }
 
         Memory.Domain.RunAfterAccess(effect);
+    }
+
+    // Spaces with a domain each: the effect waits for the readers of both.
+    private void RunAfterBoth(AddressSpace ports, Action effect)
+    {
+        ports.Domain.RunAfterAccess(() => Memory.Domain.RunAfterAccess(effect));
     }
 
     private (PciWindow Window, ulong Address) Allocate(PciFunction function, PciBar bar)

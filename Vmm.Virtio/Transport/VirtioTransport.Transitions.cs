@@ -187,7 +187,7 @@ internal sealed partial class VirtioTransport
         lock (_transition)
         {
             StopEverything();
-            Try("reset", _device.Reset);
+            Try("reset", _resetDevice);
             _deviceFeatureSelect = 0;
             _driverFeatureSelect = 0;
             _driverFeaturesLow = 0;
@@ -229,11 +229,14 @@ internal sealed partial class VirtioTransport
 
     private void StopQueue(QueueRegisters queue)
     {
-        if (!queue.IsRunning)
+        if (queue.IsRunning)
         {
-            return;
+            StopRunningQueue(queue);
         }
+    }
 
+    private void StopRunningQueue(QueueRegisters queue)
+    {
         queue.IsRunning = false;
         _port.RemoveDoorbell(queue);
         Try($"stop of queue {queue.Index}", () => _device.StopQueue(queue.Index));

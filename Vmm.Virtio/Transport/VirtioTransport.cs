@@ -41,6 +41,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private readonly Action _giveUp;
     private readonly Action _startEnabledQueues;
     private readonly Action _resetQueues;
+    private readonly Action _resetDevice;
 
     private int _status;
     private uint _deviceFeatureSelect;
@@ -87,6 +88,7 @@ internal sealed partial class VirtioTransport : IDisposable
         _giveUp = GiveUp;
         _startEnabledQueues = StartEnabledQueues;
         _resetQueues = ResetQueues;
+        _resetDevice = device.Reset;
         _generation.PowerOn(ConfigurationVersion);
     }
 
