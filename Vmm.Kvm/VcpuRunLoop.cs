@@ -21,6 +21,9 @@ public sealed unsafe class VcpuRunLoop : IDisposable
 {
     private static readonly uint KvmRun = KvmRequests.KVM_RUN;
 
+    /// <summary>How long a waiter waits before it sends a kick again that the system refused to queue.</summary>
+    private const int RetryMilliseconds = 20;
+
     [ThreadStatic]
     private static KvmVcpu? _current;
 
@@ -119,7 +122,10 @@ public sealed unsafe class VcpuRunLoop : IDisposable
         {
             while (_thread != null && !_paused && !_ended)
             {
-                Monitor.Wait(_gate);
+                if (!Monitor.Wait(_gate, RetryMilliseconds) && _pauseRequested)
+                {
+                    Kick();
+                }
             }
         }
     }
@@ -160,7 +166,16 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             thread = _thread;
         }
 
-        thread?.Join();
+        while (thread != null && !thread.Join(RetryMilliseconds))
+        {
+            lock (_gate)
+            {
+                if (_stop != null)
+                {
+                    Kick();
+                }
+            }
+        }
     }
 
     /// <summary>Stops the loop and waits for its thread.</summary>
@@ -315,8 +330,8 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             return;
         }
 
-        _kicked = true;
+        // Not sent, it is sent again by whoever waits.
         _vcpu.RunPage->immediate_exit = 1;
-        KickSignal.Send(_threadId);
+        _kicked = KickSignal.Send(_threadId);
     }
 }

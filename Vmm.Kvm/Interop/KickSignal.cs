@@ -27,13 +27,8 @@ internal static unsafe class KickSignal
     }
 
     /// <summary>Sends it to a thread of ours that blocks it.</summary>
-    public static void Send(int thread)
-    {
-        if (Libc.Tgkill(Process, thread, Number) != 0)
-        {
-            throw new HypervisorException("tgkill", Marshal.GetLastPInvokeError(), "kicking a vCPU (RLIMIT_SIGPENDING limits pending signals)");
-        }
-    }
+    /// <returns>False if the user's limit of queued signals (RLIMIT_SIGPENDING) is reached.</returns>
+    public static bool Send(int thread) => Libc.Tgkill(Process, thread, Number) == 0;
 
     /// <summary>Takes what is pending for the calling thread, without waiting.</summary>
     public static void Consume()

@@ -155,6 +155,25 @@ public sealed class StopAndPauseTests
     }
 
     [KvmFact]
+    public void Garbage_collections_neither_wait_for_the_guest_nor_stop_it()
+    {
+        using var machine = new TestMachine(2);
+        machine.Load(32, CountForEver);
+        machine.Group.Start();
+        Task collections = Task.Run(() =>
+        {
+            for (int i = 0; i < 50; i++)
+            {
+                GC.Collect();
+            }
+        });
+        collections.Wait(TimeSpan.FromSeconds(60)).Should().BeTrue();
+        uint count = machine.ReadUInt32(TestMachine.DataAddress);
+        WaitUntil(() => machine.ReadUInt32(TestMachine.DataAddress) != count);
+        machine.Group.Stop().Kind.Should().Be(VmStopKind.Stopped);
+    }
+
+    [KvmFact]
     [Trait("Behaviour", "KVM-3")]
     public void A_paused_vcpu_has_finished_the_access_it_was_in()
     {
