@@ -69,6 +69,9 @@ public sealed partial class AddressSpace
     /// <summary>How often the hypervisor refused a doorbell, whose writes are dispatched since.</summary>
     public long RefusedDoorbells => _registrations.RefusedDoorbells;
 
+    /// <summary>How often a change that the hypervisor refused could not be undone in full; what was lost is dispatched instead.</summary>
+    public long FailedRollbacks => _registrations.FailedRollbacks;
+
     /// <summary>Reads 1 to 8 bytes; unclaimed bytes are ones. Never throws for a guest's address or a device's fault.</summary>
     /// <param name="address">First byte.</param>
     /// <param name="width">1 to 8.</param>

@@ -33,6 +33,8 @@ internal static class BusMetrics
         meter.CreateObservableCounter("vmm.bus.faults", static () => PerSpace(static s => s.HandlerFaults), "{fault}", "Exceptions of devices that the bus stopped.");
         meter.CreateObservableCounter(
             "vmm.bus.doorbells_refused", static () => PerSpace(static s => s.RefusedDoorbells), "{doorbell}", "Doorbells that the hypervisor refused.");
+        meter.CreateObservableCounter(
+            "vmm.bus.rollbacks_failed", static () => PerSpace(static s => s.FailedRollbacks), "{registration}", "Registrations that could not be restored.");
         return meter;
     }
 

@@ -51,7 +51,6 @@ internal sealed class HypervisorRegistrations
     {
         List<SlotKey> slots = WantedSlots(segments);
         List<DoorbellKey> bells = WantedDoorbells(segments, doorbells);
-        _undo.Clear();
         try
         {
             var keptBells = new HashSet<DoorbellKey>(bells);
@@ -92,6 +91,8 @@ internal sealed class HypervisorRegistrations
 
             throw;
         }
+
+        _undo.Clear();
     }
 
     private static List<T> Missing<T>(IEnumerable<T> present, HashSet<T> wanted)

@@ -26,7 +26,4 @@ internal static partial class Log
 
     [LoggerMessage(1006, LogLevel.Error, "{Space}: the sink for unclaimed accesses failed")]
     public static partial void UnclaimedSinkFailed(ILogger logger, Exception exception, string space);
-
-    [LoggerMessage(1007, LogLevel.Debug, "{Space}: {Change} {Claim} at 0x{Address:x}, 0x{Length:x} bytes")]
-    public static partial void ClaimChanged(ILogger logger, string space, string change, string claim, ulong address, ulong length);
 }

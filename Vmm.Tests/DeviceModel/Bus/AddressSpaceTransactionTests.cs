@@ -250,6 +250,7 @@ public sealed class AddressSpaceTransactionTests : IDisposable
 
         Slots().Should().BeEmpty();
         _log.Entries.Should().Contain(e => e.Text.Contains("undoing"));
+        _space.FailedRollbacks.Should().Be(1);
         _space.Write(0xc000_0000, 4, 0x1234);
         _space.Read(0xc000_0000, 4).Should().Be(0x1234);
         _space.Add(new HandlerClaim("unrelated", 16, new ConstantHandler(1)), 0x1000);
