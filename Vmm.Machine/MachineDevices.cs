@@ -31,6 +31,7 @@ internal sealed class MachineDevices : IDisposable
     /// <param name="spaces">Where they decode.</param>
     /// <param name="memory">What they master.</param>
     /// <param name="hypervisor">Interrupts.</param>
+    /// <param name="stop">Called on a vCPU thread when the guest resets the machine through the bridge's ports.</param>
     /// <param name="logger">The machine's.</param>
     /// <exception cref="MachineException">A back-end cannot be opened.</exception>
     public MachineDevices(
@@ -39,6 +40,7 @@ internal sealed class MachineDevices : IDisposable
         (AddressSpace Memory, AddressSpace Ports) spaces,
         GuestMemory memory,
         KvmVirtualMachine hypervisor,
+        Action<VmStopReason> stop,
         ILogger logger)
     {
         _options = options;
@@ -70,6 +72,10 @@ internal sealed class MachineDevices : IDisposable
         try
         {
             _bridge.ClaimConfigurationAccess();
+            var reset = new ResetControl(_bridge.ConfigurationPorts);
+            reset.ResetRequested += () => stop(VmStopReason.Reset);
+            spaces.Ports.Add(
+                new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1), PciHostBridge.ConfigurationPortBase);
             AddAll();
             _bridge.Root.AssignResources();
         }

@@ -172,7 +172,7 @@ public sealed class VirtualMachine : IDisposable
         Keep(new MachinePlatform(Options, PortSpace, hypervisor.InterruptLines, Stop, _logger));
         Report("platform");
 
-        MachineDevices devices = Keep(new MachineDevices(Options, Layout, (MemorySpace, PortSpace), memory, hypervisor, _logger));
+        MachineDevices devices = Keep(new MachineDevices(Options, Layout, (MemorySpace, PortSpace), memory, hypervisor, Stop, _logger));
         Report("devices");
 
         ulong rootPointer = AcpiTables.Write(memory, new AcpiOptions

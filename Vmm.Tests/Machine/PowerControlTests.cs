@@ -79,4 +79,46 @@ public sealed class PowerControlTests
         port.Write(0, 1, 0xFE);
         resets.Should().Be(1);
     }
+
+    [Fact]
+    public void The_reset_control_register_resets_when_its_bit_is_set()
+    {
+        var ports = new RecordingPorts();
+        var control = new ResetControl(ports);
+        int resets = 0;
+        control.ResetRequested += () => resets++;
+        control.Write(1, 1, 0x02);
+        resets.Should().Be(0);
+        control.Read(1, 1).Should().Be(2);
+        control.Write(1, 1, 0x06);
+        control.Write(1, 1, 0x06);
+        resets.Should().Be(1, "the bit's edge counts");
+        ports.Accesses.Should().Be(0);
+    }
+
+    [Fact]
+    public void Everything_else_reaches_the_configuration_ports()
+    {
+        var ports = new RecordingPorts();
+        var control = new ResetControl(ports);
+        control.Write(0, 4, 0x8000_0600);
+        control.Write(0, 1, 6);
+        control.Write(2, 1, 6);
+        control.Write(5, 1, 6);
+        control.Read(0, 4).Should().Be(0x55);
+        ports.Accesses.Should().Be(5);
+    }
+
+    private sealed class RecordingPorts : Vmm.DeviceModel.Bus.IRegionHandler
+    {
+        public int Accesses { get; private set; }
+
+        public ulong Read(ulong offset, int width)
+        {
+            Accesses++;
+            return 0x55;
+        }
+
+        public void Write(ulong offset, int width, ulong value) => Accesses++;
+    }
 }

@@ -110,7 +110,7 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
             {
                 Before = "head -c 64M /dev/zero | tr '\\0' o >data",
                 Guest = """
-                    head -c 1M /dev/zero | tr '\0' n >/tmp/block
+                    dd if=/dev/zero bs=1M count=1 2>/dev/null | tr '\0' n >/tmp/block
                     echo WRITING
                     while :; do
                         for i in $(seq 0 63); do dd if=/tmp/block of=/dev/vda bs=1M seek=$i oflag=direct conv=notrunc 2>/dev/null; done

@@ -1,0 +1,52 @@
+using System;
+using System.Threading;
+using Vmm.DeviceModel.Bus;
+
+namespace Vmm.Machine.Devices;
+
+/// <summary>The reset control register of PC chipsets at port 0xCF9, which lies inside the configuration address port and is told from it by its width.</summary>
+/// <remarks>Thread-safe: one byte. Everything that is not a byte access to the register goes on to the configuration ports.</remarks>
+public sealed class ResetControl : IRegionHandler
+{
+    private const ulong RegisterOffset = 1;
+    private const byte SystemReset = 1 << 1;
+    private const byte ResetProcessor = 1 << 2;
+    private const byte FullReset = 1 << 3;
+
+    private readonly IRegionHandler _configurationPorts;
+    private byte _value;
+
+    /// <summary>Puts the register into the configuration ports.</summary>
+    /// <param name="configurationPorts">Answers 0xCF8 to 0xCFF otherwise.</param>
+    public ResetControl(IRegionHandler configurationPorts)
+    {
+        ArgumentNullException.ThrowIfNull(configurationPorts);
+        _configurationPorts = configurationPorts;
+    }
+
+    /// <summary>The guest set the reset bit. Raised on a vCPU thread, inside the access.</summary>
+    public event Action? ResetRequested;
+
+    /// <inheritdoc/>
+    public ulong Read(ulong offset, int width)
+    {
+        return offset == RegisterOffset && width == 1 ? Volatile.Read(ref _value) : _configurationPorts.Read(offset, width);
+    }
+
+    /// <inheritdoc/>
+    public void Write(ulong offset, int width, ulong value)
+    {
+        if (offset != RegisterOffset || width != 1)
+        {
+            _configurationPorts.Write(offset, width, value);
+            return;
+        }
+
+        bool wasSet = (Volatile.Read(ref _value) & ResetProcessor) != 0;
+        Volatile.Write(ref _value, (byte)(value & (SystemReset | ResetProcessor | FullReset)));
+        if (!wasSet && (value & ResetProcessor) != 0)
+        {
+            ResetRequested?.Invoke();
+        }
+    }
+}
