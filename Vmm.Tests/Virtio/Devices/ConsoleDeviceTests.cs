@@ -54,14 +54,12 @@ public sealed class ConsoleDeviceTests
         console.Vectors[Input].Wait(30).Should().BeFalse("there is no room yet");
         byte[] received = new byte[sent.Length];
         int count = 0;
-        int completions = 0;
         ulong place = console.Ram.Allocate(64);
         while (count < sent.Length)
         {
             console.Drivers[Input].Add(Writable(place, 64));
             console.Kick(Input);
             (_, uint length) = console.WaitUsed(Input);
-            completions++;
             length.Should().BeInRange(1, 64);
             console.Ram.Read(place, (int)length).CopyTo(received, count);
             count += (int)length;
@@ -69,12 +67,12 @@ public sealed class ConsoleDeviceTests
 
         received.Should().Equal(sent);
 
-        // The end of the input is quiet: no more interrupts than buffers that were filled.
+        // The end of the input is quiet: the buffer that waits stays where it is.
         console.Drivers[Input].Add(Writable(place, 64));
         console.Kick(Input);
         input.Dispose();
         console.Device.StopQueue(Input);
-        console.Vectors[Input].Count.Should().Be(completions);
+        console.Drivers[Input].TryTakeUsed(out _, out _).Should().BeFalse();
         console.ResetReasons.Should().BeEmpty();
     }
 
