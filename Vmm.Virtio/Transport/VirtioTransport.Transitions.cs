@@ -67,7 +67,7 @@ internal sealed partial class VirtioTransport
         lock (_transition)
         {
             const DeviceStatus Relevant = DeviceStatus.DriverOk | DeviceStatus.Failed | DeviceStatus.NeedsReset;
-            if (_state != ActivationState.Inactive || (Status & Relevant) != DeviceStatus.DriverOk)
+            if (_disposed || _state != ActivationState.Inactive || (Status & Relevant) != DeviceStatus.DriverOk)
             {
                 return;
             }
@@ -186,6 +186,11 @@ internal sealed partial class VirtioTransport
     {
         lock (_transition)
         {
+            if (_disposed)
+            {
+                return;
+            }
+
             StopEverything();
             Try("reset", _resetDevice);
             _deviceFeatureSelect = 0;

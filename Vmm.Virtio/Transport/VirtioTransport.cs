@@ -56,6 +56,7 @@ internal sealed partial class VirtioTransport : IDisposable
 
     private ActivationState _state;
     private ActivationHost? _host;
+    private bool _disposed;
 
     /// <param name="device">What is carried.</param>
     /// <param name="port">The function that carries it.</param>
@@ -198,11 +199,17 @@ internal sealed partial class VirtioTransport : IDisposable
         }
     }
 
-    /// <summary>Stops the device and releases it.</summary>
+    /// <summary>Stops the device and releases it. What a guest's last access set off and comes later does nothing.</summary>
     public void Dispose()
     {
         lock (_transition)
         {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
             StopEverything();
             _device.Dispose();
             foreach (QueueRegisters queue in _queues)

@@ -210,4 +210,18 @@ public sealed class ActivationTests
 
         rig.Device.Calls.TakeLast(3).Should().Equal("stop-queue 0", "stop-queue 1", "dispose");
     }
+
+    [Fact]
+    public void What_a_last_access_set_off_does_nothing_to_a_disposed_device()
+    {
+        var rig = new TransportRig();
+        rig.Driver.Negotiate();
+        rig.Driver.SetUpQueue(0);
+        rig.Dispose();
+        int calls = rig.Device.Calls.Count;
+        rig.Function.WriteBar(0, Reg.DeviceStatus, 1, 0xf);
+        rig.Function.WriteBar(0, Reg.DeviceStatus, 1, 0);
+
+        rig.Device.Calls.Should().HaveCount(calls);
+    }
 }
