@@ -30,12 +30,20 @@ internal sealed class RingArea : IBenchmarkArea
         yield return new BenchmarkRow("3 descriptors, EVENT_IDX, need-notify once a round", once.Chains, once.DrainNotifyingOnce);
         yield return Read("null block read, 512 B", 512).Against(Firecracker, 24, 24);
         yield return Read("null block read, 4 KiB", 4096).Against(Firecracker, 49, 49);
+        yield return Copy("of it the copy of 512 B", 512);
+        yield return Copy("of it the copy of 4 KiB", 4096);
     }
 
     private static BenchmarkRow Drain(string name, int descriptors, bool indirect, bool eventIndex, int regions = 1)
     {
         var ring = new RingCase(descriptors, indirect, eventIndex, regions: regions);
         return new BenchmarkRow(name, ring.Chains, ring.Drain);
+    }
+
+    private static BenchmarkRow Copy(string name, int length)
+    {
+        var ring = new RingCase(3, false, false, length);
+        return new BenchmarkRow(name, ring.Chains, ring.CopyOnly);
     }
 
     private static BenchmarkRow Read(string name, int length)

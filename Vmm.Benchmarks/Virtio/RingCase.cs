@@ -104,6 +104,14 @@ internal sealed unsafe class RingCase : IInterruptVector
     /// <summary>Drains a full ring of read requests: header in, data and status out.</summary>
     public long DrainReads() => Timed(notifyEach: true, io: true);
 
+    /// <summary>Only the copies of <see cref="DrainReads"/>, into the same buffers: what no ring can be faster than.</summary>
+    public long CopyOnly()
+    {
+        long start = Stopwatch.GetTimestamp();
+        DoCopies();
+        return Stopwatch.GetTimestamp() - start;
+    }
+
     public void Signal() => throw new NotSupportedException();
 
     public EventFd GetEventFd() => throw new NotSupportedException();
@@ -139,9 +147,10 @@ internal sealed unsafe class RingCase : IInterruptVector
             {
                 // The addresses are used, the buffers are not touched.
                 int count = _chain.ReadableCount + _chain.WritableCount;
+                GuestSegment* segments = _chain.Segments;
                 for (int i = 0; i < count; i++)
                 {
-                    sink ^= (ulong)_chain.Segments[i].Base;
+                    sink ^= (ulong)segments[i].Base;
                 }
 
                 descriptors += count;
@@ -195,6 +204,15 @@ internal sealed unsafe class RingCase : IInterruptVector
         BlackBox.Sink ^= sink;
         _notifications = notifications;
         return chains;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void DoCopies()
+    {
+        for (int k = 0; k < Chains; k++)
+        {
+            _sector.CopyTo(new Span<byte>(_ram + Data + (4096 * k), _sector.Length));
+        }
     }
 
     private void Fill()

@@ -24,6 +24,7 @@ public sealed unsafe class DescriptorChain
         ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, MaximumSegments);
         _segments = GC.AllocateUninitializedArray<GuestSegment>(capacity, pinned: true);
         Segments = (GuestSegment*)Unsafe.AsPointer(ref _segments[0]);
+        SegmentsEnd = Segments + capacity;
         Capacity = capacity;
     }
 
@@ -43,6 +44,8 @@ public sealed unsafe class DescriptorChain
     public long WritableLength { get; internal set; }
 
     internal GuestSegment* Segments { get; private set; }
+
+    internal GuestSegment* SegmentsEnd { get; private set; }
 
     internal int Capacity { get; private set; }
 
@@ -65,6 +68,7 @@ public sealed unsafe class DescriptorChain
         Array.Copy(_segments, segments, used);
         _segments = segments;
         Segments = (GuestSegment*)Unsafe.AsPointer(ref segments[0]);
+        SegmentsEnd = Segments + capacity;
         Capacity = capacity;
         return true;
     }

@@ -69,6 +69,12 @@ public readonly unsafe ref struct GuestBuffers
     /// <returns>Bytes copied: the shorter of the two.</returns>
     public int CopyTo(Span<byte> destination)
     {
+        if (FitsFirst(destination.Length))
+        {
+            new ReadOnlySpan<byte>(_segments->Base + _skip, destination.Length).CopyTo(destination);
+            return destination.Length;
+        }
+
         int copied = 0;
         foreach (Span<byte> piece in this)
         {
@@ -89,6 +95,12 @@ public readonly unsafe ref struct GuestBuffers
     /// <returns>Bytes copied: the shorter of the two.</returns>
     public int CopyFrom(ReadOnlySpan<byte> source)
     {
+        if (FitsFirst(source.Length))
+        {
+            source.CopyTo(new Span<byte>(_segments->Base + _skip, source.Length));
+            return source.Length;
+        }
+
         int copied = 0;
         foreach (Span<byte> piece in this)
         {
@@ -116,6 +128,12 @@ public readonly unsafe ref struct GuestBuffers
 
     /// <summary>Walks the pieces in order; each is at most 1 GiB and none is empty.</summary>
     public Enumerator GetEnumerator() => new(this);
+
+    // The usual case: a header, a status, a block in one buffer.
+    private bool FitsFirst(int length)
+    {
+        return length > 0 && length <= Length && _skip < _segments->Length && (nuint)length <= _segments->Length - _skip;
+    }
 
     /// <summary>Walks the pieces of a run.</summary>
     public ref struct Enumerator

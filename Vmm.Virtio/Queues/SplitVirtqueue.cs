@@ -12,12 +12,13 @@ namespace Vmm.Virtio.Queues;
 /// <summary>The device side of a split virtqueue (virtio 1.2, 2.7).</summary>
 internal sealed unsafe class SplitVirtqueue : Virtqueue
 {
-    private const ushort DescriptorNext = 1;
-    private const ushort DescriptorWrite = 2;
-    private const ushort DescriptorIndirect = 4;
+    private const uint DescriptorNext = 1;
+    private const uint DescriptorWrite = 2;
+    private const uint DescriptorIndirect = 4;
     private const int DescriptorSize = 16;
     private const ushort AvailableNoInterrupt = 1;
     private const ushort UsedNoNotify = 1;
+    private const string TooLong = "a chain is longer than 4 GiB";
 
     // Drivers make indirect tables longer than a small queue (Linux does, 2.7.5.3.1 notwithstanding): the bound is our own then.
     private const uint MinimumIndirectLimit = 1024;
@@ -114,110 +115,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
         _nextAvailable++;
         chain.Head = (ushort)head;
-
-        byte* table = _descriptors;
-        uint index = head;
-        uint count = Size;
-        uint left = count;
-        bool inside = false;
-        uint total = 0;
-        int used = 0;
-        int readable = -1;
-        uint readableLength = 0;
-        GuestSegment* segments = chain.Segments;
-        int capacity = chain.Capacity;
-        DmaView.Region hit = _view.Hit;
-        while (true)
-        {
-            // Each half of a descriptor is loaded once; all checks are of the copy (MEM-3).
-            ulong* descriptor = (ulong*)(table + (index * DescriptorSize));
-            ulong address = descriptor[0];
-            ulong rest = descriptor[1];
-            uint length = (uint)rest;
-            uint flags = (uint)(rest >> 32) & 0xffff;
-            if ((flags & DescriptorIndirect) != 0)
-            {
-                table = EnterIndirectTable(address, length, flags, inside);
-                if (table == null)
-                {
-                    return false;
-                }
-
-                inside = true;
-                hit = _view.Hit;
-                count = left = length / DescriptorSize;
-                index = 0;
-                continue;
-            }
-
-            if (total + length < total)
-            {
-                return Break("a chain is longer than 4 GiB");
-            }
-
-            if ((flags & DescriptorWrite) != 0)
-            {
-                if (readable < 0)
-                {
-                    readable = used;
-                    readableLength = total;
-                }
-            }
-            else if (readable >= 0)
-            {
-                return Break("a readable buffer follows a writable one");
-            }
-
-            total += length;
-
-            // A length of 0 wraps to the largest number and takes the other way, which adds nothing.
-            ulong offset = address - hit.Start;
-            if (used < capacity && offset < hit.Length && length - 1UL < hit.Length - offset)
-            {
-                segments[used].Base = hit.Host + offset;
-                segments[used].Length = length;
-                used++;
-            }
-            else
-            {
-                if (_view.AddPieces(chain, ref used, address, length, (flags & DescriptorWrite) != 0) is { } reason)
-                {
-                    return Break(reason);
-                }
-
-                segments = chain.Segments;
-                capacity = chain.Capacity;
-                hit = _view.Hit;
-            }
-
-            if ((flags & DescriptorNext) == 0)
-            {
-                break;
-            }
-
-            index = (uint)(rest >> 48);
-            if (index >= count)
-            {
-                return Break("a chain leaves its descriptor table");
-            }
-
-            if (--left == 0)
-            {
-                return Break("a chain is longer than its descriptor table: it loops");
-            }
-        }
-
-        if (readable < 0)
-        {
-            readable = used;
-            readableLength = total;
-        }
-
-        chain.ReadableCount = readable;
-        chain.WritableCount = used - readable;
-        chain.ReadableLength = readableLength;
-        chain.WritableLength = total - readableLength;
-        return true;
+        return Walk(chain, head);
     }
 
     public override void Return(DescriptorChain chain)
@@ -345,6 +243,117 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         }
     }
 
+    // The hot loop: what it needs for a plain descriptor fits into registers, and everything else is out of line.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool Walk(DescriptorChain chain, uint index)
+    {
+        byte* table = _descriptors;
+        uint count = Size;
+        uint left = count;
+        bool inside = false;
+        ref DmaView.Region hit = ref _view.Hit;
+        GuestSegment* segment = chain.Segments;
+        GuestSegment* end = chain.SegmentsEnd;
+        ulong total = 0;
+        uint direction = 0;
+        while (true)
+        {
+            // Each half of a descriptor is loaded once; all checks are of the copy (MEM-3).
+            ulong* descriptor = (ulong*)(table + ((nuint)index * DescriptorSize));
+            ulong address = descriptor[0];
+            ulong length = descriptor[1];
+            uint flagsAndNext = (uint)(length >> 32);
+            length = (uint)length;
+            if (((flagsAndNext ^ direction) & (DescriptorWrite | DescriptorIndirect)) != 0)
+            {
+                if ((flagsAndNext & DescriptorIndirect) != 0)
+                {
+                    table = EnterIndirectTable(address, (uint)length, flagsAndNext, inside);
+                    if (table == null)
+                    {
+                        return false;
+                    }
+
+                    inside = true;
+                    count = left = (uint)length / DescriptorSize;
+                    index = 0;
+                    continue;
+                }
+
+                if (direction != 0)
+                {
+                    return Break("a readable buffer follows a writable one");
+                }
+
+                direction = DescriptorWrite;
+                chain.ReadableCount = (int)(segment - chain.Segments);
+                chain.ReadableLength = (long)total;
+            }
+
+            total += length;
+
+            // A length of 0 wraps to the largest number and takes the other way, which adds nothing.
+            ulong offset = address - hit.Start;
+            if (offset < hit.Length && length - 1 < hit.Length - offset && segment < end)
+            {
+                segment->Base = hit.Host + offset;
+                segment->Length = (nuint)length;
+                segment++;
+            }
+            else
+            {
+                segment = AddPieces(chain, segment, address, length, total, direction != 0);
+                if (segment == null)
+                {
+                    return false;
+                }
+
+                end = chain.SegmentsEnd;
+            }
+
+            if ((flagsAndNext & DescriptorNext) == 0)
+            {
+                break;
+            }
+
+            index = flagsAndNext >> 16;
+            if (index >= count)
+            {
+                return Break("a chain leaves its descriptor table");
+            }
+
+            if (--left == 0)
+            {
+                return Break("a chain is longer than its descriptor table: it loops");
+            }
+        }
+
+        int pieces = (int)(segment - chain.Segments);
+        if (direction == 0)
+        {
+            chain.ReadableCount = pieces;
+            chain.ReadableLength = (long)total;
+        }
+
+        chain.WritableCount = pieces - chain.ReadableCount;
+        chain.WritableLength = (long)total - chain.ReadableLength;
+        return total <= uint.MaxValue || Break(TooLong);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private GuestSegment* AddPieces(DescriptorChain chain, GuestSegment* segment, ulong address, ulong length, ulong total, bool write)
+    {
+        int used = (int)(segment - chain.Segments);
+        string? reason = total > uint.MaxValue ? TooLong : _view.AddPieces(chain, ref used, address, length, write);
+        if (reason != null)
+        {
+            Break(reason);
+            return null;
+        }
+
+        return chain.Segments + used;
+    }
+
     private bool FetchAvailable()
     {
         if (IsBroken)
@@ -394,7 +403,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
         if (reason == null)
         {
-            ref readonly DmaView.Region hit = ref _view.Hit;
+            ref DmaView.Region hit = ref _view.Hit;
             ulong offset = address - hit.Start;
             if (offset < hit.Length && length <= hit.Length - offset)
             {
