@@ -217,6 +217,22 @@ public sealed class StopAndPauseTests
     }
 
     [KvmFact]
+    [Trait("Behaviour", "KVM-9")]
+    public void A_start_that_fails_ends_the_vcpus_that_were_started()
+    {
+        using var machine = new TestMachine(2);
+        machine.Load(32, Spin);
+        using (var other = new VcpuRunLoop(machine.Machine.Vcpus[1], machine.Memory, machine.Ports))
+        {
+            other.Start();
+            machine.Group.Invoking(group => group.Start()).Should().Throw<InvalidOperationException>().WithMessage("*vCPU 1*");
+        }
+
+        machine.Group.Loops[0].StopReason.Should().NotBeNull();
+        machine.Machine.Invoking(m => m.Dispose()).Should().NotThrow("no vCPU runs any more");
+    }
+
+    [KvmFact]
     public void Disposing_a_running_vcpu_is_refused()
     {
         using var machine = new TestMachine();
