@@ -9,6 +9,7 @@ using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
+using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Host;
 using Vmm.Pci.Spec;
@@ -297,6 +298,11 @@ public partial class PciFunction
     private ulong? WantedAddress(BarMapping mapping)
     {
         var bar = mapping.Bar;
+        if (PowerState != PciPowerState.D0)
+        {
+            return null;
+        }
+
         bool enabled = bar.Kind switch
         {
             PciBarKind.Io => (Command & PciCommand.IoSpace) != 0,

@@ -40,6 +40,8 @@ public partial class PciFunction : IDisposable
     private readonly List<PciCapability> _capabilities = [];
     private readonly Lock _busMasterLock = new();
     private MsixCapability? _msix;
+    private MsiCapability? _msi;
+    private PowerManagementCapability? _power;
     private PciCapability? _lastStandard;
     private PciCapability? _lastExtended;
     private int _nextStandard = ConfigurationRegisters.FirstCapability;
@@ -114,11 +116,22 @@ public partial class PciFunction : IDisposable
     /// <summary>The Status register.</summary>
     public PciStatus Status => (PciStatus)(_space.ReadRegister(ConfigurationRegisters.Command) >> 16);
 
-    /// <summary>Bus Master Enable: the device may use DMA and send messages.</summary>
-    public bool IsBusMaster => (Command & PciCommand.BusMaster) != 0;
+    /// <summary>The MSI capability, or null.</summary>
+    public MsiCapability? Msi => _msi;
+
+    /// <summary>The power state; D0 for a function without power management.</summary>
+    public PciPowerState PowerState => _power?.State ?? PciPowerState.D0;
+
+    /// <summary>
+    /// True while the device may use DMA and send messages: Bus Master Enable is set, the function is in D0, and the bridges above forward.
+    /// </summary>
+    public bool IsBusMaster => (Command & PciCommand.BusMaster) != 0 && PowerState == PciPowerState.D0;
 
     /// <summary>True while MSI-X is the interrupt mechanism and INTx is silent.</summary>
     public bool IsMsixEnabled => _msix is { IsEnabled: true };
+
+    /// <summary>True while interrupts are messages (MSI-X or MSI) and INTx is silent.</summary>
+    public bool UsesMessages => IsMsixEnabled || _msi is { IsEnabled: true };
 
     /// <summary>How often a capability or a BAR region threw during a configuration access; such an access reads all-ones.</summary>
     public long Faults => Volatile.Read(ref _faults);
@@ -136,9 +149,17 @@ public partial class PciFunction : IDisposable
             throw new ArgumentException("the capability belongs to a function already", nameof(capability));
         }
 
-        if (capability is MsixCapability && _msix is not null)
+        string? single = capability switch
         {
-            throw new ArgumentException("a function has one MSI-X capability", nameof(capability));
+            MsixCapability => "MSI-X",
+            MsiCapability => "MSI",
+            PowerManagementCapability => "power management",
+            PciExpressCapability => "PCI Express",
+            _ => null,
+        };
+        if (single is not null && _capabilities.Exists(other => other.Id == capability.Id))
+        {
+            throw new ArgumentException($"a function has one {single} capability", nameof(capability));
         }
 
         bool extended = capability is PciExtendedCapability;
@@ -160,6 +181,8 @@ public partial class PciFunction : IDisposable
         capability.Function = this;
         _capabilities.Add(capability);
         _msix ??= capability as MsixCapability;
+        _msi ??= capability as MsiCapability;
+        _power ??= capability as PowerManagementCapability;
         for (int at = offset; at < next; at += 4)
         {
             _writeHooks[at / 4] = capability;
@@ -239,11 +262,41 @@ public partial class PciFunction : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>Called by the MSI-X capability when its enable or mask bit has changed.</summary>
+    /// <summary>Called by MSI-X and MSI when an enable or mask bit has changed.</summary>
     internal void InterruptModeChanged()
     {
         Intx.Refresh();
+
+        // MSI-X decides whether MSI sends.
+        _msi?.FunctionChanged();
         OnInterruptModeChanged();
+    }
+
+    /// <summary>Resets the function when the access that the calling thread may be in has ended.</summary>
+    internal void ScheduleReset()
+    {
+        if (Bus is { } bus)
+        {
+            bus.RunAfterAccess(Reset);
+        }
+        else
+        {
+            Reset();
+        }
+    }
+
+    /// <summary>The power state changed: decoding, mastering and the pin follow it, or all of them a reset.</summary>
+    internal void PowerStateChanged(bool reset)
+    {
+        if (reset)
+        {
+            ScheduleReset();
+            return;
+        }
+
+        ApplyBusMaster();
+        Intx.Refresh();
+        ScheduleMapping();
     }
 
     internal void SetMultiFunction(bool several)
@@ -284,12 +337,12 @@ public partial class PciFunction : IDisposable
     {
     }
 
-    /// <summary>Bus Master Enable changed; <see cref="IsBusMaster"/> says to what. A device that waited for it goes on here.</summary>
+    /// <summary>The device may master the bus now, or may not any more; <see cref="IsBusMaster"/> says to what. A device that waited for it goes on here.</summary>
     protected virtual void OnBusMasterChanged()
     {
     }
 
-    /// <summary>MSI-X was enabled, disabled, masked or unmasked as a whole.</summary>
+    /// <summary>MSI-X was enabled, disabled, masked or unmasked as a whole, or MSI was enabled or disabled.</summary>
     protected virtual void OnInterruptModeChanged()
     {
     }
@@ -374,6 +427,7 @@ public partial class PciFunction : IDisposable
         if (changed)
         {
             _msix?.FunctionChanged();
+            _msi?.FunctionChanged();
             OnBusMasterChanged();
         }
     }

@@ -1,9 +1,6 @@
 using System;
-using System.Threading;
+using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
-using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
@@ -13,10 +10,9 @@ namespace Vmm.Pci.Capabilities;
 /// <summary>MSI-X: the control word in configuration space, and the table and the pending bit array in BARs (PCI 3.0, 6.8.2).</summary>
 /// <remarks>
 /// The embedder puts <see cref="CreateTableRegion"/> and <see cref="CreatePendingRegion"/> into the BARs that it named here; that is checked
-/// when the function joins a bus. Threading is described on <see cref="MsixVector"/>; the creation lock here only orders the making of
-/// eventfds against attach and detach.
+/// when the function joins a bus. Threading is described on <see cref="MessageVector"/>.
 /// </remarks>
-public sealed class MsixCapability : PciCapability, IDisposable
+public sealed class MsixCapability : MessageCapability
 {
     /// <summary>Bytes of one table entry.</summary>
     public const int EntryLength = 16;
@@ -28,8 +24,6 @@ public sealed class MsixCapability : PciCapability, IDisposable
     private const uint ControlFunctionMask = 1u << 30;
 
     private readonly MsixVector[] _vectors;
-    private readonly Lock _creation = new();
-    private long _refusedRoutes;
 
     /// <summary>Describes the capability.</summary>
     /// <param name="vectorCount">1 to 2048.</param>
@@ -95,23 +89,13 @@ public sealed class MsixCapability : PciCapability, IDisposable
     /// <summary>Answers the pending bit array's bytes.</summary>
     public IRegionHandler PendingHandler { get; }
 
-    /// <summary>MSI-X Enable: the function uses messages and no INTx.</summary>
-    public bool IsEnabled => (Control & ControlEnable) != 0;
+    /// <inheritdoc/>
+    public override bool IsEnabled => (Control & ControlEnable) != 0;
 
     /// <summary>Function Mask: all vectors behave as if masked.</summary>
     public bool IsFunctionMasked => (Control & ControlFunctionMask) != 0;
 
-    /// <summary>How many times the hypervisor refused to arm an eventfd's route.</summary>
-    public long RefusedRoutes => Volatile.Read(ref _refusedRoutes);
-
-    /// <summary>Where messages go.</summary>
-    internal IMsiSink Sink { get; private set; } = NoMsiSink.Instance;
-
-    internal uint RequesterId { get; private set; }
-
-    /// <summary>Enabled, not masked as a whole, and allowed to master the bus (PCI-8).</summary>
-    internal bool IsFunctionEffective =>
-        Function is { } function && (Control & (ControlEnable | ControlFunctionMask)) == ControlEnable && function.IsBusMaster;
+    private protected override IReadOnlyList<MessageVector> Vectors => _vectors;
 
     private uint Control => Function?.ConfigurationSpace.ReadRegister(Offset) ?? 0;
 
@@ -129,29 +113,6 @@ public sealed class MsixCapability : PciCapability, IDisposable
     /// <summary>The pending bit array as a region of the BAR <see cref="PendingBar"/>.</summary>
     public PciBarRegion CreatePendingRegion() => new("msix-pba", PendingOffset, PendingLength(VectorCount), PendingHandler);
 
-    /// <summary>Forgets the events that were not delivered: the device was reset and has none any more.</summary>
-    public void ClearPending()
-    {
-        foreach (var vector in _vectors)
-        {
-            vector.ClearPending();
-        }
-    }
-
-    /// <summary>Disposes the vectors' eventfds and routes.</summary>
-    public void Dispose()
-    {
-        lock (_creation)
-        {
-            foreach (var vector in _vectors)
-            {
-                var (eventFd, route) = vector.Abandon();
-                route?.Dispose();
-                eventFd?.Dispose();
-            }
-        }
-    }
-
     /// <inheritdoc/>
     protected internal override void OnWritten(int offset, in ConfigurationWrite write)
     {
@@ -163,78 +124,15 @@ public sealed class MsixCapability : PciCapability, IDisposable
     }
 
     /// <inheritdoc/>
-    protected internal override void OnReset()
-    {
-        foreach (var vector in _vectors)
-        {
-            vector.Reset();
-        }
-    }
-
-    /// <inheritdoc/>
     protected internal override void OnSealed()
     {
         CheckRegion("table", TableBar, TableOffset, TableHandler);
         CheckRegion("pending bit array", PendingBar, PendingOffset, PendingHandler);
     }
 
-    /// <inheritdoc/>
-    protected internal override void OnAttached()
-    {
-        var bus = Function!.Bus!;
-        Sink = bus.MsiSink ?? NoMsiSink.Instance;
-        RequesterId = Function.Address.RequesterId;
-        FunctionChanged();
-    }
-
-    /// <inheritdoc/>
-    protected internal override void OnDetached()
-    {
-        Dispose();
-        Sink = NoMsiSink.Instance;
-    }
-
-    /// <summary>Enable, Function Mask or Bus Master Enable changed: every vector is looked at.</summary>
-    internal void FunctionChanged()
-    {
-        // Each vector reads the registers for itself, so of two changes that race, the later one's pass has the last word.
-        foreach (var vector in _vectors)
-        {
-            vector.RefreshFromFunction();
-        }
-    }
-
-    internal EventFd CreateEventFd(MsixVector vector)
-    {
-        lock (_creation)
-        {
-            if (vector.EventFdOrNull is { } existing)
-            {
-                return existing;
-            }
-
-            var routing = Function?.Bus?.IrqRouting
-                ?? throw new InvalidOperationException("the function is on no bus with interrupt routing, so nobody could deliver an eventfd's signals");
-            var eventFd = new EventFd();
-            try
-            {
-                vector.Adopt(eventFd, routing.CreateRoute(eventFd));
-            }
-            catch
-            {
-                eventFd.Dispose();
-                throw;
-            }
-
-            return eventFd;
-        }
-    }
-
-    internal void RouteRefused(MsixVector vector, HypervisorException reason)
-    {
-        Interlocked.Increment(ref _refusedRoutes);
-        Function?.ReportRouteRefused(vector.Index, reason);
-    }
+    /// <summary>Enabled, not masked as a whole, and allowed to master the bus (PCI-8).</summary>
+    internal override bool IsEffective(int index) =>
+        Function is { } function && (Control & (ControlEnable | ControlFunctionMask)) == ControlEnable && function.IsBusMaster;
 
     private void CheckRegion(string what, int bar, uint offset, IRegionHandler handler)
     {
@@ -247,12 +145,5 @@ public sealed class MsixCapability : PciCapability, IDisposable
         }
 
         throw new ArgumentException($"MSI-X: BAR {bar} has no region with the {what} at 0x{offset:x}");
-    }
-
-    private sealed class NoMsiSink : IMsiSink
-    {
-        public static readonly NoMsiSink Instance = new();
-
-        public bool Send(in MsiMessage message, uint requesterId) => false;
     }
 }

@@ -41,6 +41,9 @@ public sealed class PciBus
     /// <summary>Bus number.</summary>
     public int Number { get; }
 
+    /// <summary>True for the bus below the host bridge.</summary>
+    public bool IsRoot => _options is not null;
+
     /// <summary>Where memory BARs decode.</summary>
     public AddressSpace Memory => _options.Memory;
 

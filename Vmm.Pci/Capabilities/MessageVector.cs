@@ -1,0 +1,325 @@
+using System;
+using System.Threading;
+using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interrupts;
+
+namespace Vmm.Pci.Capabilities;
+
+/// <summary>One message-signalled interrupt with its mask and pending bit: what a device signals (PCI 3.0, 6.8).</summary>
+/// <remarks>
+/// <para>
+/// A vector is <em>effective</em> while its mechanism (MSI-X, or MSI) is enabled, the function may master the bus, and nothing masks the vector.
+/// A signal of an effective vector is sent at once, any other sets the pending bit, which becomes one message when the vector turns effective
+/// (MSIX-4, PCI-11). Everything that can change that goes through <see cref="Refresh"/>, which compares old and new (MSIX-7).
+/// </para>
+/// <para>
+/// Protocol: each vector has a gate, a spin lock of one word that is held for a few instructions and one call of the sink. Holding it while the
+/// message goes out is deliberate: when a guest's write of the mask bit (or of another address) returns, no message of the old state can
+/// follow it, as PCI ordering gives a driver that reads the mask back; sending after leaving the gate would let a thread that was
+/// descheduled in between deliver to a vector that the guest has recycled. Uncontended cost: one compare-and-swap and one store.
+/// Lock order: the creation lock of <see cref="MessageCapability"/>, then the gate, then whatever the hypervisor's sink and routes take. A sink
+/// must not touch the vector that is sending.
+/// </para>
+/// <para>
+/// With an eventfd (<see cref="GetEventFd"/>) the hypervisor delivers while the vector is effective; otherwise the route is disarmed, the
+/// eventfd keeps the events, and they are folded into the pending bit when it is read and when the vector turns effective (MSIX-5).
+/// </para>
+/// </remarks>
+public abstract class MessageVector : IInterruptVector
+{
+    private readonly MessageCapability _owner;
+    private int _held;
+    private bool _effective;
+    private bool _pending;
+    private bool _masked;
+    private bool _armed;
+    private ulong _address;
+    private uint _data;
+    private EventFd? _eventFd;
+    private IIrqRoute? _route;
+    private long _sent;
+    private long _unaccepted;
+
+    private protected MessageVector(MessageCapability owner, int index, bool masked)
+    {
+        _owner = owner;
+        Index = index;
+        _masked = masked;
+    }
+
+    /// <summary>Index among the capability's vectors.</summary>
+    public int Index { get; }
+
+    /// <summary>True while a signal would be sent at once.</summary>
+    public bool IsEffective => Volatile.Read(ref _effective);
+
+    /// <summary>The vector's own mask bit.</summary>
+    public bool IsMasked => Volatile.Read(ref _masked);
+
+    /// <summary>What the guest programmed.</summary>
+    public MsiMessage Message => new(Volatile.Read(ref _address), Volatile.Read(ref _data));
+
+    /// <summary>How many messages were sent by us; those that an armed eventfd delivered are the hypervisor's.</summary>
+    public long Sent => Volatile.Read(ref _sent);
+
+    /// <summary>How many of them nobody accepted.</summary>
+    public long Unaccepted => Volatile.Read(ref _unaccepted);
+
+    /// <summary>The pending bit, with what an eventfd collected while the vector was not effective (MSIX-5).</summary>
+    public bool IsPending
+    {
+        get
+        {
+            if (Volatile.Read(ref _eventFd) is not null)
+            {
+                Acquire();
+                if (!_effective)
+                {
+                    Fold();
+                }
+
+                Release();
+            }
+
+            return Volatile.Read(ref _pending);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Signal()
+    {
+        Acquire();
+        try
+        {
+            if (_effective)
+            {
+                Send();
+            }
+            else
+            {
+                _pending = true;
+            }
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="InvalidOperationException">The function's bus has no interrupt routing, so nobody could deliver the eventfd's signals.</exception>
+    public EventFd GetEventFd()
+    {
+        return Volatile.Read(ref _eventFd) ?? _owner.CreateEventFd(this);
+    }
+
+    internal EventFd? EventFdOrNull => Volatile.Read(ref _eventFd);
+
+    /// <summary>Something outside the vector may have changed: enable, function mask, bus mastering, registers that it takes its message from.</summary>
+    internal void RefreshFromFunction()
+    {
+        Acquire();
+        try
+        {
+            Refresh(messageChanged: Reload());
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
+    /// <summary>Power-on values; the function is disabled already.</summary>
+    internal void Reset()
+    {
+        Acquire();
+        try
+        {
+            ResetRegisters();
+            Refresh(messageChanged: true);
+            Fold();
+            _pending = false;
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
+    /// <summary>Forgets an event that was not delivered; the entry stays as the guest programmed it.</summary>
+    internal void ClearPending()
+    {
+        if (!Volatile.Read(ref _pending) && Volatile.Read(ref _eventFd) is null)
+        {
+            return;
+        }
+
+        Acquire();
+        try
+        {
+            Fold();
+            _pending = false;
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
+    /// <summary>Takes an eventfd and its route into use. Called under the owner's creation lock.</summary>
+    internal void Adopt(EventFd eventFd, IIrqRoute route)
+    {
+        Acquire();
+        try
+        {
+            _eventFd = eventFd;
+            _route = route;
+            if (_effective)
+            {
+                Arm();
+            }
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
+    /// <summary>Gives eventfd and route back, disarmed. Called under the owner's creation lock.</summary>
+    internal (EventFd? EventFd, IIrqRoute? Route) Abandon()
+    {
+        Acquire();
+        try
+        {
+            var result = (_eventFd, _route);
+            Disarm();
+            _eventFd = null;
+            _route = null;
+            return result;
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
+    /// <summary>Takes message and mask from where the mechanism keeps them, if not here. The gate is held.</summary>
+    /// <returns>True if the message changed.</returns>
+    private protected virtual bool Reload() => false;
+
+    /// <summary>Message and mask take their power-on values. The gate is held.</summary>
+    private protected abstract void ResetRegisters();
+
+    /// <summary>The one place where a vector changes between effective and not (MSIX-7). The gate is held.</summary>
+    private protected void Refresh(bool messageChanged)
+    {
+        bool was = _effective;
+        bool now = !_masked && _owner.IsEffective(Index);
+        Volatile.Write(ref _effective, now);
+        if (now && !was)
+        {
+            // Events that came while masked are one pending message; those that come between here and arming stay in the eventfd, and
+            // arming delivers them.
+            Fold();
+            Arm();
+            if (_pending)
+            {
+                _pending = false;
+                Send();
+            }
+        }
+        else if (now && messageChanged && _armed)
+        {
+            Arm();
+        }
+        else if (was && !now)
+        {
+            Disarm();
+        }
+    }
+
+    /// <summary>Stores the message. The gate is held.</summary>
+    /// <returns>True if it changed.</returns>
+    private protected bool StoreMessage(ulong address, uint data)
+    {
+        bool changed = _address != address || _data != data;
+        Volatile.Write(ref _address, address);
+        Volatile.Write(ref _data, data);
+        return changed;
+    }
+
+    /// <summary>Stores the mask bit. The gate is held.</summary>
+    /// <returns>True if it changed.</returns>
+    private protected bool StoreMask(bool masked)
+    {
+        bool changed = _masked != masked;
+        Volatile.Write(ref _masked, masked);
+        return changed;
+    }
+
+    private protected void Acquire()
+    {
+        if (Interlocked.CompareExchange(ref _held, 1, 0) != 0)
+        {
+            AcquireContended();
+        }
+    }
+
+    private protected void Release() => Volatile.Write(ref _held, 0);
+
+    private void Fold()
+    {
+        if (!_armed && _eventFd is not null && _eventFd.TryConsume(out _))
+        {
+            _pending = true;
+        }
+    }
+
+    private void Arm()
+    {
+        if (_route is null)
+        {
+            return;
+        }
+
+        try
+        {
+            _route.Arm(new MsiMessage(_address, _data));
+            _armed = true;
+        }
+        catch (HypervisorException e)
+        {
+            _armed = false;
+            _owner.RouteRefused(this, e);
+        }
+    }
+
+    private void Disarm()
+    {
+        if (_armed)
+        {
+            _armed = false;
+            _route!.Disarm();
+        }
+    }
+
+    private void Send()
+    {
+        _sent++;
+        if (!_owner.Sink.Send(new MsiMessage(_address, _data), _owner.RequesterId))
+        {
+            _unaccepted++;
+        }
+    }
+
+    private void AcquireContended()
+    {
+        var spin = default(SpinWait);
+        do
+        {
+            spin.SpinOnce(sleep1Threshold: -1);
+        }
+        while (Volatile.Read(ref _held) != 0 || Interlocked.CompareExchange(ref _held, 1, 0) != 0);
+    }
+}

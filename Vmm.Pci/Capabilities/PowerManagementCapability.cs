@@ -1,0 +1,57 @@
+using Vmm.Pci.ConfigSpace;
+using Vmm.Pci.Spec;
+
+namespace Vmm.Pci.Capabilities;
+
+/// <summary>Power management: the states D0 and D3hot, without PME (PCI-PM 1.2, 3.2; PCI-13).</summary>
+/// <remarks>
+/// In D3hot the function answers configuration accesses only: no BAR decodes, it neither masters the bus nor interrupts.
+/// What a return to D0 finds is said by <see cref="NoSoftReset"/>. The return takes effect when the access that asks for it has ended.
+/// </remarks>
+public sealed class PowerManagementCapability : PciCapability
+{
+    private const int ControlStatus = 4;
+    private const uint PowerStateBits = 3;
+
+    /// <summary>Describes the capability.</summary>
+    /// <param name="noSoftReset">
+    /// True: the function comes back from D3hot with its registers and its state. False: it is reset on its way back to D0.
+    /// </param>
+    public PowerManagementCapability(bool noSoftReset = false)
+        : base(CapabilityIds.PowerManagement, 8)
+    {
+        NoSoftReset = noSoftReset;
+
+        // Version 3 is that of PCI-PM 1.2. D1, D2 and PME are not supported: all other bits are zero.
+        Define(2, 2, 3);
+        Define(ControlStatus, 2, noSoftReset ? 8u : 0);
+    }
+
+    /// <summary>The function keeps its state over D3hot.</summary>
+    public bool NoSoftReset { get; }
+
+    /// <summary>The state that the guest asked for last.</summary>
+    public PciPowerState State => Function is null ? PciPowerState.D0 : (PciPowerState)(ReadBytes(ControlStatus, 2) & PowerStateBits);
+
+    /// <inheritdoc/>
+    protected internal override void OnWritten(int offset, in ConfigurationWrite write)
+    {
+        // PowerState is handled and not plainly writable: a write of a state that is not offered completes and changes nothing (PCI-PM 1.2, 3.2.4).
+        if (offset != ControlStatus || !write.Lanes.Overlaps(new ByteLanes(1)))
+        {
+            return;
+        }
+
+        uint state = write.Written & PowerStateBits;
+        if ((PciPowerState)state is not (PciPowerState.D0 or PciPowerState.D3Hot))
+        {
+            return;
+        }
+
+        uint old = Function!.ConfigurationSpace.Update(Offset + ControlStatus, PowerStateBits, state) & PowerStateBits;
+        if (old != state)
+        {
+            Function.PowerStateChanged(reset: state == (uint)PciPowerState.D0 && !NoSoftReset);
+        }
+    }
+}
