@@ -30,6 +30,7 @@ public sealed class NetTests(NetTests.Runs runs) : IClassFixture<NetTests.Runs>
     [NestedFact]
     public void Offloads_are_negotiated_and_can_be_switched_off()
     {
+        // Receive checksumming stays on: Linux's virtio_net has it fixed.
         runs["offloads"].Fact("OFFLOADS").Should().Be("on on on on");
         runs["plain"].Fact("OFFLOADS").Should().Be("off off off off");
     }
@@ -53,7 +54,7 @@ public sealed class NetTests(NetTests.Runs runs) : IClassFixture<NetTests.Runs>
 
         private const string Transfer = """
             printf 'OFFLOADS'
-            for f in rx-checksumming tx-checksumming tcp-segmentation-offload generic-receive-offload; do
+            for f in tx-checksumming tcp-segmentation-offload generic-receive-offload rx-gro-hw; do
                 printf ' %s' "$(ethtool -k eth0 | awk -F': ' -v f=$f '$1 == f { split($2, v, " "); print v[1] }')"
             done
             echo
@@ -87,7 +88,7 @@ public sealed class NetTests(NetTests.Runs runs) : IClassFixture<NetTests.Runs>
                 new("plain", Arguments)
                 {
                     Before = Serve,
-                    Guest = "ethtool -K eth0 rx off tx off tso off gso off gro off\n" + Transfer,
+                    Guest = "ethtool -K eth0 tx off tso off gso off gro off rx-gro-hw off\n" + Transfer,
                     After = Stop,
                     TimeoutSeconds = 600,
                 },
