@@ -75,6 +75,18 @@ public sealed unsafe class VcpuRunLoop : IDisposable
         }
     }
 
+    /// <summary>True while the vCPU waits outside of the guest for <see cref="Resume"/>.</summary>
+    public bool IsPaused
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _paused;
+            }
+        }
+    }
+
     /// <summary>Starts the thread.</summary>
     /// <exception cref="HypervisorException">The system gives no thread.</exception>
     /// <exception cref="InvalidOperationException">The loop was started before, or another one runs the vCPU.</exception>

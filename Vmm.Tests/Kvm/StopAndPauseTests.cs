@@ -111,7 +111,7 @@ public sealed class StopAndPauseTests
             a.jmp(again);
         });
         machine.Group.Start();
-        HammerPauses(machine, 3000);
+        HammerPauses(machine, 1000);
         device.Reads.Should().BePositive();
     }
 
@@ -121,7 +121,7 @@ public sealed class StopAndPauseTests
         using var machine = new TestMachine();
         machine.Load(32, Spin);
         machine.Group.Start();
-        HammerPauses(machine, 3000);
+        HammerPauses(machine, 1000);
     }
 
     [KvmFact]
@@ -136,7 +136,7 @@ public sealed class StopAndPauseTests
             a.jmp(again);
         });
         machine.Group.Start();
-        HammerPauses(machine, 3000);
+        HammerPauses(machine, 1000);
     }
 
     [KvmFact]
@@ -275,6 +275,10 @@ public sealed class StopAndPauseTests
             {
                 machine.Group.Pause();
                 machine.Group.Resume();
+
+                // The next kick meets the vCPU on its way into the guest, or just inside.
+                SpinWait.SpinUntil(() => !machine.Group.Loops[0].IsPaused, Patience).Should().BeTrue();
+                Thread.SpinWait(i % 500);
             }
         });
         hammer.Wait(TimeSpan.FromSeconds(60)).Should().BeTrue("every pause must come to its end");
