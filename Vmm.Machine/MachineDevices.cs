@@ -9,7 +9,6 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Devices;
 using Vmm.Pci.Host;
-using Vmm.Pci.Interrupts;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 
@@ -86,8 +85,8 @@ internal sealed class MachineDevices : IDisposable
         }
     }
 
-    /// <summary>Which wire a pin of the root bus drives.</summary>
-    public PciInterruptRouting InterruptRouting => _bridge.Root.InterruptRouting;
+    /// <summary>The bridge that the devices are behind.</summary>
+    public PciHostBridge HostBridge => _bridge;
 
     /// <summary>Stops, flushes and closes every device, last one first. The vCPUs have ended.</summary>
     public void Dispose()

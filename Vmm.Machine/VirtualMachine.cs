@@ -25,6 +25,7 @@ public sealed class VirtualMachine : IDisposable
 {
     private readonly ILogger _logger;
     private readonly Stack<IDisposable> _parts = new();
+    private MachineDevices? _devices;
     private VcpuGroup? _vcpus;
     private VmStopReason? _early;
     private bool _disposed;
@@ -49,6 +50,9 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>Port I/O.</summary>
     public AddressSpace PortSpace { get; private set; }
+
+    /// <summary>The PCI host bridge; functions can be added to its root bus before the start.</summary>
+    public PciHostBridge HostBridge => _devices!.HostBridge;
 
     /// <summary>Builds a machine and loads its kernel; nothing runs yet.</summary>
     /// <param name="options">What to build.</param>
@@ -172,7 +176,7 @@ public sealed class VirtualMachine : IDisposable
         Keep(new MachinePlatform(Options, PortSpace, hypervisor.InterruptLines, Stop, _logger));
         Report("platform");
 
-        MachineDevices devices = Keep(new MachineDevices(Options, Layout, (MemorySpace, PortSpace), memory, hypervisor, Stop, _logger));
+        _devices = Keep(new MachineDevices(Options, Layout, (MemorySpace, PortSpace), memory, hypervisor, Stop, _logger));
         Report("devices");
 
         ulong rootPointer = AcpiTables.Write(memory, new AcpiOptions
@@ -180,7 +184,7 @@ public sealed class VirtualMachine : IDisposable
             Layout = Layout,
             CpuCount = Options.CpuCount,
             HasSerialPort = Options.Serial.Kind != CharacterKind.Off,
-            PciInterrupt = (slot, pin) => devices.InterruptRouting.GetGsi(slot, InterruptPin.A + pin),
+            PciInterrupt = (slot, pin) => _devices.HostBridge.Root.InterruptRouting.GetGsi(slot, InterruptPin.A + pin),
         });
         BootState state = BootLoader.Load(memory, Layout, kernel, Options.InitramfsPath, Options.CommandLine, rootPointer);
         _logger.KernelLoaded(kernel.Path, state.Protocol.ToString(), state.KernelStart, state.KernelEnd, state.EntryPoint);

@@ -1,0 +1,120 @@
+using System;
+using System.Diagnostics;
+using System.IO;
+using System.Threading;
+using Vmm.Tests.Kvm;
+using Vmm.Tests.Machine;
+
+namespace Vmm.Tests.Cli;
+
+/// <summary>Exit statuses of real runs, with kernels of a few instructions.</summary>
+public sealed class RunTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-run");
+
+    private string Serial => Path.Combine(_folder.FullName, "serial");
+
+    private string Kernel => Path.Combine(_folder.FullName, "kernel");
+
+    public void Dispose() => _folder.Delete(true);
+
+    [KvmFact]
+    public void Power_off_is_0_and_the_serial_port_goes_to_stdout()
+    {
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c =>
+        {
+            c.Print("hello");
+            c.PowerOff();
+        }));
+        VmmProcess.Run("run", "--kernel", Kernel).Should().Be(new VmmResult(0, "hello", ""));
+    }
+
+    [KvmFact]
+    public void Reset_is_0_with_no_reboot()
+    {
+        File.WriteAllBytes(Kernel, TinyKernel.Pvh(c =>
+        {
+            c.Print("once");
+            c.Out8(0x60C, 1);
+            c.Spin();
+        }));
+        VmmProcess.Run("run", "--kernel", Kernel, "--no-reboot").Should().Be(new VmmResult(0, "once", ""));
+    }
+
+    [KvmFact]
+    public void A_triple_fault_is_3_with_one_line()
+    {
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c => c.ud2()));
+        VmmProcess.Run("run", "--kernel", Kernel).ShouldHaveFailed(3, "triple fault");
+    }
+
+    [KvmFact]
+    public void The_time_line_is_logged()
+    {
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c => c.PowerOff()));
+        VmmResult result = VmmProcess.Run("run", "--kernel", Kernel, "--log-level", "debug");
+        result.Status.Should().Be(0);
+        result.Output.Should().BeEmpty();
+        result.Error.Should().Contain("first guest instruction at");
+    }
+
+    [KvmTheory]
+    [InlineData("-TERM")]
+    [InlineData("-INT")]
+    [InlineData("-HUP")]
+    public void A_signal_ends_a_spinning_guest_with_0(string signal)
+    {
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c =>
+        {
+            c.Print("up");
+            c.Spin();
+        }));
+        using Process run = Start();
+        Until(() => Text() == "up");
+        Signal(run, signal);
+        run.WaitForExit(Patience).Should().BeTrue();
+        run.ExitCode.Should().Be(0);
+        run.StandardError.ReadToEnd().Should().BeEmpty();
+    }
+
+    [KvmFact]
+    public void A_reset_restarts_the_guest_in_the_same_process_until_a_signal()
+    {
+        string disk = Path.Combine(_folder.FullName, "disk");
+        File.WriteAllBytes(disk, new byte[4096]);
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c =>
+        {
+            c.Print(".");
+            c.Out8(0x64, 0xFE);
+            c.Spin();
+        }));
+        using Process run = Start("--disk", $"path={disk}");
+        Until(() => Text().Length >= 3);
+        Signal(run, "-TERM");
+        run.WaitForExit(Patience).Should().BeTrue();
+        run.ExitCode.Should().Be(0);
+        Text().Should().MatchRegex(@"^\.{3,}$");
+    }
+
+    private Process Start(params string[] more)
+    {
+        string[] arguments = ["run", "--kernel", Kernel, "--serial", $"file={Serial}", .. more];
+        Process process = Process.Start(new ProcessStartInfo(VmmProcess.Command, arguments) { RedirectStandardError = true, RedirectStandardInput = true })!;
+        process.StandardInput.Close();
+        return process;
+    }
+
+    private static void Signal(Process process, string signal)
+    {
+        VmmProcess.RunProgram("kill", [signal, $"{process.Id}"]).Status.Should().Be(0);
+    }
+
+    private string Text() => File.Exists(Serial) ? File.ReadAllText(Serial) : "";
+
+    private static void Until(Func<bool> condition)
+    {
+        SpinWait.SpinUntil(condition, Patience).Should().BeTrue("the guest has to come up");
+    }
+}

@@ -1,0 +1,85 @@
+using System;
+using System.IO;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Vmm.Tests.Machine;
+
+/// <summary>Kernels of a few instructions, in the two formats that a machine boots.</summary>
+internal static class TinyKernel
+{
+    public const ushort Serial = 0x3F8;
+    private const ulong PvhEntry = 0x100_0040;
+    private const ulong BzEntry = 0x100_0200;
+
+    /// <summary>An ELF kernel: entered in 32-bit protected mode, EBX points at the start information.</summary>
+    public static byte[] Pvh(Action<Assembler> write)
+    {
+        byte[] code = Assemble(32, PvhEntry, write);
+        return KernelBuilder.Vmlinux(image => code.CopyTo(image, 0x1040));
+    }
+
+    /// <summary>A bzImage: entered in long mode, RSI points at the boot parameters.</summary>
+    public static byte[] Linux64(Action<Assembler> write)
+    {
+        byte[] code = Assemble(64, BzEntry, write);
+        return KernelBuilder.BzImage(change: image => code.CopyTo(image, KernelBuilder.CodeOffset + 0x200));
+    }
+
+    /// <summary>Transmits characters.</summary>
+    public static void Print(this Assembler c, string text)
+    {
+        c.mov(dx, Serial);
+        foreach (char character in text)
+        {
+            c.mov(al, (byte)character);
+            c.@out(dx, al);
+        }
+    }
+
+    /// <summary>Transmits EAX, lowest byte first.</summary>
+    public static void PrintEax(this Assembler c)
+    {
+        c.mov(dx, Serial);
+        for (int i = 0; i < 4; i++)
+        {
+            c.@out(dx, al);
+            c.shr(eax, 8);
+        }
+    }
+
+    /// <summary>Writes a byte to a port.</summary>
+    public static void Out8(this Assembler c, ushort port, byte value)
+    {
+        c.mov(dx, port);
+        c.mov(al, value);
+        c.@out(dx, al);
+    }
+
+    /// <summary>Enters S5 by PM1 control, and waits for it.</summary>
+    public static void PowerOff(this Assembler c)
+    {
+        c.mov(dx, (ushort)0x604);
+        c.mov(ax, (ushort)((5 << 10) | (1 << 13)));
+        c.@out(dx, ax);
+        c.Spin();
+    }
+
+    /// <summary>Loops for ever.</summary>
+    public static void Spin(this Assembler c)
+    {
+        Label here = c.CreateLabel();
+        c.Label(ref here);
+        c.pause();
+        c.jmp(here);
+    }
+
+    private static byte[] Assemble(int bits, ulong address, Action<Assembler> write)
+    {
+        var assembler = new Assembler(bits);
+        write(assembler);
+        using var stream = new MemoryStream();
+        assembler.Assemble(new StreamCodeWriter(stream), address);
+        return stream.ToArray();
+    }
+}
