@@ -22,8 +22,8 @@ public partial class PciFunction
     private readonly List<PciBar> _bars = [];
     private readonly List<BarMapping> _mappings = [];
     private readonly BarMapping?[] _mappingByRegister = new BarMapping?[7];
-    private readonly Lock _mapLock = new();
     private readonly Action _applyMapping;
+    private readonly PciFunction[] _self;
     private readonly TokenBucket _reports = new(burst: 3);
     private ILogger _logger = NullLogger.Instance;
     private PciCommand _decodeBits;
@@ -44,6 +44,11 @@ public partial class PciFunction
     {
         ArgumentNullException.ThrowIfNull(bar);
         ThrowIfSealed();
+        if (bar.Index + bar.RegisterCount > BarRegisters && (bar.Kind != PciBarKind.Rom || BarRegisters != 6))
+        {
+            throw new ArgumentException($"{Name}: BAR {bar.Index} ({bar.Kind}); a bridge has {BarRegisters} registers and no ROM here", nameof(bar));
+        }
+
         for (int i = 0; i < bar.RegisterCount; i++)
         {
             if (_mappingByRegister[bar.Index + i] is { } other)
@@ -175,6 +180,9 @@ public partial class PciFunction
         return doorbell;
     }
 
+    /// <summary>How many base address registers the header has.</summary>
+    internal virtual int BarRegisters => 6;
+
     internal void Attach(PciBus bus, PciAddress address, IInterruptLine? wire)
     {
         if (!_sealed)
@@ -187,7 +195,7 @@ public partial class PciFunction
             _sealed = true;
         }
 
-        lock (_mapLock)
+        lock (bus.Hierarchy.Mapping)
         {
             Address = address;
             Bus = bus;
@@ -198,19 +206,35 @@ public partial class PciFunction
             }
         }
 
+        OnJoined(bus);
         Intx.Attach(wire);
         foreach (var capability in _capabilities)
         {
             capability.OnAttached();
         }
+    }
 
+    /// <summary>The function is where configuration accesses find it: what depends on the bridges above is evaluated.</summary>
+    internal void Appeared()
+    {
+        ApplyBusMaster();
         ScheduleMapping();
+    }
+
+    /// <summary>A bridge takes its secondary bus along.</summary>
+    internal virtual void OnJoined(PciBus bus)
+    {
+    }
+
+    /// <summary>A bridge takes its secondary bus along.</summary>
+    internal virtual void OnLeft()
+    {
     }
 
     /// <summary>Stops decoding and lets go of the bus. Not from inside an access.</summary>
     internal void Detach()
     {
-        lock (_mapLock)
+        lock (Bus!.Hierarchy.Mapping)
         {
             foreach (var mapping in _mappings)
             {
@@ -227,6 +251,7 @@ public partial class PciFunction
         }
 
         Intx.Detach();
+        OnLeft();
     }
 
     /// <summary>Has decoding follow the registers, after the access that the calling thread may be in.</summary>
@@ -320,25 +345,30 @@ public partial class PciFunction
 
     private void ApplyMapping()
     {
-        lock (_mapLock)
+        if (Bus is { } bus)
         {
-            if (Bus is { } bus)
-            {
-                Apply(bus.Memory, static mapping => mapping.Bar.Kind != PciBarKind.Io);
-                Apply(bus.Ports, static mapping => mapping.Bar.Kind == PciBarKind.Io);
-            }
+            ApplyMapping(bus, _self);
         }
     }
 
-    private void Apply(AddressSpace? space, Predicate<BarMapping> belongs)
+    /// <summary>Has the decoding of several functions of one hierarchy follow their registers, by one transaction an address space.</summary>
+    /// <param name="bus">A bus of the hierarchy.</param>
+    /// <param name="functions">Those that have left meanwhile are passed over.</param>
+    private protected static void ApplyMapping(PciBus bus, IReadOnlyList<PciFunction> functions)
+    {
+        lock (bus.Hierarchy.Mapping)
+        {
+            Apply(bus.Memory, functions, static mapping => mapping.Bar.Kind != PciBarKind.Io);
+            Apply(bus.Ports, functions, static mapping => mapping.Bar.Kind == PciBarKind.Io);
+        }
+    }
+
+    private static void Apply(AddressSpace? space, IReadOnlyList<PciFunction> functions, Predicate<BarMapping> belongs)
     {
         bool changes = false;
-        foreach (var mapping in _mappings)
+        foreach (var function in functions)
         {
-            if (belongs(mapping))
-            {
-                changes |= mapping.Aim(space is null ? null : WantedAddress(mapping));
-            }
+            changes |= function.Aim(space, belongs);
         }
 
         if (!changes || space is null)
@@ -349,36 +379,59 @@ public partial class PciFunction
         try
         {
             var transaction = space.BeginTransaction();
-            foreach (var mapping in _mappings)
+            foreach (var function in functions)
             {
-                if (belongs(mapping))
-                {
-                    mapping.Stage(transaction);
-                }
+                function.ForEachMapping(belongs, mapping => mapping.Stage(transaction));
             }
 
             transaction.Commit();
-            foreach (var mapping in _mappings)
+            foreach (var function in functions)
             {
-                if (belongs(mapping))
-                {
-                    mapping.Settle();
-                }
+                function.ForEachMapping(belongs, static mapping => mapping.Settle());
             }
         }
         catch (HypervisorException)
         {
             // Everything was rolled back. One BAR that cannot be mapped must not take the others with it: each is tried alone.
-            foreach (var mapping in _mappings)
+            foreach (var function in functions)
             {
-                if (belongs(mapping) && mapping.TryAlone(space) is { } reason)
-                {
-                    Interlocked.Increment(ref _failedMappings);
-                    if (_reports.TryTake(out _))
-                    {
-                        Log.MappingFailed(_logger, reason, Name, Address, mapping.Bar.Index, mapping.Target ?? 0);
-                    }
-                }
+                function.ForEachMapping(belongs, mapping => function.MapAlone(space, mapping));
+            }
+        }
+    }
+
+    private bool Aim(AddressSpace? space, Predicate<BarMapping> belongs)
+    {
+        bool changes = false;
+        ForEachMapping(belongs, mapping => changes |= mapping.Aim(space is null ? null : WantedAddress(mapping)));
+        return changes;
+    }
+
+    private void MapAlone(AddressSpace space, BarMapping mapping)
+    {
+        if (mapping.TryAlone(space) is { } reason)
+        {
+            Interlocked.Increment(ref _failedMappings);
+            if (_reports.TryTake(out _))
+            {
+                Log.MappingFailed(_logger, reason, Name, Address, mapping.Bar.Index, mapping.Target ?? 0);
+            }
+        }
+    }
+
+    /// <summary>The mappings of a kind, while the function is on a bus; under the mapping lock.</summary>
+    private void ForEachMapping(Predicate<BarMapping> belongs, Action<BarMapping> action)
+    {
+        if (Bus is null)
+        {
+            return;
+        }
+
+        foreach (var mapping in _mappings)
+        {
+            if (belongs(mapping))
+            {
+                action(mapping);
             }
         }
     }

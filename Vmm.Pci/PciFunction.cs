@@ -11,7 +11,7 @@ using Vmm.Pci.Spec;
 
 namespace Vmm.Pci;
 
-/// <summary>One PCI function with a type-0 header: identity, command and status, BARs, capabilities and the interrupt pin.</summary>
+/// <summary>One PCI function, with a type-0 header unless it is a bridge: identity, command and status, BARs, capabilities and the interrupt pin.</summary>
 /// <remarks>
 /// <para>
 /// Set-up, by one thread: construct, <see cref="AddBar"/> and <see cref="AddCapability"/> (a derived class does so in its constructor), then
@@ -54,6 +54,11 @@ public partial class PciFunction : IDisposable
     /// <param name="identity">What it says it is.</param>
     /// <param name="options">Name, pin, space and DMA.</param>
     public PciFunction(PciIdentity identity, PciFunctionOptions? options = null)
+        : this(identity, options, isBridge: false)
+    {
+    }
+
+    private protected PciFunction(PciIdentity identity, PciFunctionOptions? options, bool isBridge)
     {
         ArgumentNullException.ThrowIfNull(identity);
         options ??= new PciFunctionOptions();
@@ -65,6 +70,7 @@ public partial class PciFunction : IDisposable
             options.ExtendedConfigurationSpace ? PciConfigurationSpace.ExpressLength : PciConfigurationSpace.ConventionalLength);
         _writeHooks = new PciCapability?[_space.Length / 4];
         _readHooks = new PciCapability?[_space.Length / 4];
+        _self = [this];
         _applyMapping = ApplyMapping;
         _space.Define(ConfigurationRegisters.VendorId, 2, identity.VendorId);
         _space.Define(ConfigurationRegisters.DeviceId, 2, identity.DeviceId);
@@ -73,8 +79,12 @@ public partial class PciFunction : IDisposable
         _space.Define(ConfigurationRegisters.RevisionId, 4, identity.RevisionId | (identity.ClassCode << 8));
         _space.Define(ConfigurationRegisters.CacheLineSize, 1, 0, 0xff);
         _space.Define(ConfigurationRegisters.LatencyTimer, 1, 0, 0xff);
-        _space.Define(ConfigurationRegisters.SubsystemVendorId, 2, identity.SubsystemVendorId);
-        _space.Define(ConfigurationRegisters.SubsystemId, 2, identity.SubsystemId);
+        if (!isBridge)
+        {
+            _space.Define(ConfigurationRegisters.SubsystemVendorId, 2, identity.SubsystemVendorId);
+            _space.Define(ConfigurationRegisters.SubsystemId, 2, identity.SubsystemId);
+        }
+
         _space.Define(ConfigurationRegisters.InterruptLine, 1, 0, 0xff);
         _space.Define(ConfigurationRegisters.InterruptPin, 1, (uint)options.Pin);
         if (Dma is not null)
@@ -92,7 +102,7 @@ public partial class PciFunction : IDisposable
     /// <summary>The bus that the function is on, or null.</summary>
     public PciBus? Bus { get; private set; }
 
-    /// <summary>Where it sits while it is on a bus.</summary>
+    /// <summary>Where it sits while it is on a bus. Behind a bridge the bus number is what the guest wrote there last.</summary>
     public PciAddress Address { get; private set; }
 
     /// <summary>The registers as data. What a guest writes goes through <see cref="WriteConfiguration"/>, which also applies what follows.</summary>
@@ -125,7 +135,8 @@ public partial class PciFunction : IDisposable
     /// <summary>
     /// True while the device may use DMA and send messages: Bus Master Enable is set, the function is in D0, and the bridges above forward.
     /// </summary>
-    public bool IsBusMaster => (Command & PciCommand.BusMaster) != 0 && PowerState == PciPowerState.D0;
+    public bool IsBusMaster =>
+        (Command & PciCommand.BusMaster) != 0 && PowerState == PciPowerState.D0 && (Bus is not { } bus || bus.ForwardsUpstream);
 
     /// <summary>True while MSI-X is the interrupt mechanism and INTx is silent.</summary>
     public bool IsMsixEnabled => _msix is { IsEnabled: true };
@@ -297,6 +308,23 @@ public partial class PciFunction : IDisposable
         ApplyBusMaster();
         Intx.Refresh();
         ScheduleMapping();
+        OnPowerStateChanged();
+    }
+
+    /// <summary>A bridge above forwards what it did not, or the other way round.</summary>
+    internal void UpstreamChanged() => ApplyBusMaster();
+
+    /// <summary>The bus has another number now.</summary>
+    internal void Renumber()
+    {
+        if (Bus is { } bus)
+        {
+            Address = new PciAddress(bus.Number, Address.Device, Address.Function);
+            foreach (var capability in _capabilities)
+            {
+                (capability as MessageCapability)?.AddressChanged();
+            }
+        }
     }
 
     internal void SetMultiFunction(bool several)
@@ -347,6 +375,16 @@ public partial class PciFunction : IDisposable
     {
     }
 
+    /// <summary>A header register changed by a guest's write; what every function does about it is done.</summary>
+    private protected virtual void OnHeaderChanged(int register, uint changed, uint value)
+    {
+    }
+
+    /// <summary>The function went to or came back from D3hot without a reset.</summary>
+    private protected virtual void OnPowerStateChanged()
+    {
+    }
+
     private bool IsAccess(int offset, int width)
     {
         return width is 1 or 2 or 4 && (offset & (width - 1)) == 0 && (uint)offset < (uint)_space.Length;
@@ -390,6 +428,8 @@ public partial class PciFunction : IDisposable
         {
             ScheduleMapping();
         }
+
+        OnHeaderChanged(register, changed, value);
     }
 
     private void CommandChanged(PciCommand changed)

@@ -74,6 +74,9 @@ public abstract class MessageCapability : PciCapability, IDisposable
         Sink = NoMsiSink.Instance;
     }
 
+    /// <summary>The function has another address now: its messages carry that requester id.</summary>
+    internal void AddressChanged() => RequesterId = Function!.Address.RequesterId;
+
     /// <summary>True while nothing but the vector's own mask bit keeps a vector from sending.</summary>
     internal abstract bool IsEffective(int index);
 

@@ -1,6 +1,5 @@
 using System;
 using System.Buffers.Binary;
-using System.Collections.Generic;
 using System.Globalization;
 using System.IO;
 using System.Linq;
@@ -23,7 +22,7 @@ public static class PciConfigurationDump
     {
         ArgumentNullException.ThrowIfNull(bridge);
         ArgumentNullException.ThrowIfNull(writer);
-        foreach (var function in FunctionsBelow(bridge.Root).OrderBy(static function => function.Address))
+        foreach (var function in bridge.Root.CollectBelow().OrderBy(static function => function.Address))
         {
             Write(function, writer);
         }
@@ -59,6 +58,4 @@ public static class PciConfigurationDump
 
         writer.Write('\n');
     }
-
-    private static IEnumerable<PciFunction> FunctionsBelow(PciBus bus) => bus.Functions;
 }

@@ -8,23 +8,25 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
+using Vmm.Pci.Bridges;
 using Vmm.Pci.Interrupts;
-using Vmm.Pci.Spec;
 
 namespace Vmm.Pci.Host;
 
 /// <summary>A PCI bus: up to 256 functions, their configuration space, and what they are wired to.</summary>
 /// <remarks>
-/// Look-up is one array read without a lock. <see cref="Add"/>, <see cref="Remove"/> and <see cref="AssignResources"/> take the topology lock and
-/// must not be called from inside an access. Lock order: the topology lock, then a function's mapping lock.
+/// Look-up is one array read without a lock. <see cref="Add"/>, <see cref="Remove"/> and <see cref="AssignResources"/> take the topology lock of
+/// the host bridge and must not be called from inside an access. Lock order: the topology lock, then the mapping lock; both are shared by
+/// all buses below one host bridge. A bus behind a bridge is wired to what the bridge's bus is wired to.
 /// </remarks>
-public sealed class PciBus
+public sealed partial class PciBus
 {
-    private readonly PciBusOptions _options;
     private readonly PciFunction?[] _functions = new PciFunction?[256];
     private readonly Dictionary<int, SharedInterruptLine> _lines = [];
-    private readonly Dictionary<(PciFunction Function, int Bar), (PciWindow Window, ulong Address)> _assigned = [];
-    private readonly Lock _topologyLock = new();
+    private readonly int _number;
+    private PciBusOptions? _options;
+    private PciHierarchy _hierarchy = new();
+    private PciBridge[] _bridges = [];
 
     /// <summary>Makes an empty bus.</summary>
     /// <param name="number">Bus number, 0 to 255.</param>
@@ -33,39 +35,55 @@ public sealed class PciBus
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)number, 255u, nameof(number));
-        Number = number;
+        _number = number;
         _options = options;
         Logger = options.LoggerFactory?.CreateLogger<PciBus>() ?? (ILogger)NullLogger.Instance;
     }
 
-    /// <summary>Bus number.</summary>
-    public int Number { get; }
+    /// <summary>Makes the bus behind a bridge.</summary>
+    internal PciBus(PciBridge bridge) => Bridge = bridge;
+
+    /// <summary>Bus number; behind a bridge, what the guest wrote there.</summary>
+    public int Number => Bridge?.SecondaryBusNumber ?? _number;
+
+    /// <summary>The bridge that the bus is behind, or null for a root bus.</summary>
+    public PciBridge? Bridge { get; }
 
     /// <summary>True for the bus below the host bridge.</summary>
-    public bool IsRoot => _options is not null;
+    public bool IsRoot => Bridge is null;
 
     /// <summary>Where memory BARs decode.</summary>
-    public AddressSpace Memory => _options.Memory;
+    public AddressSpace Memory => Options.Memory;
 
     /// <summary>Where I/O BARs decode, or null.</summary>
-    public AddressSpace? Ports => _options.Ports;
+    public AddressSpace? Ports => Options.Ports;
 
-    /// <summary>Ranges that reach the bus; empty if everything does.</summary>
-    public IReadOnlyList<PciWindow> Windows => _options.Windows;
+    /// <summary>Ranges of the host bridge that reach its root bus; empty if everything does.</summary>
+    public IReadOnlyList<PciWindow> Windows => Options.Windows;
 
     /// <summary>Takes message-signalled interrupts, or null.</summary>
-    public IMsiSink? MsiSink => _options.MsiSink;
+    public IMsiSink? MsiSink => Options.MsiSink;
 
     /// <summary>Delivers eventfds, or null.</summary>
-    public IIrqRouting? IrqRouting => _options.IrqRouting;
+    public IIrqRouting? IrqRouting => Options.IrqRouting;
 
-    /// <summary>Which wire a pin drives.</summary>
-    public PciInterruptRouting InterruptRouting => _options.InterruptRouting;
+    /// <summary>Which wire a pin on the root bus drives.</summary>
+    public PciInterruptRouting InterruptRouting => Options.InterruptRouting;
 
     /// <summary>The functions on the bus, by device and function number.</summary>
     public IEnumerable<PciFunction> Functions => _functions.OfType<PciFunction>();
 
-    internal ILogger Logger { get; }
+    internal ILogger Logger { get; private set; } = NullLogger.Instance;
+
+    internal PciHierarchy Hierarchy => _hierarchy;
+
+    /// <summary>The bridges on the bus.</summary>
+    internal IReadOnlyList<PciBridge> Bridges => Volatile.Read(ref _bridges);
+
+    /// <summary>True while functions on the bus can master it up to the root.</summary>
+    internal bool ForwardsUpstream => Bridge is null || (Bridge.IsForwarding && Bridge.IsBusMaster);
+
+    private PciBusOptions Options => _options ?? throw new InvalidOperationException($"{Bridge!.Name}: the bridge is on no bus, so nothing is behind it yet");
 
     /// <summary>The function with a number, or null.</summary>
     /// <param name="deviceFunction">device &lt;&lt; 3 | function, 0 to 255.</param>
@@ -79,9 +97,11 @@ public sealed class PciBus
     public void Add(PciFunction function, int device, int functionNumber = 0)
     {
         ArgumentNullException.ThrowIfNull(function);
-        var address = new PciAddress(Number, device, functionNumber);
-        lock (_topologyLock)
+        lock (_hierarchy.Topology)
         {
+            _ = Options;
+            Bridge?.CheckPlace(device);
+            var address = new PciAddress(Number, device, functionNumber);
             if (function.Bus is not null)
             {
                 throw new ArgumentException($"{function.Name} is on a bus already, at {function.Address}", nameof(function));
@@ -99,7 +119,11 @@ public sealed class PciBus
 
             function.Attach(this, address, LineFor(device, function.Intx.Pin));
             Volatile.Write(ref _functions[address.DeviceFunction], function);
+            UpdateBridges();
             UpdateMultiFunction(device);
+            function.Renumber();
+            function.Appeared();
+            Bridge?.SecondaryChanged();
         }
     }
 
@@ -111,7 +135,7 @@ public sealed class PciBus
     public void Remove(PciFunction function)
     {
         ArgumentNullException.ThrowIfNull(function);
-        lock (_topologyLock)
+        lock (_hierarchy.Topology)
         {
             if (function.Bus != this)
             {
@@ -124,7 +148,13 @@ public sealed class PciBus
                 throw new ArgumentException($"{address}: a device's function 0 is removed after its others", nameof(function));
             }
 
+            if (function is PciBridge { Secondary: var secondary } && secondary.Functions.Any())
+            {
+                throw new ArgumentException($"{address}: a bridge is removed after what is behind it", nameof(function));
+            }
+
             Volatile.Write(ref _functions[address.DeviceFunction], null);
+            UpdateBridges();
             UpdateMultiFunction(address.Device);
 
             // Configuration accesses that found the function before have ended after this.
@@ -135,72 +165,111 @@ public sealed class PciBus
             }
 
             function.Detach();
-            foreach (var bar in function.Bars)
-            {
-                if (_assigned.Remove((function, bar.Index), out var range))
-                {
-                    range.Window.Free(range.Address);
-                }
-            }
-        }
-    }
-
-    /// <summary>
-    /// Does what firmware does: every BAR gets an address from a window (and keeps it when this is called again, as after a reset), and the
-    /// Interrupt Line register the GSI of the pin. Decoding is left to the guest.
-    /// </summary>
-    /// <exception cref="PciResourceException">A window has no room; what was assigned before stays.</exception>
-    public void AssignResources()
-    {
-        lock (_topologyLock)
-        {
-            // Large ones first: their alignment leaves no gaps then.
-            var bars = Functions.SelectMany(static function => function.Bars.Select(bar => (Function: function, Bar: bar)))
-                .OrderByDescending(static pair => pair.Bar.Size)
-                .ToList();
-            foreach (var (function, bar) in bars)
-            {
-                if (!_assigned.TryGetValue((function, bar.Index), out var range))
-                {
-                    range = Allocate(function, bar);
-                    _assigned.Add((function, bar.Index), range);
-                }
-
-                function.SetBarAddress(bar.Index, range.Address);
-            }
-
-            foreach (var function in Functions)
-            {
-                if (function.Intx.Pin != InterruptPin.None)
-                {
-                    uint gsi = (uint)InterruptRouting.GetGsi(function.Address.Device, function.Intx.Pin);
-                    function.ConfigurationSpace.Update(ConfigurationRegisters.InterruptLine, 0xff, gsi);
-                }
-            }
+            FreeResources(function);
+            Bridge?.SecondaryChanged();
         }
     }
 
     /// <summary>Resets every function, as a reset of the machine does, and programs what firmware had programmed.</summary>
     public void Reset()
     {
-        foreach (var function in Functions.ToList())
-        {
-            function.Reset();
-        }
-
-        if (_assigned.Count > 0)
+        ResetFunctions();
+        if (_programmed)
         {
             AssignResources();
         }
     }
 
-    /// <summary>True if a BAR of a kind decodes at an address: inside its space, and inside a window if there are windows.</summary>
+    /// <summary>Resets every function and what is behind the bridges among them, and programs nothing.</summary>
+    internal void ResetFunctions()
+    {
+        foreach (var function in Functions.ToList())
+        {
+            function.Reset();
+        }
+    }
+
+    /// <summary>The bridge joined a bus.</summary>
+    internal void Connect(PciBus parent)
+    {
+        _options = parent.Options;
+        _hierarchy = parent._hierarchy;
+        Logger = parent.Logger;
+    }
+
+    /// <summary>The bridge left its bus; nothing is behind it.</summary>
+    internal void Disconnect()
+    {
+        _options = null;
+        _hierarchy = new PciHierarchy();
+    }
+
+    /// <summary>The bus number changed: the functions on the bus have other addresses.</summary>
+    internal void Renumber()
+    {
+        foreach (var function in Functions)
+        {
+            function.Renumber();
+        }
+    }
+
+    /// <summary>The functions on the bus and behind its bridges.</summary>
+    internal List<PciFunction> CollectBelow()
+    {
+        var functions = new List<PciFunction>();
+        foreach (var function in Functions)
+        {
+            functions.Add(function);
+            if (function is PciBridge bridge)
+            {
+                functions.AddRange(bridge.Secondary.CollectBelow());
+            }
+        }
+
+        return functions;
+    }
+
+    /// <summary>The function with a bus number and place, behind this bus or on it, as configuration accesses are routed.</summary>
+    internal PciFunction? Route(int bus, int deviceFunction)
+    {
+        var at = this;
+        while (true)
+        {
+            PciBridge? next = null;
+            foreach (var bridge in Volatile.Read(ref at._bridges))
+            {
+                if (bus >= bridge.SecondaryBusNumber && bus <= bridge.SubordinateBusNumber)
+                {
+                    next = bridge;
+                    break;
+                }
+            }
+
+            if (next is null || !next.IsForwarding)
+            {
+                return null;
+            }
+
+            at = next.Secondary;
+            if (bus == next.SecondaryBusNumber)
+            {
+                return at.Find(deviceFunction);
+            }
+        }
+    }
+
+    /// <summary>True if a BAR of a kind decodes at an address: inside its space, and inside a window of every bridge and of the host bridge.</summary>
     internal bool Decodes(PciBarKind kind, ulong address, ulong size)
     {
         var space = kind == PciBarKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;
         if (space == AddressSpaceKind.Port && (address > 0xffff || size - 1 > 0xffff - address))
         {
             return false;
+        }
+
+        if (Bridge is { } bridge)
+        {
+            return bridge.Forwards(kind, address, size) && bridge.Bus is { } parent && parent.Decodes(kind, address, size);
         }
 
         if (Windows.Count == 0)
@@ -241,29 +310,16 @@ public sealed class PciBus
         ports.Domain.RunAfterAccess(() => Memory.Domain.RunAfterAccess(effect));
     }
 
-    private (PciWindow Window, ulong Address) Allocate(PciFunction function, PciBar bar)
-    {
-        var kind = bar.Kind == PciBarKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;
-        bool high = bar.Kind == PciBarKind.Memory64 && bar.Placement == PciBarPlacement.Automatic;
-        var candidates = Windows.Where(window => window.Kind == kind && (high || kind == AddressSpaceKind.Port || window.IsBelow4GiB))
-            .OrderByDescending(window => high && !window.IsBelow4GiB);
-        foreach (var window in candidates)
-        {
-            if (window.TryAllocate(bar.Size, out ulong address))
-            {
-                return (window, address);
-            }
-        }
-
-        throw new PciResourceException(
-            $"{function.Name} at {function.Address}: no window has 0x{bar.Size:x} bytes for BAR {bar.Index} ({bar.Kind}); windows: {string.Join(", ", Windows)}");
-    }
-
     private IInterruptLine? LineFor(int device, InterruptPin pin)
     {
-        if (pin == InterruptPin.None || _options.InterruptLines is not { } lines)
+        if (pin == InterruptPin.None || Options.InterruptLines is not { } lines)
         {
             return null;
+        }
+
+        if (Bridge is { Bus: { } parent } bridge)
+        {
+            return parent.LineFor(bridge.Address.Device, PciInterruptRouting.Swizzle(device, pin));
         }
 
         int gsi = InterruptRouting.GetGsi(device, pin);
@@ -277,6 +333,8 @@ public sealed class PciBus
     }
 
     private IEnumerable<PciFunction> FunctionsOf(int device) => _functions.Skip(device << 3).Take(8).OfType<PciFunction>();
+
+    private void UpdateBridges() => Volatile.Write(ref _bridges, _functions.OfType<PciBridge>().ToArray());
 
     private void UpdateMultiFunction(int device)
     {

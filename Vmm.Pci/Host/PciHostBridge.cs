@@ -4,7 +4,8 @@ using Vmm.DeviceModel.Bus;
 namespace Vmm.Pci.Host;
 
 /// <summary>The way from the processor to the root bus: configuration ports, configuration memory (ECAM) and windows.</summary>
-/// <remarks>Configuration accesses of several vCPUs run at once; what they share is one latch, read and written whole.</remarks>
+/// <remarks>Configuration accesses of several vCPUs run at once; what they share is one latch, read and written whole.
+/// An access to a bus behind bridges goes where their bus numbers say, as they are at that moment.</remarks>
 public sealed class PciHostBridge
 {
     /// <summary>The first configuration port; there are eight.</summary>
@@ -81,5 +82,5 @@ public sealed class PciHostBridge
         Root.Reset();
     }
 
-    internal PciFunction? Find(int bus, int deviceFunction) => bus == 0 ? Root.Find(deviceFunction) : null;
+    internal PciFunction? Find(int bus, int deviceFunction) => bus == 0 ? Root.Find(deviceFunction) : Root.Route(bus, deviceFunction);
 }

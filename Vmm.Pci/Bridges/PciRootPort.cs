@@ -1,0 +1,360 @@
+using System;
+using System.Linq;
+using System.Threading;
+using System.Threading.Tasks;
+using Vmm.Pci.Capabilities;
+using Vmm.Pci.ConfigSpace;
+
+namespace Vmm.Pci.Bridges;
+
+/// <summary>A PCI Express root port with a slot behind it, and native hot-plug of the slot (PCIe base, 6.7; PCI-12).</summary>
+/// <remarks>
+/// <para>
+/// The device in the slot has number 0 on the secondary bus. A function that is added to <see cref="PciBridge.Secondary"/> is there from the
+/// start: its slot is powered and the link is up, and the guest is told nothing. <see cref="HotAdd"/> and <see cref="HotRemove"/> tell it.
+/// </para>
+/// <para>
+/// Slot Control and Slot Status are one 32-bit register that changes by compare-and-swap only, so every change knows the state before and after
+/// it, and an interrupt message goes out exactly at each change from "no enabled event waits" to "one does". The link lock orders changes
+/// of the link; the level lock those of the pin. Neither is held while functions are reset, removed or moved. <see cref="HotAdd"/> and
+/// <see cref="HotRemove"/> are not called from inside an access.
+/// </para>
+/// </remarks>
+public sealed class PciRootPort : PciBridge
+{
+    private readonly PciRootPortOptions _options;
+    private readonly PciExpressPortCapability _express;
+    private readonly MsiCapability _messages = new(1, is64Bit: true, perVectorMasking: true);
+    private readonly Lock _linkLock = new();
+    private readonly Lock _levelLock = new();
+    private readonly Lock _removalLock = new();
+    private readonly Action _eject;
+    private TaskCompletionSource? _removal;
+    private volatile bool _linkUp;
+    private volatile bool _hotAdding;
+    private bool _removing;
+
+    /// <summary>Makes a port with an empty slot.</summary>
+    /// <param name="options">Identity, slot and windows.</param>
+    /// <exception cref="ArgumentException">A slot number outside of 1 to 8191.</exception>
+    public PciRootPort(PciRootPortOptions? options = null)
+        : base((options ??= new PciRootPortOptions()).Identity, options)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.SlotNumber, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SlotNumber, 8191, nameof(options));
+        _options = options;
+        _eject = Eject;
+        _express = new PciExpressPortCapability(this, options);
+        AddCapability(new PowerManagementCapability(noSoftReset: true));
+        AddCapability(_express);
+        AddCapability(_messages);
+    }
+
+    /// <summary>A function is in the slot, as the guest sees it.</summary>
+    public bool IsOccupied => (Slot & PciSlotRegisters.PresenceDetectState) != 0;
+
+    /// <summary>The slot has power.</summary>
+    public bool IsPowered => (Slot & PciSlotRegisters.PowerControllerControl) == 0;
+
+    /// <summary>The link to the function in the slot is up: it can be reached.</summary>
+    public bool IsLinkActive => _linkUp;
+
+    /// <summary>What the attention indicator shows.</summary>
+    public SlotIndicator AttentionIndicator => (SlotIndicator)((Slot >> PciSlotRegisters.AttentionIndicatorShift) & 3);
+
+    /// <summary>What the power indicator shows.</summary>
+    public SlotIndicator PowerIndicator => (SlotIndicator)((Slot >> PciSlotRegisters.PowerIndicatorShift) & 3);
+
+    private protected override bool IsSecondaryUp => _linkUp;
+
+    private int SlotOffset => _express.Offset + PciExpressRegisters.SlotControl;
+
+    private uint Slot => ConfigurationSpace.ReadRegister(SlotOffset);
+
+    /// <summary>
+    /// Puts a device into the empty slot while the guest runs, and tells the guest: presence, the attention button if the slot has no power
+    /// yet, and the link when it comes up. The guest gives it addresses.
+    /// </summary>
+    /// <param name="function">Function 0 of the device.</param>
+    /// <param name="others">Its functions 1 to 7, in order.</param>
+    /// <exception cref="InvalidOperationException">The slot is occupied or not made for hot-plug, or the port is on no bus.</exception>
+    public void HotAdd(PciFunction function, params PciFunction[] others)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        ArgumentNullException.ThrowIfNull(others);
+        ThrowUnlessHotPlug();
+        if (Secondary.Find(0) is { } present)
+        {
+            throw new InvalidOperationException($"{Name} at {Address}: the slot holds {present.Name}");
+        }
+
+        _hotAdding = true;
+        try
+        {
+            Secondary.Add(function, 0);
+            for (int i = 0; i < others.Length; i++)
+            {
+                Secondary.Add(others[i], 0, i + 1);
+            }
+        }
+        catch
+        {
+            RemoveFunctions();
+            throw;
+        }
+        finally
+        {
+            _hotAdding = false;
+        }
+
+        uint events = PciSlotRegisters.PresenceDetectState | PciSlotRegisters.PresenceDetectChanged;
+        if (_options.AttentionButton && !IsPowered)
+        {
+            // With a button, guests leave an empty slot without power until it is pressed.
+            events |= PciSlotRegisters.AttentionButtonPressed;
+        }
+
+        ChangeSlot(events, events);
+        LinkConditionChanged();
+    }
+
+    /// <summary>Takes the device out of the slot while the guest runs.</summary>
+    /// <param name="removal">
+    /// Surprise: it is off the bus when this returns. Orderly: the guest is asked; where it has not powered the slot this is at once. A second
+    /// orderly request while one is open asks nothing new; a surprise removal completes it.
+    /// </param>
+    /// <returns>Completes when the device is off the bus and at its power-on state; the caller disposes the functions.</returns>
+    /// <exception cref="InvalidOperationException">The slot is empty or not made for hot-plug, or has no button to ask with.</exception>
+    public Task HotRemove(SlotRemoval removal)
+    {
+        ThrowUnlessHotPlug();
+        if (Secondary.Find(0) is null)
+        {
+            throw new InvalidOperationException($"{Name} at {Address}: the slot is empty");
+        }
+
+        if (removal == SlotRemoval.Surprise || !IsPowered)
+        {
+            Eject();
+            return Task.CompletedTask;
+        }
+
+        if (!_options.AttentionButton)
+        {
+            throw new InvalidOperationException($"{Name} at {Address}: the slot has no attention button to ask the guest with");
+        }
+
+        Task task;
+        lock (_removalLock)
+        {
+            if (_removal is not null)
+            {
+                return _removal.Task;
+            }
+
+            _removal = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            task = _removal.Task;
+        }
+
+        ChangeSlot(PciSlotRegisters.AttentionButtonPressed, PciSlotRegisters.AttentionButtonPressed);
+        return task;
+    }
+
+    /// <inheritdoc/>
+    internal override void CheckPlace(int device)
+    {
+        if (device != 0)
+        {
+            throw new ArgumentException($"{Name} at {Address}: a link leads to device 0 only, not {device}", nameof(device));
+        }
+    }
+
+    /// <inheritdoc/>
+    internal override void SecondaryChanged()
+    {
+        if (!_hotAdding && !_removing)
+        {
+            ShowOccupancy();
+        }
+    }
+
+    /// <summary>The guest wrote Slot Control or Slot Status.</summary>
+    internal void SlotWritten(in ConfigurationWrite write)
+    {
+        SlotChanged(write.Old, write.New);
+        if (!_options.HotPlug || !write.Lanes.Overlaps(new ByteLanes(3)))
+        {
+            return;
+        }
+
+        uint changed = write.Changed;
+        if ((changed & PciSlotRegisters.PowerControllerControl) != 0)
+        {
+            LinkConditionChanged();
+        }
+
+        bool turnedOff = _options.PowerController
+            ? (changed & write.New & PciSlotRegisters.PowerControllerControl) != 0
+            : (changed & PciSlotRegisters.PowerIndicatorBits) != 0 && PowerIndicator == SlotIndicator.Off;
+        if (turnedOff && Volatile.Read(ref _removal) is not null)
+        {
+            Bus?.RunAfterAccess(_eject);
+        }
+
+        // Every write of Slot Control is a command, also one that changes nothing (PCIe base, 6.7.3.2), and it is complete now.
+        ChangeSlot(PciSlotRegisters.CommandCompleted, PciSlotRegisters.CommandCompleted);
+    }
+
+    /// <summary>Something that the link depends on may have changed: presence, power, Link Disable, the reset of the secondary bus.</summary>
+    internal void LinkConditionChanged()
+    {
+        bool up;
+        lock (_linkLock)
+        {
+            up = IsOccupied && IsPowered && (Control & BridgeControl.SecondaryBusReset) == 0
+                && (ConfigurationSpace.ReadRegister(_express.Offset + PciExpressRegisters.LinkControl) & PciExpressPortCapability.LinkDisable) == 0;
+            if (up == _linkUp)
+            {
+                return;
+            }
+
+            SetLink(up);
+        }
+
+        if (!up)
+        {
+            // What is behind a link that goes down is reset (PCIe base, 5.3.2 and 6.6.1).
+            ScheduleSecondaryReset();
+        }
+
+        ForwardingChanged();
+        if (_options.HotPlug)
+        {
+            ChangeSlot(PciSlotRegisters.LinkStateChanged, PciSlotRegisters.LinkStateChanged);
+        }
+    }
+
+    /// <inheritdoc/>
+    private protected override void OnSecondaryBusReset(bool asserted) => LinkConditionChanged();
+
+    /// <inheritdoc/>
+    protected override void OnReset()
+    {
+        // A machine that starts again finds the slot as it is then.
+        if (Volatile.Read(ref _removal) is not null)
+        {
+            Bus?.RunAfterAccess(_eject);
+        }
+
+        ShowOccupancy();
+        Intx.SetLevel(false);
+        base.OnReset();
+    }
+
+    private void ThrowUnlessHotPlug()
+    {
+        if (!_options.HotPlug || Bus is null)
+        {
+            throw new InvalidOperationException(Bus is null ? $"{Name} is on no bus" : $"{Name} at {Address}: the slot is not made for hot-plug");
+        }
+    }
+
+    /// <summary>The slot shows what is in it, as at power-on: powered and linked if occupied, and no event.</summary>
+    private void ShowOccupancy()
+    {
+        bool occupied = Secondary.Find(0) is not null;
+        uint bits = PciSlotRegisters.PresenceDetectState | (PciSlotRegisters.StatusEvents << 16);
+        uint value = occupied ? PciSlotRegisters.PresenceDetectState : 0;
+        if (_options.HotPlug)
+        {
+            bits |= PciSlotRegisters.PowerIndicatorBits;
+            value |= (uint)(occupied ? SlotIndicator.On : SlotIndicator.Off) << PciSlotRegisters.PowerIndicatorShift;
+            if (_options.PowerController)
+            {
+                bits |= PciSlotRegisters.PowerControllerControl;
+                value |= occupied ? 0 : PciSlotRegisters.PowerControllerControl;
+            }
+        }
+
+        ChangeSlot(bits, value);
+        lock (_linkLock)
+        {
+            SetLink(occupied);
+        }
+
+        ForwardingChanged();
+    }
+
+    private void SetLink(bool up)
+    {
+        _linkUp = up;
+        int register = _express.Offset + PciExpressRegisters.LinkControl;
+        ConfigurationSpace.Update(register, PciExpressPortCapability.LinkActive, up ? PciExpressPortCapability.LinkActive : 0);
+    }
+
+    private void Eject()
+    {
+        bool removed = RemoveFunctions();
+        TaskCompletionSource? removal;
+        lock (_removalLock)
+        {
+            removal = _removal;
+            _removal = null;
+        }
+
+        if (removed)
+        {
+            ChangeSlot(PciSlotRegisters.PresenceDetectState | PciSlotRegisters.PresenceDetectChanged, PciSlotRegisters.PresenceDetectChanged);
+            LinkConditionChanged();
+        }
+
+        removal?.TrySetResult();
+    }
+
+    /// <summary>Empties the slot without a word to the guest.</summary>
+    /// <returns>False if it was empty.</returns>
+    private bool RemoveFunctions()
+    {
+        // Two removals at once: the second one finds the slot empty.
+        lock (Secondary.Hierarchy.Topology)
+        {
+            var functions = Secondary.Functions.Reverse().ToList();
+            _removing = true;
+            foreach (var function in functions)
+            {
+                Secondary.Remove(function);
+                function.Reset();
+            }
+
+            _removing = false;
+            return functions.Count > 0;
+        }
+    }
+
+    private void ChangeSlot(uint bits, uint value)
+    {
+        uint old = ConfigurationSpace.Update(SlotOffset, bits, value);
+        SlotChanged(old, (old & ~bits) | (value & bits));
+    }
+
+    private void SlotChanged(uint old, uint now)
+    {
+        bool before = PciSlotRegisters.Interrupts(old);
+        bool after = PciSlotRegisters.Interrupts(now);
+        if (before == after)
+        {
+            return;
+        }
+
+        if (after && _messages.IsEnabled)
+        {
+            _messages[0].Signal();
+        }
+
+        lock (_levelLock)
+        {
+            // The level follows the register as it is now: of two changes that race the later one leaves the right level.
+            Intx.SetLevel(PciSlotRegisters.Interrupts(Slot));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+using Vmm.DeviceModel.Bus;
+using Vmm.Pci;
+using Vmm.Pci.Bridges;
+using Vmm.Pci.Host;
+
+namespace Vmm.Tests.Pci;
+
+/// <summary>A host bridge with windows, driven by bus, device and function.</summary>
+internal sealed class BridgeRig
+{
+    public PciRig Rig { get; } = new(
+        new PciWindow(AddressSpaceKind.Memory, 0xc000_0000, 0x1000_0000),
+        new PciWindow(AddressSpaceKind.Memory, 0x40_0000_0000, 0x10_0000_0000),
+        new PciWindow(AddressSpaceKind.Port, 0xc000, 0x3000));
+
+    public PciHostBridge Host => Rig.Bridge;
+
+    public static PciIdentity BridgeIdentity { get; } = new() { VendorId = 0x1b36, DeviceId = 0x0001, ClassCode = 0x060400 };
+
+    /// <summary>A conventional bridge on a bus.</summary>
+    public PciBridge AddBridge(PciBus bus, int device, PciBridgeOptions? options = null)
+    {
+        var bridge = new PciBridge(BridgeIdentity, options);
+        bus.Add(bridge, device);
+        return bridge;
+    }
+
+    public PciRootPort AddPort(int device = 2, PciRootPortOptions? options = null)
+    {
+        var port = new PciRootPort(options);
+        Host.Root.Add(port, device);
+        return port;
+    }
+
+    public uint Read(PciAddress address, int offset, int width)
+    {
+        uint ecam = (uint)Rig.Memory.Read(PciRig.Ecam + ((ulong)address.RequesterId << 12) + (ulong)offset, width);
+        if (offset < 256)
+        {
+            Rig.Ports.Write(0xcf8, 4, 0x8000_0000u | ((uint)address.RequesterId << 8) | ((uint)offset & 0xfc));
+            ((uint)Rig.Ports.Read(0xcfcu + ((uint)offset & 3), width)).Should().Be(ecam, "ports and configuration memory agree");
+        }
+
+        return ecam;
+    }
+
+    public void Write(PciAddress address, int offset, int width, uint value)
+    {
+        Rig.Memory.Write(PciRig.Ecam + ((ulong)address.RequesterId << 12) + (ulong)offset, width, value);
+    }
+
+    public void Write(PciFunction function, int offset, int width, uint value) => Write(function.Address, offset, width, value);
+
+    public uint Read(PciFunction function, int offset, int width) => Read(function.Address, offset, width);
+}
