@@ -109,7 +109,12 @@ public sealed class LspciTests
     public void A_virtio_function_shows_as_meant()
     {
         using var rig = new TransportRig();
-        string text = Lspci(Dump(writer => PciConfigurationDump.Write(rig.Bridge, writer)));
+
+        // lspci has no name for the configuration window (cfg_type 5), which the specification demands: that one line it may not know.
+        string text = Lspci(Dump(writer => PciConfigurationDump.Write(rig.Bridge, writer)), notKnownToLspci: "VirtIO: <unknown>");
+        rig.Function.Capabilities.OfType<VendorSpecificCapability>()
+            .Where(capability => rig.Function.ReadConfiguration(capability.Offset, 4) >> 24 > 4).Should().ContainSingle()
+            .Which.Should().Match<VendorSpecificCapability>(capability => rig.Function.ReadConfiguration(capability.Offset, 4) >> 24 == 5);
         Sections(text).Should().HaveCountGreaterThan(1);
         text.Should().Contain("VirtIO: CommonCfg").And.Contain("VirtIO: Notify").And.Contain("VirtIO: ISR").And.Contain("MSI-X: Enable-");
     }
@@ -127,7 +132,7 @@ public sealed class LspciTests
     }
 
     /// <summary>What <c>lspci -vvv</c> prints for a dump, after checks that hold for every function.</summary>
-    private static string Lspci(string dump)
+    private static string Lspci(string dump, string? notKnownToLspci = null)
     {
         string file = Path.GetTempFileName();
         try
@@ -139,8 +144,18 @@ public sealed class LspciTests
             string text = process.StandardOutput.ReadToEnd();
             process.WaitForExit(60_000).Should().BeTrue();
             process.ExitCode.Should().Be(0);
-            errors.GetAwaiter().GetResult().Should().BeEmpty();
-            text.Should().NotMatchRegex(new Regex("unknown|broken|looped|unreadable|invalid|denied|!!!", RegexOptions.IgnoreCase), "{0}", text);
+
+            // A host without kernel modules makes lspci complain about its own look-up of drivers.
+            errors.GetAwaiter().GetResult().Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                .Where(static line => !line.Contains("libkmod", StringComparison.Ordinal)).Should().BeEmpty();
+            string judged = text;
+            if (notKnownToLspci is not null)
+            {
+                int at = text.IndexOf(notKnownToLspci, StringComparison.Ordinal);
+                judged = at < 0 ? text : text.Remove(at, notKnownToLspci.Length);
+            }
+
+            judged.Should().NotMatchRegex(new Regex("unknown|broken|looped|unreadable|invalid|denied|!!!", RegexOptions.IgnoreCase), "{0}", text);
             return text;
         }
         finally
