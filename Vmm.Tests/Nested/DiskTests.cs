@@ -56,14 +56,15 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
     }
 
     [NestedFact]
-    public void Discard_and_write_zeroes_reach_the_file()
+    public void A_discard_reaches_the_file_and_write_zeroes_is_offered()
     {
         var result = runs["discard"];
         result.ShouldHavePassed();
         result.Fact("DISCARDED").Should().Be("0", "blkdiscard has to succeed");
-        result.Fact("ZEROED").Should().Be("0");
+        long.Parse(result.Fact("ZEROES")).Should().BeGreaterThan(0);
         int.Parse(result.Note("BLOCKS")).Should().BeLessThan(16 << 11, "a discarded file is sparse");
-        result.Note("NONZERO").Should().Be("0", "the range that was zeroed reads as zero");
+        result.Note("NONZERO").Should().Be("0", "the range that was discarded reads as zero");
+        result.Note("REST").Should().Be("same", "what lies behind it is untouched");
     }
 
     public sealed class Runs
@@ -93,7 +94,7 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
             {
                 Before = "truncate -s 32M data",
                 Guest = """
-                    head -c 32M /dev/urandom >/tmp/data
+                    dd if=/dev/urandom of=/tmp/data bs=1M count=32 2>/dev/null
                     dd if=/tmp/data of=/dev/vda bs=1M conv=fsync 2>/dev/null || exit 1
                     echo "WROTE $(sha256sum </tmp/data | cut -d' ' -f1)"
                     """,
@@ -136,13 +137,13 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
                 Guest = """
                     blkdiscard -o 0 -l 8388608 /dev/vda
                     echo "DISCARDED $?"
-                    blkdiscard -z -o 8388608 -l 4194304 /dev/vda
-                    echo "ZEROED $?"
+                    echo "ZEROES $(cat /sys/block/vda/queue/write_zeroes_max_bytes)"
                     sync
                     """,
                 After = """
                     echo "BLOCKS $(stat -c %b data)"
-                    echo "NONZERO $(dd if=data bs=1M skip=8 count=4 2>/dev/null | tr -d '\0' | wc -c)"
+                    echo "NONZERO $(dd if=data bs=1M count=8 2>/dev/null | tr -d '\0' | wc -c)"
+                    cmp -s -i 8388608 data $SHARE/small && echo "REST same"
                     """,
             },
         ];
