@@ -1,7 +1,6 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
@@ -108,17 +107,11 @@ public partial class PciFunction : IDisposable
     /// <summary>The registers as data. What a guest writes goes through <see cref="WriteConfiguration"/>, which also applies what follows.</summary>
     public PciConfigurationSpace ConfigurationSpace => _space;
 
-    /// <summary>The capabilities in the order of their lists.</summary>
-    public IReadOnlyList<PciCapability> Capabilities => _capabilities;
-
     /// <summary>The interrupt pin.</summary>
     public IntxPin Intx { get; }
 
     /// <summary>What the device masters the bus with, or null.</summary>
     public DmaTarget? Dma { get; }
-
-    /// <summary>The MSI-X capability, or null.</summary>
-    public MsixCapability? Msix => _msix;
 
     /// <summary>The Command register.</summary>
     public PciCommand Command => (PciCommand)(_space.ReadRegister(ConfigurationRegisters.Command) & 0xffff);
@@ -126,80 +119,14 @@ public partial class PciFunction : IDisposable
     /// <summary>The Status register.</summary>
     public PciStatus Status => (PciStatus)(_space.ReadRegister(ConfigurationRegisters.Command) >> 16);
 
-    /// <summary>The MSI capability, or null.</summary>
-    public MsiCapability? Msi => _msi;
-
-    /// <summary>The power state; D0 for a function without power management.</summary>
-    public PciPowerState PowerState => _power?.State ?? PciPowerState.D0;
-
     /// <summary>
     /// True while the device may use DMA and send messages: Bus Master Enable is set, the function is in D0, and the bridges above forward.
     /// </summary>
     public bool IsBusMaster =>
         (Command & PciCommand.BusMaster) != 0 && PowerState == PciPowerState.D0 && (Bus is not { } bus || bus.ForwardsUpstream);
 
-    /// <summary>True while MSI-X is the interrupt mechanism and INTx is silent.</summary>
-    public bool IsMsixEnabled => _msix is { IsEnabled: true };
-
-    /// <summary>True while interrupts are messages (MSI-X or MSI) and INTx is silent.</summary>
-    public bool UsesMessages => IsMsixEnabled || _msi is { IsEnabled: true };
-
     /// <summary>How often a capability or a BAR region threw during a configuration access; such an access reads all-ones.</summary>
     public long Faults => Volatile.Read(ref _faults);
-
-    /// <summary>Appends a capability to its list.</summary>
-    /// <param name="capability">A capability of no function.</param>
-    /// <exception cref="ArgumentException">The list overflows, or the function has no extended space.</exception>
-    /// <exception cref="InvalidOperationException">The function has been on a bus.</exception>
-    public void AddCapability(PciCapability capability)
-    {
-        ArgumentNullException.ThrowIfNull(capability);
-        ThrowIfSealed();
-        if (capability.Function is not null)
-        {
-            throw new ArgumentException("the capability belongs to a function already", nameof(capability));
-        }
-
-        string? single = capability switch
-        {
-            MsixCapability => "MSI-X",
-            MsiCapability => "MSI",
-            PowerManagementCapability => "power management",
-            PciExpressCapability => "PCI Express",
-            _ => null,
-        };
-        if (single is not null && _capabilities.Exists(other => other.Id == capability.Id))
-        {
-            throw new ArgumentException($"a function has one {single} capability", nameof(capability));
-        }
-
-        bool extended = capability is PciExtendedCapability;
-        int end = extended ? _space.Length : PciConfigurationSpace.ConventionalLength;
-        ref int next = ref extended ? ref _nextExtended : ref _nextStandard;
-        if (capability.Length > end - next)
-        {
-            throw new ArgumentException(
-                $"{Name}: the {(extended ? "extended " : string.Empty)}capability list overflows: id 0x{capability.Id:x} takes {capability.Length} bytes at 0x{next:x}, "
-                + $"the list ends at 0x{end:x}",
-                nameof(capability));
-        }
-
-        int offset = next;
-        next += (capability.Length + 3) & ~3;
-        capability.DefineIn(_space, offset);
-        _space.Redefine(offset, extended ? uint.MaxValue : 0xffff, capability.HeaderFor(0));
-        Link(capability, extended);
-        capability.Function = this;
-        _capabilities.Add(capability);
-        _msix ??= capability as MsixCapability;
-        _msi ??= capability as MsiCapability;
-        _power ??= capability as PowerManagementCapability;
-        for (int at = offset; at < next; at += 4)
-        {
-            _writeHooks[at / 4] = capability;
-            _readHooks[at / 4] = capability.HandlesReads ? capability : null;
-        }
-    }
 
     /// <summary>A configuration read of the guest, of any capability and register, at once.</summary>
     /// <param name="offset">First byte, a multiple of <paramref name="width"/>; outside the space reads are all-ones.</param>
@@ -273,16 +200,6 @@ public partial class PciFunction : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>Called by MSI-X and MSI when an enable or mask bit has changed.</summary>
-    internal void InterruptModeChanged()
-    {
-        Intx.Refresh();
-
-        // MSI-X decides whether MSI sends.
-        _msi?.FunctionChanged();
-        OnInterruptModeChanged();
-    }
-
     /// <summary>Resets the function when the access that the calling thread may be in has ended.</summary>
     internal void ScheduleReset()
     {
@@ -294,21 +211,6 @@ public partial class PciFunction : IDisposable
         {
             Reset();
         }
-    }
-
-    /// <summary>The power state changed: decoding, mastering and the pin follow it, or all of them a reset.</summary>
-    internal void PowerStateChanged(bool reset)
-    {
-        if (reset)
-        {
-            ScheduleReset();
-            return;
-        }
-
-        ApplyBusMaster();
-        Intx.Refresh();
-        ScheduleMapping();
-        OnPowerStateChanged();
     }
 
     /// <summary>A bridge above forwards what it did not, or the other way round.</summary>
@@ -330,14 +232,6 @@ public partial class PciFunction : IDisposable
     internal void SetMultiFunction(bool several)
     {
         _space.Redefine(ConfigurationRegisters.CacheLineSize, MultiFunctionBit, several ? MultiFunctionBit : 0);
-    }
-
-    internal void ReportRouteRefused(int vector, HypervisorException reason)
-    {
-        if (_reports.TryTake(out _))
-        {
-            Log.RouteRefused(_logger, reason, Name, Address, vector);
-        }
     }
 
     /// <summary>Releases what the function holds; it must be on no bus any more.</summary>
@@ -388,34 +282,6 @@ public partial class PciFunction : IDisposable
     private bool IsAccess(int offset, int width)
     {
         return width is 1 or 2 or 4 && (offset & (width - 1)) == 0 && (uint)offset < (uint)_space.Length;
-    }
-
-    private uint ReadHandled(PciCapability hook, int offset, int width)
-    {
-        int register = offset & ~3;
-        try
-        {
-            uint value = hook.OnRead(register - hook.Offset, ByteLanes.Of(offset, width), _space.ReadRegister(register));
-            return (value >> ((offset & 3) * 8)) & (uint.MaxValue >> (32 - (width * 8)));
-        }
-        catch (Exception e)
-        {
-            // An exception must not reach the bus: there it would take the whole configuration window out of service.
-            Fault(e, offset);
-            return uint.MaxValue >> (32 - (width * 8));
-        }
-    }
-
-    private void WriteHandled(PciCapability hook, in ConfigurationWrite write)
-    {
-        try
-        {
-            hook.OnWritten(write.Offset - hook.Offset, write);
-        }
-        catch (Exception e)
-        {
-            Fault(e, write.Offset);
-        }
     }
 
     private void HeaderChanged(int register, uint changed, uint value)
@@ -470,33 +336,6 @@ public partial class PciFunction : IDisposable
             _msi?.FunctionChanged();
             OnBusMasterChanged();
         }
-    }
-
-    private void Link(PciCapability capability, bool extended)
-    {
-        if (extended)
-        {
-            // The extended list starts at 0x100 without a pointer to it.
-            if (_lastExtended is not null)
-            {
-                _space.Redefine(_lastExtended.Offset, uint.MaxValue, _lastExtended.HeaderFor(capability.Offset));
-            }
-
-            _lastExtended = capability;
-            return;
-        }
-
-        if (_lastStandard is null)
-        {
-            _space.Redefine(ConfigurationRegisters.CapabilitiesPointer, 0xff, (uint)capability.Offset);
-            _space.Redefine(ConfigurationRegisters.Command, (uint)PciStatus.CapabilitiesList << 16, (uint)PciStatus.CapabilitiesList << 16);
-        }
-        else
-        {
-            _space.Redefine(_lastStandard.Offset, 0xffff, _lastStandard.HeaderFor(capability.Offset));
-        }
-
-        _lastStandard = capability;
     }
 
     private void ThrowIfSealed()
