@@ -28,7 +28,7 @@ public sealed unsafe class DescriptorChain
         Capacity = capacity;
     }
 
-    /// <summary>Index of the first descriptor; identifies the chain to the driver.</summary>
+    /// <summary>Identifies the chain to the driver: the index of its first descriptor (split), or its buffer id (packed).</summary>
     public ushort Head { get; internal set; }
 
     /// <summary>The bytes that the device reads.</summary>
@@ -48,6 +48,9 @@ public sealed unsafe class DescriptorChain
     internal GuestSegment* SegmentsEnd { get; private set; }
 
     internal int Capacity { get; private set; }
+
+    /// <summary>Descriptors that the chain takes in a packed ring.</summary>
+    internal uint RingDescriptors { get; set; }
 
     internal int ReadableCount { get; set; }
 

@@ -76,8 +76,9 @@ public abstract class Virtqueue
         queue = null;
         if ((configuration.Features & RingFeatures.Packed) != 0)
         {
-            reason = "packed rings are not supported";
-            return false;
+            bool made = PackedVirtqueue.TryCreate(configuration, dma, interrupt, out PackedVirtqueue? packed, out reason);
+            queue = packed;
+            return made;
         }
 
         if (!SplitVirtqueue.TryCreate(configuration, dma, interrupt, out SplitVirtqueue? split, out reason))

@@ -9,13 +9,13 @@ public sealed record VirtqueueConfiguration
     /// <summary>Number of descriptors: 1 to 32768; a power of two for a split ring.</summary>
     public required ushort Size { get; init; }
 
-    /// <summary>Address of the descriptor area (split: the descriptor table).</summary>
+    /// <summary>Address of the descriptor area (split: the descriptor table; packed: the descriptor ring).</summary>
     public required ulong Descriptors { get; init; }
 
-    /// <summary>Address of the driver area (split: the available ring).</summary>
+    /// <summary>Address of the driver area (split: the available ring; packed: the driver event suppression).</summary>
     public required ulong Driver { get; init; }
 
-    /// <summary>Address of the device area (split: the used ring).</summary>
+    /// <summary>Address of the device area (split: the used ring; packed: the device event suppression).</summary>
     public required ulong Device { get; init; }
 
     /// <summary>Negotiated features; the ring looks at those of <see cref="RingFeatures"/>.</summary>

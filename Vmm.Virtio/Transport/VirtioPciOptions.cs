@@ -31,6 +31,9 @@ public sealed record VirtioPciOptions
     /// <summary>Offer VIRTIO_F_EVENT_IDX if the device does.</summary>
     public bool EventIndex { get; init; } = true;
 
+    /// <summary>Offer VIRTIO_F_RING_PACKED: the driver may choose packed rings.</summary>
+    public bool PackedRing { get; init; }
+
     /// <summary>Where the function logs; nothing is logged without it.</summary>
     public ILoggerFactory? LoggerFactory { get; init; }
 
@@ -42,6 +45,7 @@ public sealed record VirtioPciOptions
         ulong withheld = (IndirectDescriptors ? 0 : RingFeatures.IndirectDescriptors) | (EventIndex ? 0 : RingFeatures.EventIndex);
         return (device.OfferedFeatures & ~withheld)
             | RequiredFeatures
+            | (PackedRing ? RingFeatures.Packed : 0)
             | (RingReset ? TransportFeatures.RingReset : 0)
             | (NotificationData ? TransportFeatures.NotificationData : 0);
     }

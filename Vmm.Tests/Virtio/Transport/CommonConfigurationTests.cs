@@ -1,5 +1,6 @@
 using System.Linq;
 using Vmm.DeviceModel.Registers;
+using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
@@ -158,6 +159,19 @@ public sealed class CommonConfigurationTests
         rig.Driver.Get(Reg.QueueDescriptors, 8).Should().Be(0);
         rig.Driver.Get(Reg.QueueReset, 2).Should().Be(0);
         rig.Function.CountOf(GuestMistake.NoSuchQueue).Should().Be(7);
+    }
+
+    [Theory]
+    [InlineData(false, 32)]
+    [InlineData(true, 48)]
+    [Trait("Behaviour", "VTP-8")]
+    public void A_queue_size_need_not_be_a_power_of_two_once_packed_rings_are_chosen(bool chosen, int expected)
+    {
+        using var rig = new TransportRig(options: new VirtioPciOptions { PackedRing = true });
+        rig.Driver.Negotiate(TestDriver.Version1 | (chosen ? RingFeatures.Packed : 0)).Should().BeTrue();
+        rig.Driver.Set(Reg.QueueSize, 2, 32);
+        rig.Driver.Set(Reg.QueueSize, 2, 48);
+        rig.Driver.Get(Reg.QueueSize, 2).Should().Be((uint)expected);
     }
 
     [Theory]

@@ -1,0 +1,237 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.CompilerServices;
+using System.Threading;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Tests.Fakes;
+
+/// <summary>The driver's side of one packed virtqueue, written from virtio 1.2, 2.8: what a guest does to its own memory.</summary>
+/// <remarks>Everything is public and raw enough to build rings that no decent driver would. Ids are no places: they are handed out on their own.</remarks>
+public sealed unsafe class PackedGuestDriver
+{
+    public const ushort Next = 1;
+    public const ushort Write = 2;
+    public const ushort Indirect = 4;
+    public const ushort Available = 1 << 7;
+    public const ushort Used = 1 << 15;
+
+    private readonly Stack<ushort> _ids = new();
+    private readonly ushort[] _slotsOf;
+    private ulong _heldPlace;
+    private ushort _heldFlags;
+    private uint _added;
+
+    public PackedGuestDriver(GuestRam ram, ushort size, ulong features = 0)
+    {
+        Ram = ram;
+        Size = size;
+        FreeDescriptors = size;
+        Features = features | RingFeatures.Packed;
+        Descriptors = ram.Allocate(16UL * size, 16);
+        Driver = ram.Allocate(4, 4);
+        Device = ram.Allocate(4, 4);
+        _slotsOf = new ushort[size];
+        for (int i = 0; i < size; i++)
+        {
+            _ids.Push((ushort)i);
+        }
+    }
+
+    public GuestRam Ram { get; }
+
+    public ushort Size { get; }
+
+    public ulong Features { get; }
+
+    public ulong Descriptors { get; }
+
+    public ulong Driver { get; }
+
+    public ulong Device { get; }
+
+    public int FreeDescriptors { get; private set; }
+
+    public uint NextAvailable { get; private set; }
+
+    public bool AvailableWrap { get; private set; } = true;
+
+    public uint NextUsed { get; private set; }
+
+    public bool UsedWrap { get; private set; } = true;
+
+    public bool HasEventIndex => (Features & RingFeatures.EventIndex) != 0;
+
+    public VirtqueueConfiguration Configuration => new()
+    {
+        Index = 0,
+        Size = Size,
+        Descriptors = Descriptors,
+        Driver = Driver,
+        Device = Device,
+        Features = Features,
+    };
+
+    /// <summary>AVAIL and USED of a descriptor that is available in the current lap.</summary>
+    public ushort AvailableFlags => AvailableWrap ? Available : Used;
+
+    public bool HasUsed
+    {
+        get
+        {
+            ushort flags = Volatile.Read(ref Unsafe.AsRef<ushort>(Ram.Pointer(PlaceOf(NextUsed) + 14, 2)));
+            return ((flags & Available) != 0) == UsedWrap && ((flags & Used) != 0) == UsedWrap;
+        }
+    }
+
+    /// <summary>The driver's event suppression: place and wrap counter below, flags above.</summary>
+    public uint DriverEvent
+    {
+        get => Ram.Read<uint>(Driver);
+        set => Volatile.Write(ref Unsafe.AsRef<uint>(Ram.Pointer(Driver, 4)), value);
+    }
+
+    /// <summary>The device's event suppression.</summary>
+    public uint DeviceEvent => Volatile.Read(ref Unsafe.AsRef<uint>(Ram.Pointer(Device, 4)));
+
+    public ulong PlaceOf(uint slot) => Descriptors + (16UL * slot);
+
+    public void SetDescriptor(uint slot, ulong address, uint length, int flags, ushort id = 0) => SetDescriptorAt(PlaceOf(slot), address, length, flags, id);
+
+    public void SetDescriptorAt(ulong place, ulong address, uint length, int flags, ushort id = 0)
+    {
+        Ram.Write(place, address);
+        Ram.Write(place + 8, length);
+        Ram.Write(place + 12, id);
+        Ram.Write(place + 14, (ushort)flags);
+    }
+
+    /// <summary>Adds a chain of direct descriptors; its id is returned. The device sees it after <see cref="Publish"/>.</summary>
+    public ushort Add(params ReadOnlySpan<GuestBuffer> buffers)
+    {
+        ushort id = TakeId(buffers.Length);
+        for (int i = 0; i < buffers.Length; i++)
+        {
+            AddSlot(buffers[i].Address, buffers[i].Length, (i < buffers.Length - 1 ? Next : 0) | (buffers[i].IsWritable ? Write : 0), id);
+        }
+
+        return id;
+    }
+
+    /// <summary>Adds a chain as an indirect table at an address.</summary>
+    public ushort AddIndirectAt(ulong table, params ReadOnlySpan<GuestBuffer> buffers)
+    {
+        for (int i = 0; i < buffers.Length; i++)
+        {
+            // The id is reserved inside a table.
+            SetDescriptorAt(table + (16UL * (uint)i), buffers[i].Address, buffers[i].Length, buffers[i].IsWritable ? Write : 0, 0xdead);
+        }
+
+        ushort id = TakeId(1);
+        AddSlot(table, 16 * (uint)buffers.Length, Indirect, id);
+        return id;
+    }
+
+    /// <summary>Makes what was added visible to the device.</summary>
+    public void Publish()
+    {
+        if (_heldPlace != 0)
+        {
+            // Release: everything else before the flags of the first descriptor.
+            Volatile.Write(ref Unsafe.AsRef<ushort>(Ram.Pointer(_heldPlace + 14, 2)), _heldFlags);
+            _heldPlace = 0;
+        }
+    }
+
+    /// <summary>Whether the device wants a notification for what was published since this was asked last.</summary>
+    public bool NeedsKick()
+    {
+        // Full fence: our descriptors before its suppression.
+        Interlocked.MemoryBarrier();
+        uint added = _added;
+        _added = 0;
+        uint wish = DeviceEvent;
+        if (wish >> 16 != 2)
+        {
+            return wish >> 16 == 0;
+        }
+
+        int wanted = (int)(wish & 0x7fff) - ((wish & 0x8000) != 0 == AvailableWrap ? 0 : Size);
+        int after = (int)NextAvailable - wanted - 1;
+        return after >= 0 && after < added;
+    }
+
+    /// <summary>Takes the next used descriptor.</summary>
+    public bool TryTakeUsed(out ushort id, out uint length)
+    {
+        id = 0;
+        length = 0;
+        if (!HasUsed)
+        {
+            return false;
+        }
+
+        ulong place = PlaceOf(NextUsed);
+        length = Ram.Read<uint>(place + 8);
+        id = Ram.Read<ushort>(place + 12);
+        NextUsed += _slotsOf[id];
+        if (NextUsed >= Size)
+        {
+            NextUsed -= Size;
+            UsedWrap = !UsedWrap;
+        }
+
+        FreeDescriptors += _slotsOf[id];
+        _slotsOf[id] = 0;
+        _ids.Push(id);
+        return true;
+    }
+
+    /// <summary>Asks for an interrupt at the next used descriptor; true if there is one already.</summary>
+    public bool EnableInterrupts()
+    {
+        DriverEvent = HasEventIndex ? NextUsed | (UsedWrap ? 0x8000u : 0) | (2u << 16) : 0;
+
+        // Full fence: our request before the device's descriptor.
+        Interlocked.MemoryBarrier();
+        return HasUsed;
+    }
+
+    private ushort TakeId(int slots)
+    {
+        if (slots == 0 || slots > FreeDescriptors)
+        {
+            throw new InvalidOperationException("no free descriptors");
+        }
+
+        ushort id = _ids.Pop();
+        _slotsOf[id] = (ushort)slots;
+        FreeDescriptors -= slots;
+        return id;
+    }
+
+    private void AddSlot(ulong address, uint length, int flags, ushort id)
+    {
+        ulong place = PlaceOf(NextAvailable);
+        flags |= AvailableFlags;
+        Ram.Write(place, address);
+        Ram.Write(place + 8, length);
+        Ram.Write(place + 12, id);
+        if (_heldPlace == 0)
+        {
+            _heldPlace = place;
+            _heldFlags = (ushort)flags;
+        }
+        else
+        {
+            Ram.Write(place + 14, (ushort)flags);
+        }
+
+        _added++;
+        if (++NextAvailable == Size)
+        {
+            NextAvailable = 0;
+            AvailableWrap = !AvailableWrap;
+        }
+    }
+}
