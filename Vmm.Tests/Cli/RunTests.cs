@@ -101,7 +101,8 @@ public sealed class RunTests : IDisposable
     private Process Start(params string[] more)
     {
         string[] arguments = ["run", "--kernel", Kernel, "--serial", $"file={Serial}", .. more];
-        Process process = Process.Start(new ProcessStartInfo(VmmProcess.Command, arguments) { RedirectStandardError = true, RedirectStandardInput = true })!;
+        // Whoever runs the tests in the background had INT or HUP ignored, and what is ignored is inherited.
+        Process process = Process.Start(new ProcessStartInfo("env", ["--default-signal=INT,HUP,TERM", VmmProcess.Command, .. arguments]) { RedirectStandardError = true, RedirectStandardInput = true })!;
         process.StandardInput.Close();
         return process;
     }
