@@ -89,7 +89,7 @@ public sealed class NetDevice : WorkerDevice
         {
             if (_linkUp != value)
             {
-                Volatile.Write(ref _linkUp, value);
+                ChangeConfiguration(() => Volatile.Write(ref _linkUp, value));
                 Host?.ConfigurationChanged();
             }
         }
@@ -135,7 +135,7 @@ public sealed class NetDevice : WorkerDevice
             return false;
         }
 
-        Volatile.Write(ref _mac, address.Value);
+        ChangeConfiguration(() => Volatile.Write(ref _mac, address.Value));
         return true;
     }
 

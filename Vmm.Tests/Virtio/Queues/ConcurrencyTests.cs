@@ -132,6 +132,66 @@ public sealed class ConcurrencyTests
     }
 
     [Fact]
+    [Trait("Behaviour", "MEM-3")]
+    public unsafe void A_descriptor_that_changes_while_it_is_looked_at_never_leads_outside_ram()
+    {
+        // Each half of a descriptor is read once: a guest that writes it all the time makes broken rings, not other chains than were checked.
+        const ulong End = 1 << 20;
+        using var ram = new GuestRam((0, End));
+        using var interrupt = new CountingVector();
+        var driver = new GuestDriver(ram, 4);
+        ulong place = driver.Descriptors;
+        bool stop = false;
+        var guest = new Thread(() =>
+        {
+            for (uint i = 0; !Volatile.Read(ref stop); i++)
+            {
+                bool small = (i & 1) == 0;
+                ram.Write(place, small ? End - 16 : 0x8000);
+                ram.Write(place + 8, (small ? 16UL : 0x10000UL) | ((ulong)GuestDriver.Write << 32));
+            }
+        });
+        driver.SetDescriptor(0, 0x8000, 16, GuestDriver.Write);
+        guest.Start();
+        var chain = new DescriptorChain();
+        byte* start = ram.Pointer(0, End);
+        int popped = 0;
+        int broken = 0;
+        for (int i = 0; i < 20_000; i++)
+        {
+            driver.AvailableIndex = 0;
+            driver.AddHead(0);
+            driver.Publish();
+            Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+            using (queue!.Enter())
+            {
+                if (queue.TryPop(chain))
+                {
+                    popped++;
+                    chain.WritableLength.Should().BeOneOf(16, 0x10000);
+                    foreach (Span<byte> piece in chain.Writable)
+                    {
+                        fixed (byte* first = piece)
+                        {
+                            (first >= start && first + piece.Length <= start + End).Should().BeTrue();
+                        }
+                    }
+                }
+                else
+                {
+                    broken++;
+                    queue.BrokenReason.Should().Contain("not in RAM");
+                }
+            }
+        }
+
+        Volatile.Write(ref stop, true);
+        guest.Join();
+        popped.Should().BePositive();
+        (popped + broken).Should().Be(20_000);
+    }
+
+    [Fact]
     [Trait("Behaviour", "MEM-4")]
     public void Ram_is_not_taken_away_under_a_popped_chain()
     {
