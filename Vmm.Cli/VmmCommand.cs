@@ -94,6 +94,6 @@ public static class VmmCommand
     /// <summary>The parts of a machine are called like the options, except for the hypervisor, which is not one.</summary>
     private static string Describe(MachineException e)
     {
-        return e.Part == MachineException.Hypervisor ? e.Reason : $"--{e.Message}";
+        return e.Part == MachineException.Whole ? e.Reason : $"--{e.Message}";
     }
 }

@@ -17,7 +17,7 @@ internal static class HostMemoryLimit
         if (host != 0 && size / Overcommit > host)
         {
             throw new MachineException(
-                "memory", $"size={size}", $"more than {Overcommit} times the {host >> 20} MiB that this host has with its swap; give less");
+                "memory", MemorySize.Word(size), $"more than {Overcommit} times the {host >> 20} MiB that this host has with its swap; give less");
         }
     }
 

@@ -31,7 +31,7 @@ internal sealed class MachineMemory : IDisposable
         }
         catch (HypervisorException e)
         {
-            throw new MachineException("memory", $"size={layout.Size}", e.Message, e);
+            throw new MachineException("memory", MemorySize.Word(layout.Size), e.Message, e);
         }
 
         try
@@ -45,7 +45,7 @@ internal sealed class MachineMemory : IDisposable
         catch (HypervisorException e)
         {
             Dispose();
-            throw new MachineException("memory", $"size={layout.Size}", e.Message, e);
+            throw new MachineException("memory", MemorySize.Word(layout.Size), e.Message, e);
         }
         catch
         {

@@ -102,7 +102,7 @@ public sealed class MemoryLayout
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(physicalAddressBits, 33);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(physicalAddressBits, 52);
-        string subject = $"size={size}";
+        string subject = MemorySize.Word(size);
         if (size < MinimumSize)
         {
             throw new MachineException("memory", subject, $"a machine needs at least {MinimumSize >> 20} MiB");

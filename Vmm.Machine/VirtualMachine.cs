@@ -71,12 +71,12 @@ public sealed class VirtualMachine : IDisposable
         catch (HypervisorException e)
         {
             machine.Dispose();
-            throw new MachineException(MachineException.Hypervisor, null, e.Message, e);
+            throw new MachineException(MachineException.Whole, null, e.Message, e);
         }
         catch (PciResourceException e)
         {
             machine.Dispose();
-            throw new MachineException("pci", null, e.Message, e);
+            throw new MachineException(MachineException.Whole, null, e.Message, e);
         }
         catch
         {
@@ -96,7 +96,7 @@ public sealed class VirtualMachine : IDisposable
         }
         catch (HypervisorException e)
         {
-            throw new MachineException(MachineException.Hypervisor, null, e.Message, e);
+            throw new MachineException(MachineException.Whole, null, e.Message, e);
         }
 
         if (_logger.IsEnabled(LogLevel.Debug))
