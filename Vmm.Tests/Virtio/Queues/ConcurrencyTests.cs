@@ -157,7 +157,9 @@ public sealed class ConcurrencyTests
         byte* start = ram.Pointer(0, End);
         int popped = 0;
         int broken = 0;
-        for (int i = 0; i < 5_000; i++)
+        // Goes on until both outcomes were seen often: who runs when is the scheduler's affair.
+        long begun = System.Diagnostics.Stopwatch.GetTimestamp();
+        for (int i = 0; (i < 5_000 || popped < 100 || broken < 100) && System.Diagnostics.Stopwatch.GetElapsedTime(begun).TotalSeconds < 60; i++)
         {
             driver.AvailableIndex = 0;
             driver.AddHead(0);
@@ -188,7 +190,7 @@ public sealed class ConcurrencyTests
         Volatile.Write(ref stop, true);
         guest.Join();
         popped.Should().BePositive();
-        (popped + broken).Should().Be(5_000);
+        (popped + broken).Should().BeGreaterThanOrEqualTo(5_000);
     }
 
     [Fact]
