@@ -3,41 +3,37 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Net;
 using System.Net.Sockets;
-using System.Numerics;
 using System.Text;
 using Vmm.Machine;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Cli;
 
-/// <summary>The words of --disk and --net.</summary>
+/// <summary>The words of --disk, --net, --rng and --console.</summary>
 internal static class DeviceWords
 {
     private const int SerialLimit = 20;
     private const int InterfaceNameLimit = 15;
     private const int QueueLimit = 64;
-    private const int QueueSizeLimit = 32768;
 
     /// <summary>Reads one --disk.</summary>
     /// <param name="text">Its value.</param>
     /// <param name="names">The ids that were given so far.</param>
     public static DiskOptions ReadDisk(string text, HashSet<string> names)
     {
-        OptionWords words = OptionWords.Parse("--disk", text, "path", "readonly", "id", "serial", "num_queues", "queue_size");
+        OptionWords words = OptionWords.Parse("--disk", text, ["path", "readonly", "serial", "num_queues", .. TransportWords.Known]);
         string? serial = words.Get("serial");
         if (serial != null && Encoding.UTF8.GetByteCount(serial) > SerialLimit)
         {
             throw words.Bad("serial", $"longer than {SerialLimit} bytes");
         }
 
-        int? queueSize = words.GetNumber("queue_size", 2, QueueSizeLimit);
-        if (queueSize is { } size && !BitOperations.IsPow2(size))
+        return new DiskOptions(words.Require("path"), words.GetSwitch("readonly"), serial, words.GetNumber("num_queues", 1, QueueLimit))
         {
-            throw words.Bad("queue_size", "not a power of two");
-        }
-
-        return new DiskOptions(
-            words.Require("path"), words.GetSwitch("readonly"), ReadId(words, names), serial, words.GetNumber("num_queues", 1, QueueLimit), queueSize);
+            Id = ReadId(words, names),
+            QueueSize = TransportWords.ReadQueueSize(words),
+            Transport = TransportWords.Read(words),
+        };
     }
 
     /// <summary>Reads one --net.</summary>
@@ -45,7 +41,7 @@ internal static class DeviceWords
     /// <param name="names">The ids that were given so far.</param>
     public static NetOptions ReadNet(string text, HashSet<string> names)
     {
-        OptionWords words = OptionWords.Parse("--net", text, "tap", "mac", "ip", "mask", "id");
+        OptionWords words = OptionWords.Parse("--net", text, ["tap", "mac", "ip", "mask", .. TransportWords.Known]);
         string tap = words.Require("tap");
         if (Encoding.UTF8.GetByteCount(tap) > InterfaceNameLimit)
         {
@@ -69,7 +65,61 @@ internal static class DeviceWords
             throw words.Bad("mask", "not a network mask: ones, then zeroes");
         }
 
-        return new NetOptions(tap, ReadMac(words), address, mask, ReadId(words, names));
+        return new NetOptions(tap, ReadMac(words), address, mask)
+        {
+            Id = ReadId(words, names),
+            QueueSize = TransportWords.ReadQueueSize(words),
+            Transport = TransportWords.Read(words),
+        };
+    }
+
+    /// <summary>Reads --rng.</summary>
+    /// <param name="text">Its value.</param>
+    /// <param name="names">The ids that were given so far.</param>
+    public static EntropyOptions ReadEntropy(string text, HashSet<string> names)
+    {
+        OptionWords words = OptionWords.Parse("--rng", text, ["src", .. TransportWords.Known]);
+        return new EntropyOptions(words.Require("src"))
+        {
+            Id = ReadId(words, names),
+            QueueSize = TransportWords.ReadQueueSize(words),
+            Transport = TransportWords.Read(words),
+        };
+    }
+
+    /// <summary>Reads --console.</summary>
+    /// <param name="text">Its value.</param>
+    /// <param name="names">The ids that were given so far.</param>
+    public static ConsoleOptions ReadConsole(string text, HashSet<string> names)
+    {
+        OptionWords words = OptionWords.ParseNamed("--console", text, out string? name, ["file", .. TransportWords.Known]);
+        return new ConsoleOptions(ReadCharacter(words, name, text, "off, tty or file=FILE"))
+        {
+            Id = ReadId(words, names),
+            QueueSize = TransportWords.ReadQueueSize(words),
+            Transport = TransportWords.Read(words),
+        };
+    }
+
+    /// <summary>Reads --serial.</summary>
+    /// <param name="text">Its value.</param>
+    public static CharacterOptions ReadSerial(string text)
+    {
+        OptionWords words = OptionWords.ParseNamed("--serial", text, out string? name, "file");
+        return name == "null" && words.Get("file") == null
+            ? new CharacterOptions(CharacterKind.Null)
+            : ReadCharacter(words, name, text, "off, tty, null or file=FILE");
+    }
+
+    private static CharacterOptions ReadCharacter(OptionWords words, string? name, string text, string wanted)
+    {
+        return (name, words.Get("file")) switch
+        {
+            ("off", null) => new CharacterOptions(CharacterKind.Off),
+            ("tty", null) => new CharacterOptions(CharacterKind.Terminal),
+            (null, { } file) => new CharacterOptions(CharacterKind.File, file),
+            _ => throw new UsageException(words.Option, text, $"want {wanted}"),
+        };
     }
 
     private static string? ReadId(OptionWords words, HashSet<string> names)

@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Microsoft.Extensions.Logging;
@@ -25,12 +26,12 @@ internal sealed class GuestRun
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
         MachineOptions options = _arguments.Machine;
-        bool terminal = options.Serial.Kind == CharacterKind.Terminal || options.Console.Kind == CharacterKind.Terminal;
+        bool terminal = options.Serial.Kind == CharacterKind.Terminal || options.Console.Character.Kind == CharacterKind.Terminal;
         using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
         options = options with { LoggerFactory = loggers };
         if (raw != null)
         {
-            options = options with { Serial = options.Serial with { Escape = RequestStop }, Console = options.Console with { Escape = RequestStop } };
+            options = WithCharacters(options, character => character with { Escape = RequestStop });
         }
 
         while (true)
@@ -42,8 +43,13 @@ internal sealed class GuestRun
             }
 
             // What was written to files before stays there.
-            options = options with { Serial = options.Serial with { Append = true }, Console = options.Console with { Append = true } };
+            options = WithCharacters(options, character => character with { Append = true });
         }
+    }
+
+    private static MachineOptions WithCharacters(MachineOptions options, Func<CharacterOptions, CharacterOptions> change)
+    {
+        return options with { Serial = change(options.Serial), Console = options.Console with { Character = change(options.Console.Character) } };
     }
 
     private MachineExit RunOnce(MachineOptions options)

@@ -22,28 +22,20 @@ public sealed class OptionWords
     /// <exception cref="UsageException">A word is unknown, given twice, or has no value.</exception>
     public static OptionWords Parse(string option, string text, params ReadOnlySpan<string> known)
     {
-        var words = new OptionWords(option);
-        foreach (string piece in Split(option, text))
-        {
-            int equals = piece.IndexOf('=', StringComparison.Ordinal);
-            string key = equals < 0 ? piece : piece[..equals];
-            if (!known.Contains(key))
-            {
-                throw new UsageException(option, piece, $"unknown word '{key}'; known are {string.Join(", ", known.ToArray())}");
-            }
+        return Parse(option, Split(option, text), known);
+    }
 
-            if (equals < 0 || equals == piece.Length - 1)
-            {
-                throw new UsageException(option, piece, $"'{key}' needs a value: {key}=...");
-            }
-
-            if (!words._values.TryAdd(key, Unquote(piece[(equals + 1)..])))
-            {
-                throw new UsageException(option, piece, $"'{key}' is given twice");
-            }
-        }
-
-        return words;
+    /// <summary>Takes a value apart whose first word may be a bare name: <c>tty,vectors=1</c>.</summary>
+    /// <param name="option">The option, with its dashes.</param>
+    /// <param name="text">Its value.</param>
+    /// <param name="name">The bare name, or null if the first word is <c>key=value</c> like the others.</param>
+    /// <param name="known">The words it may have.</param>
+    /// <exception cref="UsageException">A word is unknown, given twice, or has no value.</exception>
+    public static OptionWords ParseNamed(string option, string text, out string? name, params ReadOnlySpan<string> known)
+    {
+        List<string> pieces = Split(option, text);
+        name = pieces[0].Contains('=', StringComparison.Ordinal) ? null : pieces[0];
+        return Parse(option, name == null ? pieces : pieces[1..], known);
     }
 
     /// <summary>The value of a word, or null.</summary>
@@ -52,12 +44,15 @@ public sealed class OptionWords
     /// <summary>The value of a word that has to be there.</summary>
     public string Require(string key) => Get(key) ?? throw new UsageException(Option, null, $"needs the word {key}=...");
 
-    /// <summary>The value of an on/off word; off without it.</summary>
-    public bool GetSwitch(string key)
+    /// <summary>The value of an on/off word.</summary>
+    /// <param name="key">The word.</param>
+    /// <param name="absent">The value without it.</param>
+    public bool GetSwitch(string key, bool absent = false)
     {
         return Get(key) switch
         {
-            null or "off" => false,
+            null => absent,
+            "off" => false,
             "on" => true,
             _ => throw Bad(key, "neither on nor off"),
         };
@@ -108,6 +103,32 @@ public sealed class OptionWords
 
     /// <summary>A complaint about the value of a word.</summary>
     public UsageException Bad(string key, string reason) => new(Option, $"{key}={Get(key)}", reason);
+
+    private static OptionWords Parse(string option, List<string> pieces, ReadOnlySpan<string> known)
+    {
+        var words = new OptionWords(option);
+        foreach (string piece in pieces)
+        {
+            int equals = piece.IndexOf('=', StringComparison.Ordinal);
+            string key = equals < 0 ? piece : piece[..equals];
+            if (!known.Contains(key))
+            {
+                throw new UsageException(option, piece, $"unknown word '{key}'; known are {string.Join(", ", known.ToArray())}");
+            }
+
+            if (equals < 0 || equals == piece.Length - 1)
+            {
+                throw new UsageException(option, piece, $"'{key}' needs a value: {key}=...");
+            }
+
+            if (!words._values.TryAdd(key, Unquote(piece[(equals + 1)..])))
+            {
+                throw new UsageException(option, piece, $"'{key}' is given twice");
+            }
+        }
+
+        return words;
+    }
 
     private static string Unquote(string value)
     {

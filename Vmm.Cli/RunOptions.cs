@@ -19,11 +19,11 @@ public sealed class RunOptions
     private readonly Option<string[]> _cpus = Text("--cpus", "boot=N", $"vCPUs, 1 to {MachineLimits.Cpus} (1)");
     private readonly Option<string[]> _memory = Text("--memory", "size=SIZE[,shared=on][,hugepages=on]", "RAM, with K, M or G for a unit (512M)");
     private readonly Option<string[]> _disk = Text(
-        "--disk", "path=FILE[,readonly=on][,id=NAME][,serial=TEXT][,num_queues=N][,queue_size=N]", "Block device over a raw file; may be repeated");
+        "--disk", "path=FILE[,readonly=on][,serial=TEXT][,num_queues=N]" + TransportWords.Form, "Block device over a raw file; may be repeated");
     private readonly Option<string[]> _net = Text(
-        "--net", "tap=NAME[,mac=MAC][,ip=ADDRESS,mask=MASK][,id=NAME]", "Network device on a tap, which is made if absent; ip and mask go on its host side; may be repeated");
-    private readonly Option<string[]> _rng = Text("--rng", "src=FILE", "Entropy device");
-    private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE", "Virtio console (off)");
+        "--net", "tap=NAME[,mac=MAC][,ip=ADDRESS,mask=MASK]" + TransportWords.Form, "Network device on a tap, which is made if absent; ip and mask go on its host side; may be repeated");
+    private readonly Option<string[]> _rng = Text("--rng", "src=FILE" + TransportWords.Form, "Entropy device");
+    private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE" + TransportWords.Form, "Virtio console (off)");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
     private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (error)");
@@ -43,13 +43,7 @@ public sealed class RunOptions
     {
         ArgumentNullException.ThrowIfNull(result);
         string kernel = Single(result, _kernel) ?? throw new UsageException("--kernel", null, "is needed: the path of a bzImage or a vmlinux");
-        CharacterOptions serial = ReadCharacter(Single(result, _serial), "--serial", allowNull: true) ?? new CharacterOptions(CharacterKind.Terminal);
-        CharacterOptions console = ReadCharacter(Single(result, _console), "--console", allowNull: false) ?? new CharacterOptions(CharacterKind.Off);
-        if (serial.Kind == CharacterKind.Terminal && console.Kind == CharacterKind.Terminal)
-        {
-            throw new UsageException("--console", "tty", "the terminal is the serial port's; add --serial off, null or file=FILE");
-        }
-
+        CharacterOptions serial = Single(result, _serial) is { } port ? DeviceWords.ReadSerial(port) : new CharacterOptions(CharacterKind.Terminal);
         if (result.GetResult(_noReboot) is OptionResult { IdentifierTokenCount: > 1 })
         {
             throw new UsageException("--no-reboot", null, "is given twice");
@@ -65,10 +59,15 @@ public sealed class RunOptions
             Memory = ReadMemory(Single(result, _memory)),
             Disks = [.. (result.GetValue(_disk) ?? []).Select(text => DeviceWords.ReadDisk(text, names))],
             Nets = [.. (result.GetValue(_net) ?? []).Select(text => DeviceWords.ReadNet(text, names))],
-            EntropySource = Single(result, _rng) is { } rng ? OptionWords.Parse("--rng", rng, "src").Require("src") : null,
-            Console = console,
+            Entropy = Single(result, _rng) is { } rng ? DeviceWords.ReadEntropy(rng, names) : null,
+            Console = Single(result, _console) is { } console ? DeviceWords.ReadConsole(console, names) : new ConsoleOptions(new CharacterOptions(CharacterKind.Off)),
             Serial = serial,
         };
+        if (serial.Kind == CharacterKind.Terminal && machine.Console.Character.Kind == CharacterKind.Terminal)
+        {
+            throw new UsageException("--console", "tty", "the terminal is the serial port's; add --serial off, null or file=FILE");
+        }
+
         return new RunArguments(machine, result.GetResult(_noReboot) == null, ReadLogLevel(Single(result, _logLevel)));
     }
 
@@ -120,19 +119,6 @@ public sealed class RunOptions
         return size % unit != 0
             ? throw words.Bad("size", $"not a multiple of {(hugePages ? "2M, the size of a huge page" : "4K, the size of a page")}")
             : new MemoryOptions(size, words.GetSwitch("shared"), hugePages);
-    }
-
-    private static CharacterOptions? ReadCharacter(string? text, string option, bool allowNull)
-    {
-        return text switch
-        {
-            null => null,
-            "off" => new CharacterOptions(CharacterKind.Off),
-            "tty" => new CharacterOptions(CharacterKind.Terminal),
-            "null" when allowNull => new CharacterOptions(CharacterKind.Null),
-            _ when text.StartsWith("file=", StringComparison.Ordinal) => new CharacterOptions(CharacterKind.File, OptionWords.Parse(option, text, "file").Require("file")),
-            _ => throw new UsageException(option, text, $"want off, tty{(allowNull ? ", null" : "")} or file=FILE"),
-        };
     }
 
     private static LogLevel ReadLogLevel(string? text)

@@ -114,33 +114,35 @@ internal sealed class MachineDevices : IDisposable
         foreach ((int index, DiskOptions disk) in _options.Disks.Index())
         {
             string id = disk.Id ?? $"disk{index}";
-            Add(id, () => CreateDisk(disk, id));
+            Add(id, disk, () => CreateDisk(disk, id));
         }
 
         foreach ((int index, NetOptions net) in _options.Nets.Index())
         {
             string id = net.Id ?? $"net{index}";
-            Add(id, () => CreateNet(net, id));
+            Add(id, net, () => CreateNet(net, id));
         }
 
-        if (_options.EntropySource is { } source)
+        if (_options.Entropy is { } entropy)
         {
-            Add("rng", () => CreateEntropy(source));
+            string id = entropy.Id ?? "rng";
+            Add(id, entropy, () => CreateEntropy(entropy, id));
         }
 
-        if (_options.Console.Kind is CharacterKind.Terminal or CharacterKind.File)
+        if (_options.Console.Character.Kind is CharacterKind.Terminal or CharacterKind.File)
         {
-            Add("console", () => new ConsoleDevice(ConsoleBackend.Open(_options.Console), new ConsoleDeviceOptions { Id = "console", Logger = _deviceLogger }));
+            string id = _options.Console.Id ?? "console";
+            Add(id, _options.Console, () => CreateConsole(_options.Console, id));
         }
     }
 
-    private void Add(string id, Func<VirtioDevice> create)
+    private void Add(string id, VirtioOptions options, Func<VirtioDevice> create)
     {
         VirtioDevice device = create();
         VirtioPciFunction function;
         try
         {
-            function = new VirtioPciFunction(device, new DmaTarget(_memory), new VirtioPciOptions { Name = id, LoggerFactory = _options.LoggerFactory });
+            function = new VirtioPciFunction(device, new DmaTarget(_memory), options.Transport with { Name = id, LoggerFactory = _options.LoggerFactory });
         }
         catch
         {
@@ -166,7 +168,7 @@ internal sealed class MachineDevices : IDisposable
                 Id = id,
                 Serial = disk.Serial ?? id,
                 QueueCount = disk.QueueCount ?? defaults.QueueCount,
-                QueueSize = (ushort)(disk.QueueSize ?? defaults.QueueSize),
+                QueueSize = disk.QueueSize ?? defaults.QueueSize,
                 Logger = _deviceLogger,
             });
         }
@@ -182,7 +184,14 @@ internal sealed class MachineDevices : IDisposable
         TapInterface tap = Open("net", net.Tap, () => TapInterface.Open(net.Tap, net.HostAddress, net.HostMask));
         try
         {
-            return new NetDevice(tap, new NetDeviceOptions { Id = id, Mac = net.MacAddress ?? DefaultMac(net.Tap), Logger = _deviceLogger });
+            var defaults = new NetDeviceOptions();
+            return new NetDevice(tap, defaults with
+            {
+                Id = id,
+                Mac = net.MacAddress ?? DefaultMac(net.Tap),
+                QueueSize = net.QueueSize ?? defaults.QueueSize,
+                Logger = _deviceLogger,
+            });
         }
         catch
         {
@@ -191,9 +200,18 @@ internal sealed class MachineDevices : IDisposable
         }
     }
 
-    private EntropyDevice CreateEntropy(string source)
+    private EntropyDevice CreateEntropy(EntropyOptions entropy, string id)
     {
-        return Open("rng", source, () => new EntropyDevice(new EntropyDeviceOptions { Id = "rng", Source = source, Logger = _deviceLogger }));
+        var options = new EntropyDeviceOptions { Id = id, Source = entropy.Source, Logger = _deviceLogger };
+        options = options with { QueueSize = entropy.QueueSize ?? options.QueueSize };
+        return Open("rng", entropy.Source, () => new EntropyDevice(options));
+    }
+
+    private ConsoleDevice CreateConsole(ConsoleOptions console, string id)
+    {
+        var options = new ConsoleDeviceOptions { Id = id, Logger = _deviceLogger };
+        options = options with { QueueSize = console.QueueSize ?? options.QueueSize };
+        return new ConsoleDevice(ConsoleBackend.Open(console.Character), options);
     }
 
     private static T Open<T>(string part, string subject, Func<T> open)

@@ -28,11 +28,11 @@ public sealed record MachineOptions
     /// <summary>Network devices, after the block devices.</summary>
     public IReadOnlyList<NetOptions> Nets { get; init; } = [];
 
-    /// <summary>The file that the entropy device reads, or null for no such device.</summary>
-    public string? EntropySource { get; init; }
+    /// <summary>The entropy device, or null for none.</summary>
+    public EntropyOptions? Entropy { get; init; }
 
     /// <summary>The virtio console.</summary>
-    public CharacterOptions Console { get; init; } = new(CharacterKind.Off);
+    public ConsoleOptions Console { get; init; } = new(new CharacterOptions(CharacterKind.Off));
 
     /// <summary>The serial port COM1.</summary>
     public CharacterOptions Serial { get; init; } = new(CharacterKind.Terminal);

@@ -8,6 +8,4 @@ namespace Vmm.Machine;
 /// <param name="MacAddress">The guest's address; by default a locally administered one made from the name of the tap.</param>
 /// <param name="HostAddress">IPv4 address to give to the host's side, or null.</param>
 /// <param name="HostMask">Network mask of <paramref name="HostAddress"/>; given exactly when that is.</param>
-/// <param name="Id">Name of the device in logs; by default made of its kind and number.</param>
-public sealed record NetOptions(
-    string Tap, MacAddress? MacAddress = null, IPAddress? HostAddress = null, IPAddress? HostMask = null, string? Id = null);
+public sealed record NetOptions(string Tap, MacAddress? MacAddress = null, IPAddress? HostAddress = null, IPAddress? HostMask = null) : VirtioOptions;

@@ -4,6 +4,7 @@ using System.Net;
 using Microsoft.Extensions.Logging;
 using Vmm.Cli;
 using Vmm.Machine;
+using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Cli;
 
@@ -21,9 +22,9 @@ public sealed class RunOptionsTests
         run.Machine.Memory.Should().Be(new MemoryOptions(512UL << 20));
         run.Machine.Disks.Should().BeEmpty();
         run.Machine.Nets.Should().BeEmpty();
-        run.Machine.EntropySource.Should().BeNull();
+        run.Machine.Entropy.Should().BeNull();
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Terminal);
-        run.Machine.Console.Kind.Should().Be(CharacterKind.Off);
+        run.Machine.Console.Character.Kind.Should().Be(CharacterKind.Off);
         run.RestartOnReset.Should().BeTrue();
         run.LogLevel.Should().Be(LogLevel.Error);
     }
@@ -42,16 +43,64 @@ public sealed class RunOptionsTests
         run.Machine.CpuCount.Should().Be(4);
         run.Machine.Memory.Should().Be(new MemoryOptions(5UL << 30, Shared: true, HugePages: true));
         run.Machine.Disks.Should().Equal(
-            new DiskOptions("/a"), new DiskOptions("/b", ReadOnly: true, Id: "data", Serial: "S1", QueueCount: 4, QueueSize: 128));
+            new DiskOptions("/a"), new DiskOptions("/b", ReadOnly: true, Serial: "S1", QueueCount: 4) { Id = "data", QueueSize = 128 });
         run.Machine.Nets[0].Should().Be(new NetOptions("tap0"));
         run.Machine.Nets[1].MacAddress.ToString().Should().Be("52:54:00:12:34:56");
         run.Machine.Nets[1].HostAddress.Should().Be(IPAddress.Parse("192.168.1.1"));
         run.Machine.Nets[1].HostMask.Should().Be(IPAddress.Parse("255.255.255.0"));
-        run.Machine.EntropySource.Should().Be("/dev/urandom");
-        run.Machine.Console.Should().Be(new CharacterOptions(CharacterKind.File, "/c"));
+        run.Machine.Entropy.Should().Be(new EntropyOptions("/dev/urandom"));
+        run.Machine.Console.Should().Be(new ConsoleOptions(new CharacterOptions(CharacterKind.File, "/c")));
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Null);
         run.RestartOnReset.Should().BeFalse();
         run.LogLevel.Should().Be(LogLevel.Debug);
+    }
+
+    [Theory]
+    [InlineData("--disk", "path=/a")]
+    [InlineData("--net", "tap=t")]
+    [InlineData("--rng", "src=/r")]
+    [InlineData("--console", "file=/c")]
+    [InlineData("--console", "tty")]
+    public void Words_that_every_virtio_device_has(string option, string value)
+    {
+        Device(option, value).Should().Be((new VirtioPciOptions(), null, null));
+        (VirtioPciOptions transport, ushort? queueSize, string? id) =
+            Device(option, value + ",packed=on,event_idx=off,indirect=off,vectors=0,iommu=on,queue_size=1024,id=here");
+        transport.Should().Be(new VirtioPciOptions
+        {
+            PackedRing = true,
+            EventIndex = false,
+            IndirectDescriptors = false,
+            Vectors = 0,
+            AccessPlatform = true,
+        });
+        queueSize.Should().Be(1024);
+        id.Should().Be("here");
+        (transport, queueSize, _) = Device(option, value + ",packed=off,event_idx=on,indirect=on,vectors=2048,iommu=off,queue_size=32768");
+        transport.Should().Be(new VirtioPciOptions { Vectors = 2048 });
+        queueSize.Should().Be(32768);
+    }
+
+    [Theory]
+    [InlineData("--disk", "path=/a")]
+    [InlineData("--net", "tap=t")]
+    [InlineData("--rng", "src=/r")]
+    [InlineData("--console", "file=/c")]
+    public void Words_that_every_virtio_device_has_with_values_that_are_wrong(string option, string value)
+    {
+        (string Word, string Reason)[] wrong =
+        [
+            ("packed=yes", "neither on nor off"), ("packed=", "needs a value"), ("packed", "needs a value"), ("event_idx=1", "neither on nor off"),
+            ("indirect=true", "neither on nor off"), ("iommu=ON", "neither on nor off"), ("vectors=-1", "not a number"),
+            ("vectors=2049", "not from 0 to 2048"), ("vectors=all", "not a number"), ("queue_size=1", "not from 2 to 32768"),
+            ("queue_size=65536", "not from 2 to 32768"), ("queue_size=48", "not a power of two"), ("packed=on,packed=on", "given twice"),
+            ("paged=on", "unknown word 'paged'"),
+        ];
+        foreach ((string word, string reason) in wrong)
+        {
+            ((Action)(() => Read("--kernel", "/k", "--serial", "off", option, $"{value},{word}"))).Should().Throw<UsageException>()
+                .Which.Message.Should().StartWith(option).And.Contain(word.Split(',')[^1]).And.Contain(reason);
+        }
     }
 
     [Theory]
@@ -72,6 +121,12 @@ public sealed class RunOptionsTests
     [InlineData("--memory", "shared=on", "needs the word size")]
     [InlineData("--cpus", "boot=two", "not a number")]
     [InlineData("--console", "null", "want off, tty or file=FILE")]
+    [InlineData("--console", "packed=on", "want off, tty or file=FILE")]
+    [InlineData("--console", "tty,file=/c", "want off, tty or file=FILE")]
+    [InlineData("--console", "vectors=1,tty", "'tty'")]
+    [InlineData("--serial", "null,file=/c", "want off, tty, null or file=FILE")]
+    [InlineData("--serial", "tty,packed=on", "unknown word 'packed'")]
+    [InlineData("--rng", "packed=on", "needs the word src")]
     [InlineData("--log-level", "loud", "want one of")]
     public void Values_that_are_wrong(string option, string value, string reason)
     {
@@ -90,7 +145,20 @@ public sealed class RunOptionsTests
     public void One_terminal_for_two()
     {
         ((Action)(() => Read("--kernel", "/k", "--console", "tty"))).Should().Throw<UsageException>().Which.Message.Should().Contain("--serial off");
-        Read("--kernel", "/k", "--console", "tty", "--serial", "off").Machine.Console.Kind.Should().Be(CharacterKind.Terminal);
+        Read("--kernel", "/k", "--console", "tty", "--serial", "off").Machine.Console.Character.Kind.Should().Be(CharacterKind.Terminal);
+    }
+
+    private static (VirtioPciOptions Transport, ushort? QueueSize, string? Id) Device(string option, string value)
+    {
+        MachineOptions machine = Read("--kernel", "/k", "--serial", "off", option, value).Machine;
+        VirtioOptions device = option switch
+        {
+            "--disk" => machine.Disks[0],
+            "--net" => machine.Nets[0],
+            "--rng" => machine.Entropy!,
+            _ => machine.Console,
+        };
+        return (device.Transport, device.QueueSize, device.Id);
     }
 
     private static RunArguments Read(params string[] arguments)

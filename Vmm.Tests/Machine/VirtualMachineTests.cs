@@ -146,7 +146,7 @@ public sealed class VirtualMachineTests : IDisposable
 
             c.PowerOff();
         })) with
-        { Disks = [new DiskOptions(disk, ReadOnly: true)], EntropySource = "/dev/urandom" };
+        { Disks = [new DiskOptions(disk, ReadOnly: true)], Entropy = new EntropyOptions() };
         Run(options);
         uint[] ids = [.. File.ReadAllBytes(Output).Chunk(4).Select(b => BinaryPrimitives.ReadUInt32LittleEndian(b))];
         ids.Should().Equal(0x0008_1B36, 0x0008_1B36, 0x1042_1AF4, 0x1042_1AF4, 0x1044_1AF4, 0x1044_1AF4, uint.MaxValue, uint.MaxValue);
@@ -213,7 +213,7 @@ public sealed class VirtualMachineTests : IDisposable
         string disk = Path.Combine(_folder.FullName, "disk");
         File.WriteAllBytes(disk, new byte[1 << 20]);
         MachineOptions options = Options(TinyKernel.Linux64(c => c.PowerOff())) with { Disks = [new DiskOptions(disk)] };
-        MachineOptions failing = options with { EntropySource = Path.Combine(_folder.FullName, "absent") };
+        MachineOptions failing = options with { Entropy = new EntropyOptions(Path.Combine(_folder.FullName, "absent")) };
         Run(options);
         for (int i = 0; i < 5; i++)
         {
