@@ -45,8 +45,16 @@ public interface IPciFunctionAccess
     void EnableMessages(int count, Action<int> signalled);
 
     /// <summary>Delivers the INTx pin.</summary>
-    /// <param name="asserted">Called when the pin is asserted, on any thread; must not block.</param>
+    /// <param name="asserted">Called when the pin is asserted, on any thread; must not block. The cause is taken away later, see <see cref="PinServed"/>.</param>
     void EnablePin(Action asserted);
+
+    /// <summary>
+    /// The driver has read the ISR: the pin is to be heard again. For accesses that mask the pin when they deliver it, as VFIO does;
+    /// the others need not implement it.
+    /// </summary>
+    void PinServed()
+    {
+    }
 
     /// <summary>Disables what <see cref="EnableMessages"/> or <see cref="EnablePin"/> enabled; does nothing otherwise.</summary>
     void DisableInterrupts();

@@ -4,7 +4,6 @@ using System.Numerics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
-using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
 namespace Vmm.Virtio.Driver;
 
@@ -26,9 +25,9 @@ public sealed partial class VirtioPciDriver
         ObjectDisposedException.ThrowIf(_closed, this);
         for (int i = 0; i < MaximumGenerations; i++)
         {
-            ulong before = Get(Reg.ConfigGeneration, 1);
+            byte before = Common.ConfigGeneration;
             T result = read(ReadField);
-            if (Get(Reg.ConfigGeneration, 1) == before)
+            if (Common.ConfigGeneration == before)
             {
                 return result;
             }
@@ -54,10 +53,7 @@ public sealed partial class VirtioPciDriver
     {
         AddStatus(DeviceStatus.Acknowledge);
         AddStatus(DeviceStatus.Driver);
-        Set(Reg.DeviceFeatureSelect, 4, 0);
-        ulong offered = Get(Reg.DeviceFeature, 4);
-        Set(Reg.DeviceFeatureSelect, 4, 1);
-        offered |= Get(Reg.DeviceFeature, 4) << 32;
+        ulong offered = Common.ReadDeviceFeatures();
         ulong required = Options.RequiredFeatures | TransportFeatures.Version1;
         if ((required & ~offered) != 0 || (required & UnspokenFeatures) != 0)
         {
@@ -67,10 +63,7 @@ public sealed partial class VirtioPciDriver
         // Behind an IOMMU the addresses are translated; IOVAs serve both kinds of device.
         ulong wanted = Options.WantedFeatures | TransportFeatures.AccessPlatform | required;
         Features = offered & wanted & ~UnspokenFeatures;
-        Set(Reg.DriverFeatureSelect, 4, 0);
-        Set(Reg.DriverFeature, 4, (uint)Features);
-        Set(Reg.DriverFeatureSelect, 4, 1);
-        Set(Reg.DriverFeature, 4, Features >> 32);
+        Common.WriteDriverFeatures(Features);
         AddStatus(DeviceStatus.FeaturesOk);
         if ((Status & DeviceStatus.FeaturesOk) == 0)
         {
@@ -86,7 +79,7 @@ public sealed partial class VirtioPciDriver
         {
             _access.EnableMessages(vectors, OnMessage);
             Completion = CompletionMode.Messages;
-            _ = TrySetVector(Reg.ConfigMsixVector, 0);
+            Common.ConfigMsixVector = 0;
             return vectors;
         }
 
@@ -101,15 +94,15 @@ public sealed partial class VirtioPciDriver
 
     private void SetUpQueue(int index, int maximumSize, int vectors)
     {
-        Set(Reg.QueueSelect, 2, (uint)index);
-        int size = Math.Min((int)Get(Reg.QueueSize, 2), maximumSize);
-        if (size == 0 || Get(Reg.QueueEnable, 2) != 0)
+        Common.QueueSelect = (ushort)index;
+        int size = Math.Min(Common.QueueSize, maximumSize);
+        if (size == 0 || Common.QueueEnable != 0)
         {
             throw new DriverException("queues", $"queue {index} is absent or enabled already");
         }
 
         size = 1 << BitOperations.Log2((uint)size);
-        Set(Reg.QueueSize, 2, (uint)size);
+        Common.QueueSize = (ushort)size;
         var queue = new DriverQueue(this, index, size, MapBuffer(DriverQueue.RingLength(size)))
         {
             NotifyOffset = GetNotifyOffset(index),
@@ -119,25 +112,25 @@ public sealed partial class VirtioPciDriver
         {
             // One of its own or shared; refused, the one of configuration changes; refused too, the queue is polled.
             int vector = vectors == 1 ? 0 : 1 + (index % (vectors - 1));
-            queue.Vector = TrySetVector(Reg.QueueMsixVector, vector) ? vector : TrySetVector(Reg.QueueMsixVector, 0) ? 0 : null;
+            queue.Vector = TrySetQueueVector(vector) ? vector : TrySetQueueVector(0) ? 0 : null;
             queue.HasInterrupt = queue.Vector is not null;
         }
 
-        SetAddress(Reg.QueueDescriptors, queue.Descriptors);
-        SetAddress(Reg.QueueDriver, queue.Available);
-        SetAddress(Reg.QueueDevice, queue.Used);
+        Common.QueueDescriptors = queue.Descriptors;
+        Common.QueueDriver = queue.Available;
+        Common.QueueDevice = queue.Used;
         lock (_queues)
         {
             _queues.Add(queue);
         }
 
         _anyEnabled = true;
-        Set(Reg.QueueEnable, 2, 1);
+        Common.QueueEnable = 1;
     }
 
     private ulong GetNotifyOffset(int index)
     {
-        ulong offset = Get(Reg.QueueNotifyOff, 2) * _structures.NotifyMultiplier;
+        ulong offset = (ulong)Common.QueueNotifyOff * _structures.NotifyMultiplier;
         ulong width = (Features & TransportFeatures.NotificationData) != 0 ? 4UL : 2UL;
         if (!GuestRange.Fits(offset, width, _structures.Notification.Length) || (_structures.Notification.Offset + offset) % width != 0)
         {
@@ -147,16 +140,10 @@ public sealed partial class VirtioPciDriver
         return offset;
     }
 
-    private bool TrySetVector(int register, int vector)
+    private bool TrySetQueueVector(int vector)
     {
-        Set(register, 2, (uint)vector);
-        return Get(register, 2) == (uint)vector;
-    }
-
-    private void SetAddress(int register, ulong address)
-    {
-        Set(register, 4, (uint)address);
-        Set(register + 4, 4, address >> 32);
+        Common.QueueMsixVector = (ushort)vector;
+        return Common.QueueMsixVector == vector;
     }
 
     private void OnMessage(int vector) => Wake(queue => queue.Vector == vector);

@@ -1,11 +1,8 @@
 using System;
 using System.Collections.Generic;
-using System.Diagnostics;
-using System.Threading;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Spec;
-using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
 namespace Vmm.Virtio.Driver;
 
@@ -24,7 +21,11 @@ public sealed partial class VirtioPciDriver : IDisposable
     private VirtioPciDriver(IPciFunctionAccess access, VirtioPciStructures structures, VirtioDriverOptions options)
     {
         (_access, _structures, Options) = (access, structures, options);
+        Common = new CommonConfigurationAccess(access, structures.Common);
     }
+
+    /// <summary>The registers of the common configuration; what the driver programmed is better left alone.</summary>
+    public CommonConfigurationAccess Common { get; }
 
     /// <summary>The features that were agreed on.</summary>
     public ulong Features { get; private set; }
@@ -36,10 +37,10 @@ public sealed partial class VirtioPciDriver : IDisposable
     public IReadOnlyList<DriverQueue> Queues => _queues;
 
     /// <summary>Queues that the device has.</summary>
-    public int DeviceQueues => (int)Get(Reg.NumQueues, 2);
+    public int DeviceQueues => Common.NumQueues;
 
     /// <summary>The device status.</summary>
-    public DeviceStatus Status => (DeviceStatus)Get(Reg.DeviceStatus, 1);
+    public DeviceStatus Status => Common.DeviceStatus;
 
     /// <summary>True if the device did not stop, so that its memory stays mapped for good (DRV-7).</summary>
     public bool IsAbandoned { get; private set; }
@@ -149,6 +150,7 @@ public sealed partial class VirtioPciDriver : IDisposable
         if (Completion == CompletionMode.Pin && _structures.Isr is { } isr)
         {
             _ = _access.ReadBar(isr.Bar, isr.Offset, 1);
+            _access.PinServed();
         }
     }
 
@@ -164,7 +166,7 @@ public sealed partial class VirtioPciDriver : IDisposable
         _closed = true;
         _running = false;
         SetBusMaster(false);
-        bool stopped = TryReset();
+        bool stopped = Common.TryReset(Timeout);
         if (failed)
         {
             AddStatus(DeviceStatus.Failed);
@@ -187,28 +189,10 @@ public sealed partial class VirtioPciDriver : IDisposable
 
     private void Reset()
     {
-        if (!TryReset())
+        if (!Common.TryReset(Timeout))
         {
             throw new DriverException("reset", $"status is {Status} after {Timeout} instead of 0");
         }
-    }
-
-    private bool TryReset()
-    {
-        Set(Reg.DeviceStatus, 1, 0);
-        long start = Stopwatch.GetTimestamp();
-        var spin = new SpinWait();
-        while (Get(Reg.DeviceStatus, 1) != 0)
-        {
-            if (Stopwatch.GetElapsedTime(start) > Timeout)
-            {
-                return false;
-            }
-
-            spin.SpinOnce();
-        }
-
-        return true;
     }
 
     private void SetBusMaster(bool on)
@@ -217,9 +201,5 @@ public sealed partial class VirtioPciDriver : IDisposable
         _access.WriteConfiguration(ConfigurationRegisters.Command, 2, command | (on ? (uint)PciCommand.BusMaster : 0));
     }
 
-    private void AddStatus(DeviceStatus bits) => Set(Reg.DeviceStatus, 1, (byte)(Status | bits));
-
-    private ulong Get(int offset, int width) => _access.ReadBar(_structures.Common.Bar, _structures.Common.Offset + (uint)offset, width);
-
-    private void Set(int offset, int width, ulong value) => _access.WriteBar(_structures.Common.Bar, _structures.Common.Offset + (uint)offset, width, value);
+    private void AddStatus(DeviceStatus bits) => Common.DeviceStatus = Status | bits;
 }
