@@ -9,6 +9,9 @@ public static class ExitStatus
     /// <summary>The host failed: a file, a tap, memory, /dev/kvm.</summary>
     public const int HostFailed = 1;
 
+    /// <summary>A conformance check failed.</summary>
+    public const int ChecksFailed = 1;
+
     /// <summary>The command line is wrong.</summary>
     public const int Usage = 2;
 

@@ -23,7 +23,7 @@ public static class VmmCommand
         }
         catch (UsageException e)
         {
-            return Fail(error, $"{e.Message} (see vmm run --help)", ExitStatus.Usage);
+            return Fail(error, $"{e.Message} (see vmm {(args is ["conformance", ..] ? "conformance" : "run")} --help)", ExitStatus.Usage);
         }
         catch (MachineException e)
         {
@@ -45,11 +45,13 @@ public static class VmmCommand
     {
         var options = new RunOptions();
         Command run = options.CreateCommand();
-        var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run };
+        var conformance = new ConformanceCommand();
+        Command check = conformance.Create();
+        var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run, check };
         ParseResult result = root.Parse(args, CreateParserConfiguration());
 
         // Help and version.
-        if (result.Action is { } action && result.Errors.Count == 0 && result.CommandResult.Command != run)
+        if (result.Action is { } action && result.Errors.Count == 0 && result.CommandResult.Command != run && result.CommandResult.Command != check)
         {
             return result.Invoke();
         }
@@ -67,6 +69,11 @@ public static class VmmCommand
         if (result.Errors is [ParseError first, ..])
         {
             throw Explain(first);
+        }
+
+        if (result.CommandResult.Command == check)
+        {
+            return conformance.Execute(result, Console.Out, error);
         }
 
         MachineExit exit = new GuestRun(options.Read(result)).Execute();

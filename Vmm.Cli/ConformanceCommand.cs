@@ -1,0 +1,105 @@
+using System;
+using System.Collections.Generic;
+using System.CommandLine;
+using System.IO;
+using System.Linq;
+using Vmm.Conformance;
+using Vmm.Conformance.Models;
+using Vmm.Conformance.Reports;
+using Vmm.Virtio.Devices;
+
+namespace Vmm.Cli;
+
+/// <summary><c>vmm conformance</c>: checks devices from the driver's side.</summary>
+internal sealed class ConformanceCommand
+{
+    private readonly Option<string[]> _model = Text(
+        "--model",
+        "blk|net|rng|console|all[,packed=on][,event_idx=off][,indirect=off][,vectors=N][,iommu=on]...",
+        "A device of our own, made for the run; more words: ring_reset=off, notification_data=on, num_queues=N, queue_size=N; may be repeated");
+
+    private readonly Option<string[]> _json = Text("--json", "FILE", "Write a JSON report");
+    private readonly Option<string[]> _only = Text("--only", "ID", "Run this check alone; may be repeated");
+    private readonly Option<bool> _list = new("--list") { Description = "List the checks instead of running them" };
+
+    /// <summary>The <c>conformance</c> command with its options.</summary>
+    public Command Create()
+    {
+        return new Command("conformance", "Checks devices against the specifications of virtio and PCI, from the driver's side")
+        {
+            _model, _json, _only, _list,
+        };
+    }
+
+    /// <summary>Does what a parsed command line says.</summary>
+    /// <param name="result">The command line.</param>
+    /// <param name="output">Where the results are shown.</param>
+    /// <param name="error">Where a failure of the host is named; standard error without it.</param>
+    /// <returns>The exit status.</returns>
+    /// <exception cref="UsageException">A value is wrong.</exception>
+    public int Execute(ParseResult result, TextWriter output, TextWriter? error)
+    {
+        IReadOnlyList<Check> checks = ReadChecks(result.GetValue(_only) ?? []);
+        if (result.GetValue(_list))
+        {
+            ConformancePrinter.List(output, checks);
+            return ExitStatus.Success;
+        }
+
+        string[] json = result.GetValue(_json) ?? [];
+        if (json.Length > 1)
+        {
+            throw new UsageException(_json.Name, json[1], "is given twice");
+        }
+
+        List<ModelOptions> models = [.. (result.GetValue(_model) ?? []).SelectMany(ModelWords.Read)];
+        if (models.Count == 0)
+        {
+            throw new UsageException(_model.Name, null, "is needed: the device to check");
+        }
+
+        try
+        {
+            var reports = new List<ConformanceReport>();
+            foreach (ModelOptions model in models)
+            {
+                using var function = new ModelFunction(model);
+                reports.Add(Check(function.Target, checks, output));
+            }
+
+            if (json is [string path])
+            {
+                using FileStream file = File.Create(path);
+                ReportDocument.Create(reports).Write(file);
+            }
+
+            return reports.TrueForAll(report => report.Passed) ? ExitStatus.Success : ExitStatus.ChecksFailed;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or BackendException)
+        {
+            return VmmCommand.Fail(error, e.Message, ExitStatus.HostFailed);
+        }
+    }
+
+    /// <summary>Every kind of target comes through here.</summary>
+    private static ConformanceReport Check(ConformanceTarget target, IReadOnlyList<Check> checks, TextWriter output)
+    {
+        var printer = new ConformancePrinter(output);
+        printer.Begin(target, checks.Count);
+        ConformanceReport report = ConformanceRun.Execute(target, checks, ended: printer.Add);
+        printer.End(report);
+        return report;
+    }
+
+    private static IReadOnlyList<Check> ReadChecks(string[] ids)
+    {
+        return ids.Length == 0
+            ? CheckCatalogue.All
+            : [.. ids.Select(id => CheckCatalogue.Find(id) ?? throw new UsageException("--only", id, "no check has this id; --list shows them"))];
+    }
+
+    private static Option<string[]> Text(string name, string form, string description)
+    {
+        return new Option<string[]>(name) { HelpName = form, Description = description, Arity = ArgumentArity.OneOrMore };
+    }
+}

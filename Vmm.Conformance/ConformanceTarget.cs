@@ -1,0 +1,19 @@
+using Vmm.Virtio.Driver;
+
+namespace Vmm.Conformance;
+
+/// <summary>A function to check, and what is known of it that it cannot say itself.</summary>
+public sealed record ConformanceTarget
+{
+    /// <summary>Shown in reports.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The way to the function. Nobody else uses the function during a run; the caller closes it afterwards.</summary>
+    public required IPciFunctionAccess Access { get; init; }
+
+    /// <summary>What the way lets through.</summary>
+    public TargetReach Reach { get; init; }
+
+    /// <summary>What the device stores may be overwritten. Without it nothing is written to a medium.</summary>
+    public bool IsScratch { get; init; }
+}
