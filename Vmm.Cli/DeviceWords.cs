@@ -41,7 +41,7 @@ internal static class DeviceWords
     /// <param name="names">The ids that were given so far.</param>
     public static NetOptions ReadNet(string text, HashSet<string> names)
     {
-        OptionWords words = OptionWords.Parse("--net", text, ["tap", "mac", "ip", "mask", .. TransportWords.Known]);
+        OptionWords words = OptionWords.Parse("--net", text, ["tap", "mac", "ip", "mask", "num_queues", .. TransportWords.Known]);
         string tap = words.Require("tap");
         if (Encoding.UTF8.GetByteCount(tap) > InterfaceNameLimit)
         {
@@ -65,7 +65,14 @@ internal static class DeviceWords
             throw words.Bad("mask", "not a network mask: ones, then zeroes");
         }
 
-        return new NetOptions(tap, ReadMac(words), address, mask)
+        // Queues for receiving and for sending together, as cloud-hypervisor counts them.
+        int queues = words.GetNumber("num_queues", 2, 2 * QueueLimit) ?? 2;
+        if (queues % 2 != 0)
+        {
+            throw words.Bad("num_queues", "not a multiple of 2: a receive and a transmit queue make a pair");
+        }
+
+        return new NetOptions(tap, ReadMac(words), address, mask, queues / 2)
         {
             Id = ReadId(words, names),
             QueueSize = TransportWords.ReadQueueSize(words),

@@ -21,7 +21,8 @@ public sealed class RunOptions
     private readonly Option<string[]> _disk = Text(
         "--disk", "path=FILE[,readonly=on][,serial=TEXT][,num_queues=N]" + TransportWords.Form, "Block device over a raw file; may be repeated");
     private readonly Option<string[]> _net = Text(
-        "--net", "tap=NAME[,mac=MAC][,ip=ADDRESS,mask=MASK]" + TransportWords.Form, "Network device on a tap, which is made if absent; ip and mask go on its host side; may be repeated");
+        "--net", "tap=NAME[,mac=MAC][,ip=ADDRESS,mask=MASK][,num_queues=N]" + TransportWords.Form,
+        "Network device on a tap, which is made if absent; ip and mask go on its host side; num_queues counts receive and transmit queues, 2 a pair (2); may be repeated");
     private readonly Option<string[]> _rng = Text("--rng", "src=FILE" + TransportWords.Form, "Entropy device");
     private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE" + TransportWords.Form, "Virtio console (off)");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");

@@ -181,11 +181,11 @@ internal sealed class MachineDevices : IDisposable
 
     private NetDevice CreateNet(NetOptions net, string id)
     {
-        TapInterface tap = Open("net", net.Tap, () => TapInterface.Open(net.Tap, net.HostAddress, net.HostMask));
+        IReadOnlyList<TapInterface> queues = Open("net", net.Tap, () => TapInterface.OpenQueues(net.Tap, net.Pairs, net.HostAddress, net.HostMask));
         try
         {
             var defaults = new NetDeviceOptions();
-            return new NetDevice(tap, defaults with
+            return new NetDevice(queues, defaults with
             {
                 Id = id,
                 Mac = net.MacAddress ?? DefaultMac(net.Tap),
@@ -195,7 +195,11 @@ internal sealed class MachineDevices : IDisposable
         }
         catch
         {
-            tap.Dispose();
+            foreach (TapInterface queue in queues)
+            {
+                queue.Dispose();
+            }
+
             throw;
         }
     }

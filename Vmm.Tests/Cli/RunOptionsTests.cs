@@ -36,7 +36,7 @@ public sealed class RunOptionsTests
             "--kernel", "/k", "--initramfs", "/i", "--cmdline", "@console=ttyS0 -x --y", "--cpus", "boot=4",
             "--memory", "size=5G,shared=on,hugepages=on",
             "--disk", "path=/a", "--disk", "path=/b,readonly=on,id=data,serial=S1,num_queues=4,queue_size=128",
-            "--net", "tap=tap0", "--net", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.1.1,mask=255.255.255.0,id=lan",
+            "--net", "tap=tap0", "--net", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.1.1,mask=255.255.255.0,id=lan,num_queues=8",
             "--rng", "src=/dev/urandom", "--console", "file=/c", "--serial", "null", "--no-reboot", "--log-level", "debug");
         run.Machine.InitramfsPath.Should().Be("/i");
         run.Machine.CommandLine.Should().Be("@console=ttyS0 -x --y");
@@ -47,6 +47,7 @@ public sealed class RunOptionsTests
         run.Machine.Nets[0].Should().Be(new NetOptions("tap0"));
         run.Machine.Nets[1].MacAddress.ToString().Should().Be("52:54:00:12:34:56");
         run.Machine.Nets[1].HostAddress.Should().Be(IPAddress.Parse("192.168.1.1"));
+        run.Machine.Nets[1].Pairs.Should().Be(4, "num_queues counts both of a pair");
         run.Machine.Nets[1].HostMask.Should().Be(IPAddress.Parse("255.255.255.0"));
         run.Machine.Entropy.Should().Be(new EntropyOptions("/dev/urandom"));
         run.Machine.Console.Should().Be(new ConsoleOptions(new CharacterOptions(CharacterKind.File, "/c")));
@@ -107,6 +108,9 @@ public sealed class RunOptionsTests
     [InlineData("--disk", "path=/a,queue_size=100", "not a power of two")]
     [InlineData("--disk", "readonly=on", "needs the word path")]
     [InlineData("--disk", "path=/a,serial=123456789012345678901", "longer than 20 bytes")]
+    [InlineData("--net", "tap=a,num_queues=3", "not a multiple of 2")]
+    [InlineData("--net", "tap=a,num_queues=0", "not from 2 to 128")]
+    [InlineData("--net", "tap=a,num_queues=130", "not from 2 to 128")]
     [InlineData("--net", "tap=a/b", "not a name of an interface")]
     [InlineData("--net", "tap=a,ip=10.0.0.1", "ip= without mask=")]
     [InlineData("--net", "tap=a,mask=255.0.0.0", "mask= without ip=")]

@@ -25,6 +25,17 @@ public sealed class FakeNetBackend : INetBackend
 
     public bool TakesPackets { get; set; } = true;
 
+    /// <summary>What the device said about receiving, in order.</summary>
+    public ConcurrentQueue<bool> Receiving { get; } = new();
+
+    public bool TakesReceiving { get; set; } = true;
+
+    /// <summary>Runs before a packet is sent.</summary>
+    public Action? Sending { get; set; }
+
+    /// <summary>The back-end ends for good.</summary>
+    public bool IsGone { get; private set; }
+
     /// <summary>A packet arrives; its header is put before it.</summary>
     public void Arrive(byte[] frame)
     {
@@ -36,10 +47,22 @@ public sealed class FakeNetBackend : INetBackend
         _readable.Signal();
     }
 
+    /// <summary>The host's end goes away.</summary>
+    public void Leave()
+    {
+        IsGone = true;
+        _readable.Signal();
+    }
+
     public NetReceiveResult Receive(GuestBuffers destination, out int length)
     {
         Looks++;
         length = 0;
+        if (IsGone)
+        {
+            return NetReceiveResult.Gone;
+        }
+
         if (!_incoming.TryDequeue(out byte[]? packet))
         {
             _readable.TryConsume(out _);
@@ -57,6 +80,7 @@ public sealed class FakeNetBackend : INetBackend
 
     public bool Send(GuestBuffers packet)
     {
+        Sending?.Invoke();
         byte[] bytes = new byte[packet.Length];
         packet.CopyTo(bytes);
         Sent.Enqueue(bytes);
@@ -67,6 +91,16 @@ public sealed class FakeNetBackend : INetBackend
     {
         Offloads.Add(offloads);
         return true;
+    }
+
+    public bool SetReceiving(bool receiving)
+    {
+        if (TakesReceiving)
+        {
+            Receiving.Enqueue(receiving);
+        }
+
+        return TakesReceiving;
     }
 
     public void Dispose() => _readable.Dispose();

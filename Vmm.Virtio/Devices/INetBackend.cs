@@ -3,8 +3,11 @@ using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>The host's end of a network card. Packets begin with the 12-byte header of virtio 1.2, 5.1.6.</summary>
-/// <remarks>Called on the device's worker. No method throws and none waits.</remarks>
+/// <summary>The host's end of one pair of queues of a network card. Packets begin with the 12-byte header of virtio 1.2, 5.1.6.</summary>
+/// <remarks>
+/// No method throws and none waits. Packets are taken and sent on the worker of the pair; <see cref="SetOffloads"/> and <see cref="SetReceiving"/>
+/// may come from another thread meanwhile.
+/// </remarks>
 public interface INetBackend : IDisposable
 {
     /// <summary>A descriptor that polls readable when a packet is there.</summary>
@@ -25,4 +28,12 @@ public interface INetBackend : IDisposable
     /// <param name="offloads">What the guest can do by itself.</param>
     /// <returns>False if the back-end cannot.</returns>
     bool SetOffloads(NetOffloads offloads);
+
+    /// <summary>
+    /// Says whether packets for the card may come here or have to go to its other pairs; called only where a card has several. Sending goes on
+    /// either way.
+    /// </summary>
+    /// <param name="receiving">False until the first call.</param>
+    /// <returns>False if the back-end cannot.</returns>
+    bool SetReceiving(bool receiving) => true;
 }

@@ -50,6 +50,9 @@ internal sealed class NetControlServer : RequestServer
             case (1, 1):
                 return data.Length == MacAddress.Size && data.CopyTo(bytes) == MacAddress.Size
                     && _device.TrySetMac(MacAddress.FromBytes(bytes));
+            case (4, 0):
+                return data.Length == sizeof(ushort) && data.CopyTo(bytes) == sizeof(ushort)
+                    && _device.TrySetPairs(BinaryPrimitives.ReadUInt16LittleEndian(bytes));
             case (5, 0):
                 return data.Length == sizeof(ulong) && data.CopyTo(bytes) == sizeof(ulong)
                     && _device.TrySetGuestOffloads(BinaryPrimitives.ReadUInt64LittleEndian(bytes));

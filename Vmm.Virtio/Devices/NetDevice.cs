@@ -1,15 +1,18 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>The network device with one pair of queues and a control queue (virtio 1.2, 5.1).</summary>
+/// <summary>The network device with one or more pairs of queues and a control queue (virtio 1.2, 5.1).</summary>
 /// <remarks>
-/// One worker serves all. Packets go between the back-end and guest memory without a copy of ours, received ones into as many buffers as they
-/// need. Without room for packets the back-end is not looked at, so that nothing spins; what it cannot take is dropped and counted.
+/// One worker a pair; the first one's serves the control queue as well. With several pairs the driver may take VIRTIO_NET_F_MQ; which of them
+/// gets a packet is the back-ends' choice among those in use (5.1.6.5.6). Packets go between the back-end and guest memory without a copy of
+/// ours, received ones into as many buffers as they need. Without room for packets the back-end is not looked at, so that nothing spins; what
+/// it cannot take is dropped and counted.
 /// </remarks>
 public sealed class NetDevice : WorkerDevice
 {
@@ -19,12 +22,14 @@ public sealed class NetDevice : WorkerDevice
     /// <summary>The largest unsegmented packet with its Ethernet header and ours.</summary>
     internal const int LargestPacket = HeaderSize + 14 + 65535;
 
+    /// <summary>Pairs that a card can have, which is what a tap can have.</summary>
+    internal const int MaximumPairs = 256;
+
     private const int ConfigurationSize = 12;
-    private const int ReceiveQueue = 0;
-    private const int TransmitQueue = 1;
     private const ushort LinkUpStatus = 1;
 
-    private readonly INetBackend _backend;
+    private readonly IReadOnlyList<INetBackend> _backends;
+    private readonly NetSteering _steering;
     private readonly ushort _mtu;
     private readonly bool _offloads;
     private readonly MacAddress _initialMac;
@@ -34,14 +39,27 @@ public sealed class NetDevice : WorkerDevice
     private long _receiveDropped;
     private long _transmitDropped;
 
-    /// <summary>Makes a card.</summary>
+    /// <summary>Makes a card with one pair of queues.</summary>
     /// <param name="backend">The host's end; owned by the device from now on.</param>
     /// <param name="options">Address and names.</param>
     /// <exception cref="ArgumentException">An option is out of range.</exception>
     public NetDevice(INetBackend backend, NetDeviceOptions? options = null)
-        : base(options ??= new NetDeviceOptions(), queueCount: 3)
+        : this([backend], options)
     {
-        ArgumentNullException.ThrowIfNull(backend);
+    }
+
+    /// <summary>Makes a card with a pair of queues for each back-end.</summary>
+    /// <param name="backends">The host's ends, 1 to 256; owned by the device from now on. Of several, none receives before it is told to.</param>
+    /// <param name="options">Address and names.</param>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public NetDevice(IReadOnlyList<INetBackend> backends, NetDeviceOptions? options = null)
+        : base(options ??= new NetDeviceOptions(), QueuesFor(backends))
+    {
+        foreach (INetBackend backend in backends)
+        {
+            ArgumentNullException.ThrowIfNull(backend);
+        }
+
         if (options.Mac is { IsUnicast: false })
         {
             throw new ArgumentException($"{options.Mac} is not the address of one card", nameof(options));
@@ -52,7 +70,8 @@ public sealed class NetDevice : WorkerDevice
             throw new ArgumentException($"an MTU is 68 to 65535, not {options.Mtu}", nameof(options));
         }
 
-        _backend = backend;
+        _backends = [.. backends];
+        _steering = new NetSteering(_backends);
         _mtu = options.Mtu;
         _offloads = options.Offloads;
         _initialMac = options.Mac ?? MacAddress.CreateRandom();
@@ -69,7 +88,7 @@ public sealed class NetDevice : WorkerDevice
         {
             ulong features = Options.OfferedRingFeatures | NetFeatures.Mac | NetFeatures.MergeableBuffers | NetFeatures.Status
                 | NetFeatures.ControlQueue | NetFeatures.ControlReceiveMode | NetFeatures.ControlMacAddress;
-            features |= _mtu != 0 ? NetFeatures.Mtu : 0;
+            features |= (_mtu != 0 ? NetFeatures.Mtu : 0) | (_backends.Count > 1 ? NetFeatures.MultiQueue : 0);
             return !_offloads ? features : features | NetFeatures.GuestOffloads | NetFeatures.ControlGuestOffloads
                 | NetFeatures.Checksum | NetFeatures.HostTso4 | NetFeatures.HostTso6 | NetFeatures.HostEcn;
         }
@@ -78,10 +97,16 @@ public sealed class NetDevice : WorkerDevice
     /// <inheritdoc/>
     public override int ConfigurationLength => ConfigurationSize;
 
+    /// <summary>Pairs of queues that the card has.</summary>
+    public int PairCount => _backends.Count;
+
+    /// <summary>Pairs that the driver uses, 1 after a reset.</summary>
+    public int PairsInUse => _steering.PairsInUse;
+
     /// <summary>The address of the card, which the driver may change.</summary>
     public MacAddress Mac => new(Volatile.Read(ref _mac));
 
-    /// <summary>Whether the driver sees a carrier.</summary>
+    /// <summary>Whether the driver sees a carrier; off when the back-end has gone.</summary>
     public bool LinkUp
     {
         get => Volatile.Read(ref _linkUp);
@@ -105,7 +130,7 @@ public sealed class NetDevice : WorkerDevice
     internal bool MergesBuffers => (Features & NetFeatures.MergeableBuffers) != 0;
 
     /// <summary>Room that a received packet may need.</summary>
-    internal int ReceiveRoom => (_guestOffloads & NetFeatures.GuestSegmentation) != 0
+    internal int ReceiveRoom => (Volatile.Read(ref _guestOffloads) & NetFeatures.GuestSegmentation) != 0
         ? LargestPacket
         : HeaderSize + 14 + 4 + Math.Max((ushort)1500, _mtu);
 
@@ -118,7 +143,7 @@ public sealed class NetDevice : WorkerDevice
         Span<byte> image = stackalloc byte[ConfigurationSize];
         Mac.CopyTo(image);
         BinaryPrimitives.WriteUInt16LittleEndian(image[6..], LinkUp ? LinkUpStatus : (ushort)0);
-        BinaryPrimitives.WriteUInt16LittleEndian(image[8..], 1);
+        BinaryPrimitives.WriteUInt16LittleEndian(image[8..], (ushort)_backends.Count);
         BinaryPrimitives.WriteUInt16LittleEndian(image[10..], _mtu);
         return ConfigurationImage.Read(image, offset, width);
     }
@@ -139,6 +164,9 @@ public sealed class NetDevice : WorkerDevice
         return true;
     }
 
+    /// <summary>VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET.</summary>
+    internal bool TrySetPairs(int pairs) => IsMultiQueue && pairs >= 1 && pairs <= _backends.Count && _steering.TryUse(pairs);
+
     /// <summary>VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET.</summary>
     internal bool TrySetGuestOffloads(ulong offloads)
     {
@@ -151,6 +179,13 @@ public sealed class NetDevice : WorkerDevice
         return ApplyGuestOffloads(offloads);
     }
 
+    private bool IsMultiQueue => (Features & NetFeatures.MultiQueue) != 0;
+
+    /// <summary>The queue behind the pairs, of which there is one if the driver did not take VIRTIO_NET_F_MQ (5.1.2).</summary>
+    private int ControlQueue => 2 * WorkerCount;
+
+    private protected override int WorkerCount => IsMultiQueue ? _backends.Count : 1;
+
     private protected override void OnStart(ulong features)
     {
         if (!ApplyGuestOffloads(features & NetFeatures.GuestOffloads))
@@ -162,17 +197,45 @@ public sealed class NetDevice : WorkerDevice
     private protected override void OnReset()
     {
         Volatile.Write(ref _mac, _initialMac.Value);
-        _guestOffloads = 0;
+        Volatile.Write(ref _guestOffloads, 0);
+        _steering.TryUse(1);
     }
 
-    private protected override QueueServer CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+    private protected override QueueServer? CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
     {
+        int control = ControlQueue;
         return index switch
         {
-            ReceiveQueue => new NetReceiveServer(this, _backend, queue, kick, host),
-            TransmitQueue => new NetTransmitServer(this, _backend, queue, kick, host),
-            _ => new NetControlServer(this, queue, kick, host),
+            _ when index > control => null,
+            _ when index == control => new NetControlServer(this, queue, kick, host),
+            _ when IsReceiveQueue(index) => new NetReceiveServer(this, _backends[index / 2], queue, kick, host),
+            _ => new NetTransmitServer(this, _backends[index / 2], queue, kick, host),
         };
+    }
+
+    private protected override void StartServer(int index, QueueServer server, IReadOnlyList<Worker> workers)
+    {
+        Worker worker = workers[index == ControlQueue ? 0 : index / 2];
+        if (IsReceiveQueue(index))
+        {
+            _steering.Start(index / 2, server, worker);
+        }
+        else
+        {
+            server.Start(worker);
+        }
+    }
+
+    private protected override void StopServer(int index, QueueServer server)
+    {
+        if (IsReceiveQueue(index))
+        {
+            _steering.Stop(index / 2);
+        }
+        else
+        {
+            server.Stop();
+        }
     }
 
     /// <inheritdoc/>
@@ -181,9 +244,22 @@ public sealed class NetDevice : WorkerDevice
         base.Dispose(disposing);
         if (disposing)
         {
-            _backend.Dispose();
+            foreach (INetBackend backend in _backends)
+            {
+                backend.Dispose();
+            }
         }
     }
+
+    private static int QueuesFor(IReadOnlyList<INetBackend> backends)
+    {
+        ArgumentNullException.ThrowIfNull(backends);
+        return backends.Count is >= 1 and <= MaximumPairs
+            ? (2 * backends.Count) + 1
+            : throw new ArgumentException($"a card has 1 to {MaximumPairs} pairs of queues, not {backends.Count}", nameof(backends));
+    }
+
+    private bool IsReceiveQueue(int index) => index % 2 == 0 && index != ControlQueue;
 
     private bool ApplyGuestOffloads(ulong offloads)
     {
@@ -191,12 +267,15 @@ public sealed class NetDevice : WorkerDevice
             | ((offloads & NetFeatures.GuestTso4) != 0 ? NetOffloads.Tso4 : 0)
             | ((offloads & NetFeatures.GuestTso6) != 0 ? NetOffloads.Tso6 : 0)
             | ((offloads & NetFeatures.GuestEcn) != 0 ? NetOffloads.TsoEcn : 0);
-        if (!_backend.SetOffloads(wanted))
+        foreach (INetBackend backend in _backends)
         {
-            return false;
+            if (!backend.SetOffloads(wanted))
+            {
+                return false;
+            }
         }
 
-        _guestOffloads = offloads;
+        Volatile.Write(ref _guestOffloads, offloads);
         return true;
     }
 }

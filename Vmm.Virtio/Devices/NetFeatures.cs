@@ -18,9 +18,10 @@ internal static class NetFeatures
     public const ulong Status = 1UL << 16;
     public const ulong ControlQueue = 1UL << 17;
     public const ulong ControlReceiveMode = 1UL << 18;
+    public const ulong MultiQueue = 1UL << 22;
     public const ulong ControlMacAddress = 1UL << 23;
 
-    /// <summary>What CTRL_GUEST_OFFLOADS switches (5.1.6.5.6).</summary>
+    /// <summary>What CTRL_GUEST_OFFLOADS switches (5.1.6.5.8).</summary>
     public const ulong GuestOffloads = GuestChecksum | GuestTso4 | GuestTso6 | GuestEcn;
 
     /// <summary>Whether large packets may be received.</summary>
@@ -33,7 +34,7 @@ internal static class NetFeatures
             && Holds(features, GuestEcn, GuestTso4 | GuestTso6)
             && Holds(features, HostTso4 | HostTso6, Checksum)
             && Holds(features, HostEcn, HostTso4 | HostTso6)
-            && Holds(features, ControlReceiveMode | ControlMacAddress, ControlQueue);
+            && Holds(features, ControlReceiveMode | MultiQueue | ControlMacAddress, ControlQueue);
     }
 
     private static bool Holds(ulong features, ulong any, ulong need) => (features & any) == 0 || (features & need) != 0;

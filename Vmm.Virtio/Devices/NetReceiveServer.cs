@@ -62,7 +62,13 @@ internal sealed class NetReceiveServer : QueueServer
     protected override void OnStop()
     {
         _packets?.Dispose();
+        _packets = null;
         GiveBack();
+        if (_waitingLength != 0)
+        {
+            _waitingLength = 0;
+            _device.CountReceiveDrop();
+        }
     }
 
     protected override bool Serve()
@@ -136,6 +142,7 @@ internal sealed class NetReceiveServer : QueueServer
             case NetReceiveResult.Empty:
                 return Outcome.NoPacket;
             case NetReceiveResult.Gone:
+                _device.LinkUp = false;
                 return Outcome.Ended;
         }
 

@@ -6,8 +6,9 @@ namespace Vmm.Virtio.Devices;
 
 /// <summary>Serves one running queue on a worker: from the kick to the broken ring that needs a reset.</summary>
 /// <remarks>
-/// <see cref="Start"/> and <see cref="Stop"/> come from the transport's thread, everything else from the worker. Work is done in portions, so
-/// that guest RAM can be removed, a shared worker gets round its queues and a stop is not kept waiting.
+/// <see cref="Start"/> and <see cref="Stop"/> come from one thread at a time and not from the queue's own work, everything else from the worker.
+/// A server that was stopped can be started again. Work is done in portions, so that guest RAM can be removed, a shared worker gets round its
+/// queues and a stop is not kept waiting.
 /// </remarks>
 internal abstract class QueueServer
 {
@@ -33,6 +34,7 @@ internal abstract class QueueServer
     /// <summary>Begins; what is in the ring already is served without a kick.</summary>
     public void Start(Worker worker)
     {
+        _stopping = false;
         OnStart(worker);
         _watch = worker.Watch(_kick, Run);
         _started = true;
@@ -43,6 +45,7 @@ internal abstract class QueueServer
     public void Stop()
     {
         _stopping = true;
+        _started = false;
         _watch?.Dispose();
         _watch = null;
         OnStop();

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers;
+using System.Collections.Generic;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -8,9 +9,9 @@ using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>A tap interface of the host as the other end of a network card.</summary>
+/// <summary>A tap interface of the host, or one queue of it, as the other end of a network card.</summary>
 /// <remarks>
-/// An interface of the name is used if there is one, else made; one that was made here disappears with its descriptor, so that nothing is
+/// An interface of the name is used if there is one, else made; one that was made here disappears with its last descriptor, so that nothing is
 /// left behind however the process ends. Belongs to the device's worker once it is handed over.
 /// </remarks>
 public sealed class TapInterface : INetBackend
@@ -21,6 +22,7 @@ public sealed class TapInterface : INetBackend
     private static readonly SearchValues<char> ForbiddenInNames = SearchValues.Create("/:% \t\n");
 
     private readonly FileDescriptor _tun;
+    private bool _receiving = true;
 
     private TapInterface(string name, FileDescriptor tun)
     {
@@ -34,14 +36,27 @@ public sealed class TapInterface : INetBackend
     /// <inheritdoc/>
     public int Descriptor => _tun.Number;
 
-    /// <summary>Attaches to a tap, gives its host side an address and brings it up.</summary>
+    /// <summary>Attaches to a tap with one queue, gives its host side an address and brings it up.</summary>
     /// <param name="name">Name of the interface, at most 15 bytes.</param>
     /// <param name="address">IPv4 address of the host's side, or null to leave it as it is.</param>
     /// <param name="mask">IPv4 network mask of the host's side, or null to leave it as it is.</param>
     /// <exception cref="BackendException">The name is impossible, or the kernel refuses; the message says what to do.</exception>
-    public static TapInterface Open(string name, IPAddress? address = null, IPAddress? mask = null)
+    public static TapInterface Open(string name, IPAddress? address = null, IPAddress? mask = null) => OpenQueues(name, 1, address, mask)[0];
+
+    /// <summary>
+    /// Attaches to a tap with so many queues, gives its host side an address and brings it up. Of several queues none receives before
+    /// <see cref="SetReceiving"/>.
+    /// </summary>
+    /// <param name="name">Name of the interface, at most 15 bytes.</param>
+    /// <param name="count">Queues, 1 to 256: one for each pair of the card.</param>
+    /// <param name="address">IPv4 address of the host's side, or null to leave it as it is.</param>
+    /// <param name="mask">IPv4 network mask of the host's side, or null to leave it as it is.</param>
+    /// <exception cref="BackendException">The name is impossible, or the kernel refuses; the message says what to do.</exception>
+    public static IReadOnlyList<TapInterface> OpenQueues(string name, int count, IPAddress? address = null, IPAddress? mask = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, NetDevice.MaximumPairs);
         CheckName(name);
         if ((address ?? IPAddress.Any).AddressFamily != AddressFamily.InterNetwork
             || (mask ?? IPAddress.Any).AddressFamily != AddressFamily.InterNetwork)
@@ -49,37 +64,30 @@ public sealed class TapInterface : INetBackend
             throw new ArgumentException("the address and the mask of a tap are IPv4");
         }
 
-        int error = DescriptorIo.Open(ControlPath, Libc.O_RDWR | Libc.O_NONBLOCK, out FileDescriptor tun);
-        if (error != 0)
-        {
-            throw new BackendException("open", ControlPath, error, error switch
-            {
-                Libc.ENOENT or Libc.ENODEV => "is not there; load the module tun",
-                Libc.EACCES or Libc.EPERM => "may not be opened; give this user the right to",
-                _ => "cannot be opened",
-            });
-        }
-
+        var queues = new List<TapInterface>();
         try
         {
-            error = Tap.Attach(tun, name, NetDevice.HeaderSize);
-            if (error != 0)
+            while (queues.Count < count)
             {
-                throw new BackendException("TUNSETIFF", name, error, error switch
-                {
-                    Libc.EPERM => $"may not be attached to; run with CAP_NET_ADMIN, or make it for this user first: ip tuntap add {name} mode tap user NAME",
-                    Libc.EBUSY => "is in use by another machine; give this one a tap of its own",
-                    Libc.EINVAL => "is an interface that is not a tap, or one with several queues; choose another name",
-                    _ => "cannot be attached to",
-                });
+                FileDescriptor tun = OpenControl();
+                queues.Add(new TapInterface(name, tun));
+                Attach(tun, name, several: count > 1, first: queues.Count == 1);
             }
 
             Configure(name, address, mask);
-            return new TapInterface(name, tun);
+            foreach (TapInterface queue in queues)
+            {
+                if (count > 1 && !queue.SetReceiving(false))
+                {
+                    throw new BackendException("TUNSETQUEUE", name, 0, "cannot be told which of its queues receive");
+                }
+            }
+
+            return queues;
         }
         catch
         {
-            tun.Dispose();
+            queues.ForEach(queue => queue.Dispose());
             throw;
         }
     }
@@ -103,8 +111,59 @@ public sealed class TapInterface : INetBackend
     /// <inheritdoc/>
     public bool SetOffloads(NetOffloads offloads) => Tap.SetOffloads(_tun, (uint)offloads) == 0;
 
+    /// <inheritdoc/>
+    public bool SetReceiving(bool receiving)
+    {
+        if (receiving != _receiving && Tap.SetQueue(_tun, receiving) != 0)
+        {
+            return false;
+        }
+
+        _receiving = receiving;
+        return true;
+    }
+
     /// <summary>Detaches; an interface that was made here is gone then.</summary>
     public void Dispose() => _tun.Dispose();
+
+    private static FileDescriptor OpenControl()
+    {
+        int error = DescriptorIo.Open(ControlPath, Libc.O_RDWR | Libc.O_NONBLOCK, out FileDescriptor tun);
+        return error == 0 ? tun : throw new BackendException("open", ControlPath, error, error switch
+        {
+            Libc.ENOENT or Libc.ENODEV => "is not there; load the module tun",
+            Libc.EACCES or Libc.EPERM => "may not be opened; give this user the right to",
+            _ => "cannot be opened",
+        });
+    }
+
+    private static void Attach(FileDescriptor tun, string name, bool several, bool first)
+    {
+        int error = Tap.Attach(tun, name, NetDevice.HeaderSize, several, create: several && first);
+        if (error == Libc.EBUSY && several && first)
+        {
+            // The kernel lets anybody join the queues of a tap that is there. One that is not persistent is there because somebody has it open.
+            error = Tap.Attach(tun, name, NetDevice.HeaderSize, several, create: false);
+            if (error == 0 && (error = Tap.GetPersistent(tun, out bool persistent)) == 0 && !persistent)
+            {
+                error = Libc.EBUSY;
+            }
+        }
+
+        if (error != 0)
+        {
+            throw new BackendException("TUNSETIFF", name, error, error switch
+            {
+                Libc.EPERM => $"may not be attached to; run with CAP_NET_ADMIN, or make it for this user first: {CreationOf(name, several)} user NAME",
+                Libc.EBUSY => "is in use by another machine; give this one a tap of its own",
+                Libc.EINVAL when several => $"is an interface that is not a tap, or one with a single queue; choose another name, or make it with {CreationOf(name, several)}",
+                Libc.EINVAL => "is an interface that is not a tap, or one with several queues; choose another name",
+                _ => "cannot be attached to",
+            });
+        }
+    }
+
+    private static string CreationOf(string name, bool several) => $"ip tuntap add {name} mode tap{(several ? " multi_queue" : "")}";
 
     private static void CheckName(string name)
     {

@@ -5,12 +5,12 @@ using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>A device that serves all its queues on one worker, which runs from <see cref="Start"/> to <see cref="Reset"/>.</summary>
+/// <summary>A device that serves its queues on workers of its own, one unless it asks for more; they run from <see cref="Start"/> to <see cref="Reset"/>.</summary>
 public abstract class WorkerDevice : VirtioDevice
 {
     private readonly QueueServer?[] _servers;
     private readonly ushort[] _queueSizes;
-    private Worker? _worker;
+    private readonly List<Worker> _workers = [];
     private IVirtioDeviceHost? _host;
 
     private protected WorkerDevice(VirtioDeviceOptions options, int queueCount)
@@ -39,9 +39,15 @@ public abstract class WorkerDevice : VirtioDevice
         Features = features;
         OnStart(features);
         _host = host;
-        _worker = new Worker(Options.NameOf(DeviceType));
-        _worker.Faulted += failure => host.NeedsReset($"the worker failed: {failure.Message}");
-        _worker.Start();
+        int count = WorkerCount;
+        string name = Options.NameOf(DeviceType);
+        for (int i = 0; i < count; i++)
+        {
+            var worker = new Worker(count == 1 ? name : $"{name}-{i}");
+            _workers.Add(worker);
+            worker.Faulted += failure => host.NeedsReset($"the worker failed: {failure.Message}");
+            worker.Start();
+        }
     }
 
     /// <inheritdoc/>
@@ -49,22 +55,28 @@ public abstract class WorkerDevice : VirtioDevice
     {
         ArgumentNullException.ThrowIfNull(queue);
         ArgumentNullException.ThrowIfNull(kick);
-        if (_worker == null || _host == null)
+        if (_host == null)
         {
             throw new InvalidOperationException("a queue is started after the device");
         }
 
         StopQueue(index);
-        QueueServer server = CreateServer(index, queue, kick, _host);
+        QueueServer? server = CreateServer(index, queue, kick, _host);
         _servers[index] = server;
-        server.Start(_worker);
+        if (server != null)
+        {
+            StartServer(index, server, _workers);
+        }
     }
 
     /// <inheritdoc/>
     public override void StopQueue(int index)
     {
-        _servers[index]?.Stop();
-        _servers[index] = null;
+        if (_servers[index] is { } server)
+        {
+            StopServer(index, server);
+            _servers[index] = null;
+        }
     }
 
     /// <inheritdoc/>
@@ -75,14 +87,26 @@ public abstract class WorkerDevice : VirtioDevice
             StopQueue(i);
         }
 
-        _worker?.Dispose();
-        _worker = null;
+        foreach (Worker worker in _workers)
+        {
+            worker.Dispose();
+        }
+
+        _workers.Clear();
         _host = null;
         Features = 0;
         OnReset();
     }
 
-    private protected abstract QueueServer CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host);
+    /// <summary>Workers that the negotiated features call for.</summary>
+    private protected virtual int WorkerCount => 1;
+
+    /// <summary>Makes what serves a queue, or null for one that has no use with the negotiated features.</summary>
+    private protected abstract QueueServer? CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host);
+
+    private protected virtual void StartServer(int index, QueueServer server, IReadOnlyList<Worker> workers) => server.Start(workers[0]);
+
+    private protected virtual void StopServer(int index, QueueServer server) => server.Stop();
 
     private protected virtual void OnStart(ulong features)
     {

@@ -13,10 +13,17 @@ internal static unsafe class Tap
     private const nuint TUNSETIFF = 0x400454ca;
     private const nuint TUNSETOFFLOAD = 0x400454d0;
     private const nuint TUNSETVNETHDRSZ = 0x400454d8;
+    private const nuint TUNSETQUEUE = 0x400454d9;
+    private const nuint TUNGETIFF = 0x800454d2;
 
     private const short IFF_TAP = 0x0002;
     private const short IFF_NO_PI = 0x1000;
     private const short IFF_VNET_HDR = 0x4000;
+    private const short IFF_MULTI_QUEUE = 0x0100;
+    private const short IFF_ATTACH_QUEUE = 0x0200;
+    private const short IFF_DETACH_QUEUE = 0x0400;
+    private const short IFF_PERSIST = 0x0800;
+    private const int IFF_TUN_EXCL = 0x8000;
     private const short IFF_UP = 1;
 
     private const nuint SIOCGIFFLAGS = 0x8913;
@@ -25,12 +32,34 @@ internal static unsafe class Tap
     private const nuint SIOCSIFNETMASK = 0x891c;
 
     /// <summary>Attaches to a tap, which is made if there is none of the name; packets carry a virtio header.</summary>
-    public static int Attach(FileDescriptor tun, string name, int headerSize)
+    /// <param name="tun">A new descriptor of the tun driver.</param>
+    /// <param name="name">Name of the interface.</param>
+    /// <param name="headerSize">Bytes of the header.</param>
+    /// <param name="several">The descriptor is one queue of several.</param>
+    /// <param name="create">Give EBUSY if there is an interface of the name.</param>
+    public static int Attach(FileDescriptor tun, string name, int headerSize, bool several, bool create)
     {
         ifreq request = Request(name);
-        request.flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+        request.flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (several ? IFF_MULTI_QUEUE : 0) | (create ? IFF_TUN_EXCL : 0));
         int error = Control(tun, TUNSETIFF, &request);
         return error != 0 ? error : Control(tun, TUNSETVNETHDRSZ, &headerSize);
+    }
+
+    /// <summary>Whether the tap stays when its last descriptor is closed.</summary>
+    public static int GetPersistent(FileDescriptor tun, out bool persistent)
+    {
+        ifreq request = default;
+        int error = Control(tun, TUNGETIFF, &request);
+        persistent = (request.flags & IFF_PERSIST) != 0;
+        return error;
+    }
+
+    /// <summary>Lets the kernel steer packets to a queue of several, or no more; those that wait in it are lost then.</summary>
+    public static int SetQueue(FileDescriptor tun, bool attached)
+    {
+        ifreq request = default;
+        request.flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+        return Control(tun, TUNSETQUEUE, &request);
     }
 
     /// <summary>Says what the reader of the tap can do by itself; the value goes in the argument, not behind it.</summary>

@@ -24,14 +24,7 @@ public sealed class TapInterfaceTests
         using TapInterface tap = TapInterface.Open("vmmtest0", HostAddress, Mask);
         var device = new NetDevice(tap, new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
         using DeviceHarness net = new DeviceHarness(device).Start();
-        ulong[] buffers = new ulong[64];
-        for (int i = 0; i < buffers.Length; i++)
-        {
-            buffers[i] = net.Ram.Allocate(256);
-            net.Drivers[Receive].Add(Writable(buffers[i], 256)).Should().Be((ushort)i);
-        }
-
-        net.Kick(Receive);
+        ulong[] buffers = Post(net, Receive);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 10_000 };
         socket.Bind(new IPEndPoint(HostAddress, 4000));
         byte[] sent = new byte[1000];
@@ -105,6 +98,91 @@ public sealed class TapInterfaceTests
         Refused("lo", "lo*not a tap*");
     });
 
+    [TapFact]
+    public void Packets_of_a_flow_come_to_the_pair_that_sends_it() => NetworkNamespace.Run(() =>
+    {
+        const int Pairs = 4;
+        var device = new NetDevice(TapInterface.OpenQueues("vmmtest2", Pairs, HostAddress, Mask), new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
+        using DeviceHarness net = new DeviceHarness(device).Start();
+        var buffers = new ulong[Pairs][];
+        for (int pair = 0; pair < Pairs; pair++)
+        {
+            buffers[pair] = Post(net, 2 * pair);
+        }
+
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 10_000 };
+        socket.Bind(new IPEndPoint(HostAddress, 4000));
+        byte[] hostMac = LearnHostMac(net, socket, buffers[0]);
+
+        // Before the driver asks for more pairs everything comes to the first.
+        Send(net, [.. new byte[12], .. UdpFrame(hostMac, "one"u8.ToArray(), plain: true)], 3);
+        Echo(socket, "one");
+        TakeUdp(net, 0, buffers[0]).Should().Equal("one"u8.ToArray());
+
+        foreach (int pair in new[] { 2, 1, 3, 0 })
+        {
+            UsePairs(net, Pairs).Should().Be(0);
+            byte[] text = [.. "through "u8, (byte)('0' + pair)];
+            Send(net, [.. new byte[12], .. UdpFrame(hostMac, text, plain: true)], (2 * pair) + 1);
+            Echo(socket, System.Text.Encoding.ASCII.GetString(text));
+            TakeUdp(net, 2 * pair, buffers[pair]).Should().Equal(text);
+        }
+
+        UsePairs(net, 1).Should().Be(0);
+        Send(net, [.. new byte[12], .. UdpFrame(hostMac, "last"u8.ToArray(), plain: true)], 7);
+        Echo(socket, "last");
+        TakeUdp(net, 0, buffers[0]).Should().Equal("last"u8.ToArray());
+        net.ResetReasons.Should().BeEmpty();
+    });
+
+    [TapFact]
+    public void A_tap_with_several_queues_in_use_is_refused_and_free_again_after_disposal() => NetworkNamespace.Run(() =>
+    {
+        var queues = TapInterface.OpenQueues("vmmtest3", 2);
+        RefusedQueues("vmmtest3", "vmmtest3*in use*").Errno.Should().Be(16);
+        Refused("vmmtest3", "vmmtest3*several queues*");
+        foreach (TapInterface queue in queues)
+        {
+            queue.Dispose();
+        }
+
+        // A process that another test is just starting may hold the descriptors for a moment more.
+        DeviceHarness.Eventually(() => TryOpenQueues("vmmtest3"), "the tap is free");
+        RefusedQueues("lo", "lo*not a tap*");
+    });
+
+    [TapFact]
+    public void Taps_that_a_user_made_are_used_as_they_are() => NetworkNamespace.Run(() =>
+    {
+        RunIp("tuntap", "add", "vmmtest4", "mode", "tap", "multi_queue");
+        RunIp("tuntap", "add", "vmmtest5", "mode", "tap");
+        for (int round = 0; round < 2; round++)
+        {
+            foreach (TapInterface queue in TapInterface.OpenQueues("vmmtest4", 3))
+            {
+                queue.Dispose();
+            }
+
+            TapInterface.Open("vmmtest5").Dispose();
+        }
+
+        RefusedQueues("vmmtest5", "vmmtest5*single queue*multi_queue*");
+        Refused("vmmtest4", "vmmtest4*several queues*");
+    });
+
+    [TapFact]
+    public void A_tap_that_is_deleted_takes_the_carrier_with_it() => NetworkNamespace.Run(() =>
+    {
+        var device = new NetDevice(TapInterface.OpenQueues("vmmtest6", 2));
+        using DeviceHarness net = new DeviceHarness(device).Start();
+        Post(net, Receive);
+        device.LinkUp.Should().BeTrue();
+        RunIp("link", "delete", "vmmtest6");
+        DeviceHarness.Eventually(() => !device.LinkUp, "the interface is gone");
+        UsePairs(net, 2).Should().Be(1, "there are no queues to attach any more");
+        net.ResetReasons.Should().BeEmpty();
+    });
+
     [Theory]
     [InlineData("a234567890123456789012345678901234567890", "*40 bytes*at most 15*")]
     [InlineData("a/b", "*not a name*")]
@@ -118,13 +196,110 @@ public sealed class TapInterfaceTests
         return open.Should().Throw<BackendException>().WithMessage(message).Which;
     }
 
-    private static byte[] TakeFrame(DeviceHarness net, ulong[] buffers)
+    private static BackendException RefusedQueues(string name, string message)
+    {
+        Action open = () => TapInterface.OpenQueues(name, 2);
+        return open.Should().Throw<BackendException>().WithMessage(message).Which;
+    }
+
+    private static bool TryOpenQueues(string name)
+    {
+        try
+        {
+            foreach (TapInterface queue in TapInterface.OpenQueues(name, 2))
+            {
+                queue.Dispose();
+            }
+
+            return true;
+        }
+        catch (BackendException)
+        {
+            return false;
+        }
+    }
+
+    private static void RunIp(params string[] arguments)
+    {
+        // A child of this thread is in its network namespace.
+        using var process = System.Diagnostics.Process.Start("ip", arguments);
+        process.WaitForExit();
+        process.ExitCode.Should().Be(0, "ip {0}", string.Join(' ', arguments));
+    }
+
+    private static byte UsePairs(DeviceHarness net, ushort pairs)
+    {
+        int control = net.Drivers.Count - 1;
+        ulong answer = net.Ram.Place([0xaa]);
+        net.Drivers[control].Add(Readable(net.Ram.Place([4, 0, (byte)pairs, (byte)(pairs >> 8)]), 4), Writable(answer, 1));
+        net.Kick(control);
+        net.WaitUsed(control);
+        return net.Ram.Read<byte>(answer);
+    }
+
+    private static ulong[] Post(DeviceHarness net, int queue)
+    {
+        ulong[] buffers = new ulong[64];
+        for (int i = 0; i < buffers.Length; i++)
+        {
+            buffers[i] = net.Ram.Allocate(256);
+            net.Drivers[queue].Add(Writable(buffers[i], 256)).Should().Be((ushort)i);
+        }
+
+        net.Kick(queue);
+        return buffers;
+    }
+
+    /// <summary>Makes the host ask for the guest's address, and answers.</summary>
+    private static byte[] LearnHostMac(DeviceHarness net, Socket socket, ulong[] buffers)
+    {
+        socket.SendTo("who"u8, new IPEndPoint(GuestAddress, 5000));
+        byte[] hostMac = new byte[6];
+        while (true)
+        {
+            byte[] frame = TakeFrame(net, buffers);
+            ushort type = BinaryPrimitives.ReadUInt16BigEndian(frame.AsSpan(12));
+            if (type == 0x0806 && frame[21] == 1)
+            {
+                frame.AsSpan(6, 6).CopyTo(hostMac);
+                Send(net, [.. new byte[12], .. ArpReply(hostMac)]);
+            }
+            else if (type == 0x0800 && frame[23] == 17)
+            {
+                return hostMac;
+            }
+        }
+    }
+
+    private static void Echo(Socket socket, string expected)
+    {
+        byte[] received = new byte[100];
+        EndPoint from = new IPEndPoint(IPAddress.Any, 0);
+        int length = socket.ReceiveFrom(received, ref from);
+        System.Text.Encoding.ASCII.GetString(received, 0, length).Should().Be(expected);
+        socket.SendTo(received.AsSpan(0, length), from);
+    }
+
+    private static byte[] TakeUdp(DeviceHarness net, int queue, ulong[] buffers)
+    {
+        while (true)
+        {
+            // The host says other things as well, of IPv6 for example.
+            byte[] frame = TakeFrame(net, buffers, queue);
+            if (BinaryPrimitives.ReadUInt16BigEndian(frame.AsSpan(12)) == 0x0800 && frame[23] == 17)
+            {
+                return frame[(14 + 20 + 8)..];
+            }
+        }
+    }
+
+    private static byte[] TakeFrame(DeviceHarness net, ulong[] buffers, int queue = Receive)
     {
         byte[] packet = [];
         int count = 1;
         for (int i = 0; i < count; i++)
         {
-            (uint id, uint length) = net.WaitUsed(Receive);
+            (uint id, uint length) = net.WaitUsed(queue);
             packet = [.. packet, .. net.Ram.Read(buffers[id], (int)length)];
             count = i == 0 ? BinaryPrimitives.ReadUInt16LittleEndian(packet.AsSpan(10)) : count;
         }
@@ -132,11 +307,11 @@ public sealed class TapInterfaceTests
         return packet[12..];
     }
 
-    private static void Send(DeviceHarness net, byte[] packet)
+    private static void Send(DeviceHarness net, byte[] packet, int queue = Transmit)
     {
-        net.Drivers[Transmit].Add(Readable(net.Ram.Place(packet), (uint)packet.Length));
-        net.Kick(Transmit);
-        net.WaitUsed(Transmit);
+        net.Drivers[queue].Add(Readable(net.Ram.Place(packet), (uint)packet.Length));
+        net.Kick(queue);
+        net.WaitUsed(queue);
     }
 
     private static byte[] ArpReply(byte[] hostMac)
@@ -148,7 +323,7 @@ public sealed class TapInterfaceTests
         ];
     }
 
-    private static byte[] UdpFrame(byte[] hostMac, byte[] data)
+    private static byte[] UdpFrame(byte[] hostMac, byte[] data, bool plain = false)
     {
         byte[] ip = [0x45, 0, 0, (byte)(28 + data.Length), 0, 1, 0, 0, 64, 17, 0, 0, .. GuestAddress.GetAddressBytes(), .. HostAddress.GetAddressBytes()];
         BinaryPrimitives.WriteUInt16BigEndian(ip.AsSpan(10), (ushort)~Sum(ip));
@@ -157,9 +332,9 @@ public sealed class TapInterfaceTests
         BinaryPrimitives.WriteUInt16BigEndian(udp.AsSpan(2), 4000);
         BinaryPrimitives.WriteUInt16BigEndian(udp.AsSpan(4), (ushort)(8 + data.Length));
 
-        // With NEEDS_CSUM the field holds the sum of the pseudo header.
+        // With NEEDS_CSUM the field holds the sum of the pseudo header; a sum of zero says that there is none.
         byte[] pseudo = [.. ip[12..20], 0, 17, 0, (byte)(8 + data.Length)];
-        BinaryPrimitives.WriteUInt16BigEndian(udp.AsSpan(6), Sum(pseudo));
+        BinaryPrimitives.WriteUInt16BigEndian(udp.AsSpan(6), plain ? (ushort)0 : Sum(pseudo));
         return [.. hostMac, .. GuestMac, 0x08, 0x00, .. ip, .. udp, .. data];
     }
 
