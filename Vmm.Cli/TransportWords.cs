@@ -10,9 +10,9 @@ namespace Vmm.Cli;
 internal static class TransportWords
 {
     /// <summary>How the words look, for help texts.</summary>
-    public const string Form = "[,id=NAME][,packed=on][,event_idx=off][,indirect=off][,vectors=N][,iommu=on][,queue_size=N]";
+    public const string Form = "[,id=NAME][,packed=on][,in_order=on][,event_idx=off][,indirect=off][,vectors=N][,iommu=on][,queue_size=N]";
 
-    private static readonly string[] All = ["id", "packed", "event_idx", "indirect", "vectors", "iommu", "queue_size"];
+    private static readonly string[] All = ["id", "packed", "in_order", "event_idx", "indirect", "vectors", "iommu", "queue_size"];
 
     /// <summary>The words.</summary>
     public static ReadOnlySpan<string> Known => All;
@@ -25,6 +25,7 @@ internal static class TransportWords
         return defaults with
         {
             PackedRing = words.GetSwitch("packed", defaults.PackedRing),
+            InOrder = words.GetSwitch("in_order", defaults.InOrder),
             EventIndex = words.GetSwitch("event_idx", defaults.EventIndex),
             IndirectDescriptors = words.GetSwitch("indirect", defaults.IndirectDescriptors),
             Vectors = words.GetNumber("vectors", 0, MsixCapability.MaximumVectors),

@@ -64,7 +64,7 @@ public sealed class DriverTests(DriverTests.Runs runs) : IClassFixture<DriverTes
             """;
 
         private const string Reset = """
-            [ -e /sys/bus/pci/devices/$FUNCTION/reset ] || { echo "NORESET"; rounds=20; break; }
+            [ "$(cat /sys/bus/pci/devices/$FUNCTION/reset_method)" = flr ] || { echo "NORESET"; exit 1; }
             echo $FUNCTION >/sys/bus/pci/drivers/virtio-pci/unbind || exit 1
             echo 1 >/sys/bus/pci/devices/$FUNCTION/reset || exit 1
             echo $FUNCTION >/sys/bus/pci/drivers/virtio-pci/bind || exit 1

@@ -67,6 +67,9 @@ public sealed class BlockDevice : VirtioDevice
     /// <inheritdoc/>
     public override VirtioDeviceType DeviceType => VirtioDeviceType.Block;
 
+    /// <summary>True: each queue has one server, which completes a request before it takes the next.</summary>
+    public override bool CompletesInOrder => true;
+
     /// <inheritdoc/>
     public override ulong OfferedFeatures
     {

@@ -32,6 +32,12 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Bytes of device configuration; 0 if the device has none.</summary>
     public abstract int ConfigurationLength { get; }
 
+    /// <summary>
+    /// True if every queue completes its chains in the order in which they were made available, so that VIRTIO_F_IN_ORDER may be offered. Each chain gets a
+    /// used entry of its own all the same: a batch with one entry for its last chain would keep the lengths of the others from the driver.
+    /// </summary>
+    public virtual bool CompletesInOrder => false;
+
     /// <summary>Checks dependencies among acknowledged bits that the device type demands (VTP-4).</summary>
     /// <param name="features">Acknowledged bits, a subset of what was offered.</param>
     /// <returns>False if FEATURES_OK must be refused.</returns>

@@ -25,6 +25,9 @@ public abstract class WorkerDevice : VirtioDevice
     /// <inheritdoc/>
     public override IReadOnlyList<ushort> QueueSizes => _queueSizes;
 
+    /// <summary>True: a queue has one server, which completes what it popped first before anything else.</summary>
+    public override bool CompletesInOrder => true;
+
     private protected VirtioDeviceOptions Options { get; }
 
     private protected ulong Features { get; private set; }

@@ -2,7 +2,6 @@ using System;
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.DeviceModel.Memory;
@@ -14,29 +13,15 @@ namespace Vmm.Virtio.Queues;
 /// The driver writes available descriptors and the device used ones into the same ring, each in ring order; a descriptor belongs to the lap
 /// that its AVAIL and USED bits tell. Buffer ids are the driver's own and mean nothing here.
 /// </remarks>
-internal sealed unsafe class PackedVirtqueue : Virtqueue
+internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 {
-    private const uint DescriptorNext = 1;
-    private const uint DescriptorWrite = 2;
-    private const uint DescriptorIndirect = 4;
     private const uint DescriptorAvailable = 1 << 7;
     private const uint DescriptorUsed = 1 << 15;
-    private const int DescriptorSize = 16;
     private const int EventLength = 4;
-    private const uint EventEnable = 0;
-    private const uint EventDisable = 1;
-    private const uint EventDescriptor = 2;
     private const int WrapBit = 15;
-    private const string TooLong = "a chain is longer than 4 GiB";
-
-    // The bound on indirect tables of small queues, as for split rings.
-    private const uint MinimumIndirectLimit = 1024;
 
     private readonly VirtqueueConfiguration _configuration;
-    private readonly DmaView _view;
-    private readonly uint _indirectLimit;
     private readonly bool _eventIndex;
-    private readonly bool _indirect;
 
     private byte* _descriptors;
     private byte* _driverEvent;
@@ -51,20 +36,11 @@ internal sealed unsafe class PackedVirtqueue : Virtqueue
     // Descriptors that are popped and not used yet.
     private uint _taken;
 
-    // Descriptors used since the driver's wish was looked at last.
-    private uint _unsignalled;
-    private bool _signalledUnknown;
-    private bool _kicksDisabled;
-    private byte[]? _indirectCopy;
-
     private PackedVirtqueue(VirtqueueConfiguration configuration, DmaTarget dma, IInterruptVector interrupt)
         : base(configuration, dma, interrupt)
     {
         _configuration = configuration;
-        _view = new DmaView(dma);
-        _indirectLimit = Math.Max(Size, MinimumIndirectLimit);
         _eventIndex = (Features & RingFeatures.EventIndex) != 0;
-        _indirect = (Features & RingFeatures.IndirectDescriptors) != 0;
         if (configuration.State is { } state)
         {
             _nextAvailable = PlaceOf(state.AvailableIndex);
@@ -168,70 +144,6 @@ internal sealed unsafe class PackedVirtqueue : Virtqueue
         Publish(first, firstFlags);
     }
 
-    public override bool NeedsInterrupt()
-    {
-        uint count = _unsignalled;
-        if ((count == 0 && !_signalledUnknown) || _descriptors == null)
-        {
-            return false;
-        }
-
-        // Full fence: our used descriptors are out before we look at what the driver asked for. Pairs with the driver's fence between writing
-        // its event suppression and looking at the next used descriptor once more.
-        Interlocked.MemoryBarrier();
-        bool unknown = _signalledUnknown;
-        uint wish = Volatile.Read(ref *(uint*)_driverEvent);
-        _unsignalled = 0;
-        _signalledUnknown = false;
-        uint flags = (wish >> 16) & 3;
-        if (flags == EventDisable)
-        {
-            return false;
-        }
-
-        if (unknown || flags != EventDescriptor || !_eventIndex)
-        {
-            return true;
-        }
-
-        long wanted = PlaceOf((ushort)wish);
-        if (WrapOf((ushort)wish) != _usedWrap)
-        {
-            wanted -= Size;
-        }
-
-        // How many descriptors were used after the wanted one; negative if it is still to come.
-        long after = _nextUsed - wanted - 1;
-        return after >= 0 && after < count;
-    }
-
-    public override void DisableKicks()
-    {
-        if (!_kicksDisabled && _deviceEvent != null)
-        {
-            _kicksDisabled = true;
-            Volatile.Write(ref *(uint*)_deviceEvent, EventDisable << 16);
-        }
-    }
-
-    public override bool EnableKicks()
-    {
-        if (_descriptors == null || IsBroken || !Dma.Enabled)
-        {
-            return false;
-        }
-
-        // Place and flags are one aligned word, so that the driver never sees a new one beside an old one.
-        _kicksDisabled = false;
-        uint wish = _eventIndex ? Mark(_nextAvailable, _availableWrap) | (EventDescriptor << 16) : EventEnable << 16;
-        Volatile.Write(ref *(uint*)_deviceEvent, wish);
-
-        // Full fence: our request is out before we look at the next descriptor once more. Pairs with the driver's fence between making a
-        // descriptor available and looking at the device's event suppression.
-        Interlocked.MemoryBarrier();
-        return IsNextAvailable();
-    }
-
     public override VirtqueueState Save()
     {
         return new VirtqueueState { AvailableIndex = Mark(_nextAvailable, _availableWrap), UsedIndex = Mark(_nextUsed, _usedWrap) };
@@ -239,7 +151,7 @@ internal sealed unsafe class PackedVirtqueue : Virtqueue
 
     private protected override void Refresh()
     {
-        if (_view.Refresh())
+        if (View.Refresh())
         {
             ResolveRings();
         }
@@ -281,9 +193,9 @@ internal sealed unsafe class PackedVirtqueue : Virtqueue
 
     private void ResolveRings()
     {
-        _descriptors = _view.Resolve(_configuration.Descriptors, (ulong)Size * DescriptorSize, true);
-        _driverEvent = _view.Resolve(_configuration.Driver, EventLength, false);
-        _deviceEvent = _view.Resolve(_configuration.Device, EventLength, true);
+        _descriptors = View.Resolve(_configuration.Descriptors, (ulong)Size * DescriptorSize, true);
+        _driverEvent = View.Resolve(_configuration.Driver, EventLength, false);
+        _deviceEvent = View.Resolve(_configuration.Device, EventLength, true);
         if (_descriptors == null || _driverEvent == null || _deviceEvent == null)
         {
             string area = _descriptors == null ? "descriptor ring" : _driverEvent == null ? "driver event suppression" : "device event suppression";
@@ -301,7 +213,7 @@ internal sealed unsafe class PackedVirtqueue : Virtqueue
         uint slots = 0;
         uint entries = 0;
         bool inside = false;
-        ref DmaView.Region hit = ref _view.Hit;
+        ref DmaView.Region hit = ref View.Hit;
         GuestSegment* segment = chain.Segments;
         GuestSegment* end = chain.SegmentsEnd;
         ulong total = 0;
@@ -427,66 +339,6 @@ internal sealed unsafe class PackedVirtqueue : Virtqueue
         return true;
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private GuestSegment* AddPieces(DescriptorChain chain, GuestSegment* segment, ulong address, ulong length, ulong total, bool write)
-    {
-        int used = (int)(segment - chain.Segments);
-        string? reason = total > uint.MaxValue ? TooLong : _view.AddPieces(chain, ref used, address, length, write);
-        if (reason != null)
-        {
-            Break(reason);
-            return null;
-        }
-
-        return chain.Segments + used;
-    }
-
-    private byte* EnterIndirectTable(ulong address, uint length, bool nested, bool linked)
-    {
-        string? reason = null;
-        if (!_indirect)
-        {
-            reason = "an indirect descriptor without VIRTIO_F_INDIRECT_DESC";
-        }
-        else if (nested)
-        {
-            reason = "an indirect table inside an indirect table";
-        }
-        else if (linked)
-        {
-            reason = "an indirect descriptor with NEXT";
-        }
-        else if (length == 0 || length % DescriptorSize != 0)
-        {
-            reason = "the length of an indirect table is not a multiple of 16";
-        }
-        else if (length / DescriptorSize > _indirectLimit)
-        {
-            reason = "an indirect table is too long";
-        }
-
-        if (reason == null)
-        {
-            byte* table = _view.Resolve(address, length, false);
-            if (table != null)
-            {
-                return table;
-            }
-
-            // In pieces: walk a copy.
-            _indirectCopy ??= GC.AllocateUninitializedArray<byte>((int)_indirectLimit * DescriptorSize, pinned: true);
-            if (_view.TryRead(address, _indirectCopy.AsSpan(0, (int)length)))
-            {
-                return (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_indirectCopy));
-            }
-
-            reason = "an indirect table is not in RAM";
-        }
-
-        Break(reason);
-        return null;
-    }
-
     /// <summary>Writes a used descriptor except for its flags, and goes past the descriptors of the chain.</summary>
     private byte* WriteUsed(DescriptorChain chain, uint written, out ushort flags)
     {
@@ -513,12 +365,5 @@ internal sealed unsafe class PackedVirtqueue : Virtqueue
     {
         // Release: buffers, length and id are out before the flags. Pairs with the driver's acquire when it reads the flags.
         Volatile.Write(ref *(ushort*)(descriptor + 14), flags);
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool Break(string reason)
-    {
-        MarkBroken(reason);
-        return false;
     }
 }

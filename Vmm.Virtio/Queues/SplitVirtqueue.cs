@@ -2,7 +2,6 @@ using System;
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.DeviceModel.Memory;
@@ -12,23 +11,12 @@ namespace Vmm.Virtio.Queues;
 /// <summary>The device side of a split virtqueue (virtio 1.2, 2.7).</summary>
 internal sealed unsafe class SplitVirtqueue : Virtqueue
 {
-    private const uint DescriptorNext = 1;
-    private const uint DescriptorWrite = 2;
-    private const uint DescriptorIndirect = 4;
-    private const int DescriptorSize = 16;
     private const ushort AvailableNoInterrupt = 1;
     private const ushort UsedNoNotify = 1;
-    private const string TooLong = "a chain is longer than 4 GiB";
-
-    // Drivers make indirect tables longer than a small queue (Linux does, 2.7.5.3.1 notwithstanding): the bound is our own then.
-    private const uint MinimumIndirectLimit = 1024;
 
     private readonly VirtqueueConfiguration _configuration;
-    private readonly DmaView _view;
     private readonly uint _mask;
-    private readonly uint _indirectLimit;
     private readonly bool _eventIndex;
-    private readonly bool _indirect;
 
     private byte* _descriptors;
     private byte* _available;
@@ -39,17 +27,13 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     private ushort _nextUsed;
     private ushort _signalledUsed;
     private bool _signalledUnknown;
-    private byte[]? _indirectCopy;
 
     private SplitVirtqueue(VirtqueueConfiguration configuration, DmaTarget dma, IInterruptVector interrupt)
         : base(configuration, dma, interrupt)
     {
         _configuration = configuration;
-        _view = new DmaView(dma);
         _mask = Size - 1u;
-        _indirectLimit = Math.Max(Size, MinimumIndirectLimit);
         _eventIndex = (Features & RingFeatures.EventIndex) != 0;
-        _indirect = (Features & RingFeatures.IndirectDescriptors) != 0;
         if (configuration.State is { } state)
         {
             _nextAvailable = _knownAvailable = state.AvailableIndex;
@@ -219,7 +203,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     private protected override void Refresh()
     {
-        if (_view.Refresh())
+        if (View.Refresh())
         {
             ResolveRings();
         }
@@ -232,9 +216,9 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     private void ResolveRings()
     {
-        _descriptors = _view.Resolve(_configuration.Descriptors, (ulong)Size * DescriptorSize, false);
-        _available = _view.Resolve(_configuration.Driver, AvailableLength, false);
-        _used = _view.Resolve(_configuration.Device, UsedLength, true);
+        _descriptors = View.Resolve(_configuration.Descriptors, (ulong)Size * DescriptorSize, false);
+        _available = View.Resolve(_configuration.Driver, AvailableLength, false);
+        _used = View.Resolve(_configuration.Device, UsedLength, true);
         if (_descriptors == null || _available == null || _used == null)
         {
             _used = null;
@@ -251,7 +235,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         uint count = Size;
         uint left = count;
         bool inside = false;
-        ref DmaView.Region hit = ref _view.Hit;
+        ref DmaView.Region hit = ref View.Hit;
         GuestSegment* segment = chain.Segments;
         GuestSegment* end = chain.SegmentsEnd;
         ulong total = 0;
@@ -268,7 +252,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
             {
                 if ((flagsAndNext & DescriptorIndirect) != 0)
                 {
-                    table = EnterIndirectTable(address, (uint)length, flagsAndNext, inside);
+                    table = EnterIndirectTable(address, (uint)length, inside, (flagsAndNext & DescriptorNext) != 0);
                     if (table == null)
                     {
                         return false;
@@ -340,20 +324,6 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         return total <= uint.MaxValue || Break(TooLong);
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private GuestSegment* AddPieces(DescriptorChain chain, GuestSegment* segment, ulong address, ulong length, ulong total, bool write)
-    {
-        int used = (int)(segment - chain.Segments);
-        string? reason = total > uint.MaxValue ? TooLong : _view.AddPieces(chain, ref used, address, length, write);
-        if (reason != null)
-        {
-            Break(reason);
-            return null;
-        }
-
-        return chain.Segments + used;
-    }
-
     private bool FetchAvailable()
     {
         if (IsBroken)
@@ -377,59 +347,6 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         return true;
     }
 
-    private byte* EnterIndirectTable(ulong address, uint length, uint flags, bool nested)
-    {
-        string? reason = null;
-        if (!_indirect)
-        {
-            reason = "an indirect descriptor without VIRTIO_F_INDIRECT_DESC";
-        }
-        else if (nested)
-        {
-            reason = "an indirect table inside an indirect table";
-        }
-        else if ((flags & DescriptorNext) != 0)
-        {
-            reason = "an indirect descriptor with NEXT";
-        }
-        else if (length == 0 || length % DescriptorSize != 0)
-        {
-            reason = "the length of an indirect table is not a multiple of 16";
-        }
-        else if (length / DescriptorSize > _indirectLimit)
-        {
-            reason = "an indirect table is too long";
-        }
-
-        if (reason == null)
-        {
-            ref DmaView.Region hit = ref _view.Hit;
-            ulong offset = address - hit.Start;
-            if (offset < hit.Length && length <= hit.Length - offset)
-            {
-                return hit.Host + offset;
-            }
-
-            byte* table = _view.Resolve(address, length, false);
-            if (table != null)
-            {
-                return table;
-            }
-
-            // In pieces: walk a copy.
-            _indirectCopy ??= GC.AllocateUninitializedArray<byte>((int)_indirectLimit * DescriptorSize, pinned: true);
-            if (_view.TryRead(address, _indirectCopy.AsSpan(0, (int)length)))
-            {
-                return (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_indirectCopy));
-            }
-
-            reason = "an indirect table is not in RAM";
-        }
-
-        Break(reason);
-        return null;
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void WriteUsed(DescriptorChain chain, uint written)
     {
@@ -442,12 +359,5 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     {
         // Release: buffers and used elements are out before the index. Pairs with the driver's acquire when it reads used.idx.
         Volatile.Write(ref *(ushort*)(_used + 2), _nextUsed);
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool Break(string reason)
-    {
-        MarkBroken(reason);
-        return false;
     }
 }

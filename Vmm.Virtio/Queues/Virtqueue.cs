@@ -19,7 +19,7 @@ namespace Vmm.Virtio.Queues;
 /// that it needs a reset (VTP-16). Nothing here throws on what a driver does, and nothing allocates while chains flow (VQ-7).
 /// </para>
 /// </remarks>
-public abstract class Virtqueue
+public abstract partial class Virtqueue
 {
     /// <summary>Largest queue size, in descriptors (2.6).</summary>
     public const int MaximumSize = 32768;
@@ -33,6 +33,9 @@ public abstract class Virtqueue
         Size = configuration.Size;
         Features = configuration.Features;
         _dma = dma;
+        View = new DmaView(dma);
+        _indirectLimit = Math.Max(Size, MinimumIndirectLimit);
+        _indirect = (Features & RingFeatures.IndirectDescriptors) != 0;
         Interrupt = interrupt;
     }
 

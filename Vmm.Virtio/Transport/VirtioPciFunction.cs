@@ -120,6 +120,7 @@ public sealed class VirtioPciFunction : PciFunction
             Name = options.Name ?? $"virtio-{device.DeviceType.ToString().ToLowerInvariant()}",
             Pin = InterruptPin.A,
             Dma = dma,
+            ExtendedConfigurationSpace = true,
         };
     }
 
@@ -170,6 +171,10 @@ public sealed class VirtioPciFunction : PciFunction
         {
             AddCapability(msix);
         }
+
+        // Drivers that do not save and restore what a soft reset loses are common; in D3hot everything is kept here.
+        AddCapability(new PowerManagementCapability(noSoftReset: true));
+        AddCapability(new PciExpressCapability(functionLevelReset: true));
     }
 
     private void AddStructure(VirtioPciCapabilityType type, uint offset, uint length, ReadOnlySpan<byte> extra = default)

@@ -34,6 +34,12 @@ public sealed record VirtioPciOptions
     /// <summary>Offer VIRTIO_F_RING_PACKED: the driver may choose packed rings.</summary>
     public bool PackedRing { get; init; }
 
+    /// <summary>
+    /// Offer VIRTIO_F_IN_ORDER if the device completes in order. Off by default: it is a promise for the life of the driver, and a driver that does not
+    /// need it loses nothing without it.
+    /// </summary>
+    public bool InOrder { get; init; }
+
     /// <summary>Where the function logs; nothing is logged without it.</summary>
     public ILoggerFactory? LoggerFactory { get; init; }
 
@@ -46,6 +52,7 @@ public sealed record VirtioPciOptions
         return (device.OfferedFeatures & ~withheld)
             | RequiredFeatures
             | (PackedRing ? RingFeatures.Packed : 0)
+            | (InOrder && device.CompletesInOrder ? RingFeatures.InOrder : 0)
             | (RingReset ? TransportFeatures.RingReset : 0)
             | (NotificationData ? TransportFeatures.NotificationData : 0);
     }

@@ -25,6 +25,8 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public ulong Features { get; set; } = RingFeatures.IndirectDescriptors | RingFeatures.EventIndex | 0x55;
 
+    public bool InOrder { get; set; }
+
     public byte[] Configuration { get; set; } = Enumerable.Range(1, 24).Select(i => (byte)i).ToArray();
 
     public Func<ulong, bool> Accepts { get; set; } = static _ => true;
@@ -53,6 +55,8 @@ internal sealed class FakeVirtioDevice : VirtioDevice
     public override IReadOnlyList<ushort> QueueSizes => _sizes;
 
     public override int ConfigurationLength => Configuration.Length;
+
+    public override bool CompletesInOrder => InOrder;
 
     public override bool AcceptsFeatures(ulong features) => Accepts(features);
 

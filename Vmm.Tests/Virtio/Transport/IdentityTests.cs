@@ -1,5 +1,6 @@
 using System.Linq;
 using Vmm.Tests.Interop;
+using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
@@ -38,7 +39,7 @@ public sealed class IdentityTests
             [VirtioPciCapabilityType.DeviceConfiguration] = 16,
             [VirtioPciCapabilityType.PciConfigurationAccess] = 20,
         });
-        rig.Driver.Capabilities.Select(c => c.Id).Should().OnlyContain(id => id == 9 || id == 0x11);
+        rig.Driver.Capabilities.Select(c => c.Id).Should().OnlyContain(id => id == 9 || id == 0x11 || id == 1 || id == 0x10);
         rig.Driver.Structures[VirtioPciCapabilityType.CommonConfiguration].Length.Should().BeGreaterThanOrEqualTo(0x40);
         rig.Driver.Structures[VirtioPciCapabilityType.DeviceConfiguration].Length.Should().Be(24, "that is what the device has");
         rig.Driver.Structures[VirtioPciCapabilityType.Notification].Length.Should().BeGreaterThanOrEqualTo(8, "two queues, 4 bytes each");
@@ -184,6 +185,7 @@ public sealed class IdentityTests
             .Equal("1ull << VIRTIO_F_VERSION_1", TransportFeatures.Version1)
             .Equal("1ull << VIRTIO_F_ACCESS_PLATFORM", TransportFeatures.AccessPlatform)
             .Equal("1ull << VIRTIO_F_RING_RESET", TransportFeatures.RingReset)
+            .Equal("1ull << VIRTIO_F_IN_ORDER", RingFeatures.InOrder)
             .Run();
     }
 

@@ -43,6 +43,7 @@ public sealed class SurvivalTests
                     rig.Driver.ReadConfig(random.Next(64) * 4, 4);
                     break;
                 case 3 when random.Next(8) == 0:
+                    rig.Driver.Place(TransportRig.BarBase);
                     rig.Driver.Start(queues: [0, 1]);
                     break;
                 default:
@@ -58,6 +59,7 @@ public sealed class SurvivalTests
         }
 
         rig.Domain.FailedEffects.Should().Be(0);
+        rig.Driver.Place(TransportRig.BarBase);
         rig.Driver.Start(queues: [0, 1]);
         rig.Driver.Status.Should().Be(0xf, "a reset device works");
         rig.Device.Rings.Should().OnlyContain(ring => ring != null);

@@ -48,10 +48,11 @@ internal sealed class TestDriver
 
     public void Set(int offset, int width, ulong value) => _bus.Write(Common + (uint)offset, width, value);
 
-    /// <summary>Programs the BAR and switches decoding and bus mastering on.</summary>
+    /// <summary>Brings the function to D0, programs the BAR and switches decoding and bus mastering on.</summary>
     public void Place(ulong bar)
     {
         Bar = bar;
+        WriteConfig(Capabilities.Find(c => c.Id == 1).Offset + 4, 2, 0);
         WriteConfig(0x10, 4, (uint)bar);
         WriteConfig(0x14, 4, (uint)(bar >> 32));
         WriteConfig(0x04, 2, 6);

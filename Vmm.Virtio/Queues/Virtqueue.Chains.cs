@@ -1,0 +1,115 @@
+using System;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Vmm.Virtio.Queues;
+
+/// <content>What walking a chain needs off its hot path, whatever the form of the ring.</content>
+public abstract unsafe partial class Virtqueue
+{
+    private protected const uint DescriptorNext = 1;
+    private protected const uint DescriptorWrite = 2;
+    private protected const uint DescriptorIndirect = 4;
+    private protected const int DescriptorSize = 16;
+    private protected const string TooLong = "a chain is longer than 4 GiB";
+
+    // Drivers make indirect tables longer than a small queue (Linux does, 2.7.5.3.1 notwithstanding): the bound is our own then.
+    private const uint MinimumIndirectLimit = 1024;
+
+    private readonly uint _indirectLimit;
+    private readonly bool _indirect;
+    private byte[]? _indirectCopy;
+
+    /// <summary>Where addresses lie in host memory.</summary>
+    private protected DmaView View { get; }
+
+    /// <summary>Adds a buffer that is empty, is not in the region that was hit last, or finds the chain full.</summary>
+    /// <param name="chain">The chain.</param>
+    /// <param name="segment">Its first free piece.</param>
+    /// <param name="address">Address of the buffer.</param>
+    /// <param name="length">Its length.</param>
+    /// <param name="total">Length of the chain with it.</param>
+    /// <param name="write">The device writes it.</param>
+    /// <returns>The first free piece, or null if the ring is broken now.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private protected GuestSegment* AddPieces(DescriptorChain chain, GuestSegment* segment, ulong address, ulong length, ulong total, bool write)
+    {
+        int used = (int)(segment - chain.Segments);
+        string? reason = total > uint.MaxValue ? TooLong : View.AddPieces(chain, ref used, address, length, write);
+        if (reason != null)
+        {
+            Break(reason);
+            return null;
+        }
+
+        return chain.Segments + used;
+    }
+
+    /// <summary>Checks an indirect table and finds it (2.7.5.3, 2.8.7).</summary>
+    /// <param name="address">Its address.</param>
+    /// <param name="length">Its length in bytes.</param>
+    /// <param name="nested">The descriptor that refers to it is in such a table itself.</param>
+    /// <param name="linked">That descriptor is not the last of its chain, or (packed) not the only one.</param>
+    /// <returns>The table, or null if the ring is broken now.</returns>
+    private protected byte* EnterIndirectTable(ulong address, uint length, bool nested, bool linked)
+    {
+        string? reason = null;
+        if (!_indirect)
+        {
+            reason = "an indirect descriptor without VIRTIO_F_INDIRECT_DESC";
+        }
+        else if (nested)
+        {
+            reason = "an indirect table inside an indirect table";
+        }
+        else if (linked)
+        {
+            reason = "an indirect descriptor with NEXT";
+        }
+        else if (length == 0 || length % DescriptorSize != 0)
+        {
+            reason = "the length of an indirect table is not a multiple of 16";
+        }
+        else if (length / DescriptorSize > _indirectLimit)
+        {
+            reason = "an indirect table is too long";
+        }
+
+        if (reason == null)
+        {
+            ref DmaView.Region hit = ref View.Hit;
+            ulong offset = address - hit.Start;
+            if (offset < hit.Length && length <= hit.Length - offset)
+            {
+                return hit.Host + offset;
+            }
+
+            byte* table = View.Resolve(address, length, false);
+            if (table != null)
+            {
+                return table;
+            }
+
+            // In pieces: walk a copy.
+            _indirectCopy ??= GC.AllocateUninitializedArray<byte>((int)_indirectLimit * DescriptorSize, pinned: true);
+            if (View.TryRead(address, _indirectCopy.AsSpan(0, (int)length)))
+            {
+                return (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_indirectCopy));
+            }
+
+            reason = "an indirect table is not in RAM";
+        }
+
+        Break(reason);
+        return null;
+    }
+
+    /// <summary>Latches the ring as broken.</summary>
+    /// <returns>False, for callers that give up with it.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private protected bool Break(string reason)
+    {
+        MarkBroken(reason);
+        return false;
+    }
+}
