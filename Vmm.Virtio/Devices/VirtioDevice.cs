@@ -32,6 +32,9 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Bytes of device configuration; 0 if the device has none.</summary>
     public abstract int ConfigurationLength { get; }
 
+    /// <summary>Memory that is shared with the driver; the same as long as the device exists. A reset leaves it as it is.</summary>
+    public virtual IReadOnlyList<SharedMemoryRegion> SharedMemory => [];
+
     /// <summary>
     /// True if every queue completes its chains in the order in which they were made available, so that VIRTIO_F_IN_ORDER may be offered. Each chain gets a
     /// used entry of its own all the same: a batch with one entry for its last chain would keep the lengths of the others from the driver.

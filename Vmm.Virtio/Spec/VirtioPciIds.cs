@@ -21,6 +21,9 @@ public static class VirtioPciIds
     /// <summary>Length of the notification capability, in bytes (4.1.4.4).</summary>
     public const int NotificationCapabilityLength = 20;
 
+    /// <summary>Length of <c>struct virtio_pci_cap64</c>, in bytes (4.1.4.7).</summary>
+    public const int Capability64Length = 24;
+
     /// <summary>Length of the PCI configuration access capability, in bytes (4.1.4.9).</summary>
     public const int PciConfigurationAccessCapabilityLength = 20;
 }

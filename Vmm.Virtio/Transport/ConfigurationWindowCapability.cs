@@ -85,7 +85,7 @@ internal sealed class ConfigurationWindowCapability : VirtioStructureCapability
             PciBar candidate = Function.Bars[i];
             if (candidate.Index == bar)
             {
-                return candidate.FindRegion(offset, wanted) is { Handler: not null };
+                return candidate.FindRegion(offset, wanted) is not null;
             }
         }
 

@@ -28,7 +28,9 @@ public sealed class VirtioPciFunction : PciFunction
     /// <param name="device">The device; owned by the function from now on.</param>
     /// <param name="dma">Guest memory as this function reaches it; its gate follows Bus Master Enable, so no two functions share one.</param>
     /// <param name="options">Vectors, features and names.</param>
-    /// <exception cref="ArgumentException">The device has no valid queue sizes, or an option is out of range.</exception>
+    /// <exception cref="ArgumentException">
+    /// The device has no valid queue sizes or shared memory regions, its capabilities take more than 192 bytes, or an option is out of range.
+    /// </exception>
     public VirtioPciFunction(VirtioDevice device, DmaTarget dma, VirtioPciOptions? options = null)
         : base(IdentityOf(device), FunctionOptionsOf(device, dma, options ?? new VirtioPciOptions()))
     {
@@ -49,6 +51,8 @@ public sealed class VirtioPciFunction : PciFunction
         ILogger logger = options.LoggerFactory?.CreateLogger<VirtioPciFunction>() ?? (ILogger)NullLogger.Instance;
         _transport = new VirtioTransport(device, new Port(this, layout), msix, isr, options, Name, logger);
         AddStructures(layout, msix, isr);
+        AddSharedMemory(new SharedMemoryLayout(device));
+        AddPower();
     }
 
     /// <summary>The device that is carried.</summary>
@@ -171,10 +175,32 @@ public sealed class VirtioPciFunction : PciFunction
         {
             AddCapability(msix);
         }
+    }
 
+    private void AddSharedMemory(SharedMemoryLayout layout)
+    {
+        if (layout.Places.Count == 0)
+        {
+            return;
+        }
+
+        AddBar(layout.CreateBar());
+        foreach ((SharedMemoryRegion region, ulong offset) in layout.Places)
+        {
+            AddCapability(new VirtioStructureCapability(region.Id, SharedMemoryLayout.Bar, offset, region.Length));
+        }
+    }
+
+    private void AddPower()
+    {
         // Drivers that do not save and restore what a soft reset loses are common; in D3hot everything is kept here.
         AddCapability(new PowerManagementCapability(noSoftReset: true));
-        AddCapability(new PciExpressCapability(functionLevelReset: true));
+
+        // The standard list has 192 bytes. The structures have to be in it, so with several shared memory regions this one has no room.
+        if (Device.SharedMemory.Count <= 1)
+        {
+            AddCapability(new PciExpressCapability(functionLevelReset: true));
+        }
     }
 
     private void AddStructure(VirtioPciCapabilityType type, uint offset, uint length, ReadOnlySpan<byte> extra = default)

@@ -11,6 +11,9 @@ public class VirtioStructureCapability : VendorSpecificCapability
     /// <summary>Offset of <c>bar</c> in the capability.</summary>
     protected const int BarOffset = 4;
 
+    /// <summary>Offset of <c>id</c> in the capability.</summary>
+    protected const int IdOffset = 5;
+
     /// <summary>Offset of <c>offset</c> in the capability.</summary>
     protected const int OffsetOffset = 8;
 
@@ -32,6 +35,17 @@ public class VirtioStructureCapability : VendorSpecificCapability
         Type = type;
     }
 
+    /// <summary>Describes a shared memory region, with 64-bit offset and length (<c>struct virtio_pci_cap64</c>, 4.1.4.7).</summary>
+    /// <param name="id">The region's id.</param>
+    /// <param name="bar">Index of its BAR.</param>
+    /// <param name="offset">Its offset there, in bytes.</param>
+    /// <param name="length">Its length, in bytes.</param>
+    public VirtioStructureCapability(byte id, int bar, ulong offset, ulong length)
+        : base(BodyOf(VirtioPciCapabilityType.SharedMemory, bar, (uint)offset, (uint)length, UpperHalves(offset, length), id))
+    {
+        Type = VirtioPciCapabilityType.SharedMemory;
+    }
+
     /// <summary>Describes a structure that the driver writes to.</summary>
     /// <param name="type">Which structure.</param>
     /// <param name="writable">The writable bits after the length byte, as many as the capability has bytes there.</param>
@@ -44,11 +58,20 @@ public class VirtioStructureCapability : VendorSpecificCapability
     /// <summary>Which structure it is.</summary>
     public VirtioPciCapabilityType Type { get; }
 
-    private static byte[] BodyOf(VirtioPciCapabilityType type, int bar, uint offset, uint length, ReadOnlySpan<byte> extra)
+    private static byte[] UpperHalves(ulong offset, ulong length)
+    {
+        byte[] halves = new byte[VirtioPciIds.Capability64Length - ExtraOffset];
+        BinaryPrimitives.WriteUInt32LittleEndian(halves, (uint)(offset >> 32));
+        BinaryPrimitives.WriteUInt32LittleEndian(halves.AsSpan(4), (uint)(length >> 32));
+        return halves;
+    }
+
+    private static byte[] BodyOf(VirtioPciCapabilityType type, int bar, uint offset, uint length, ReadOnlySpan<byte> extra, byte id = 0)
     {
         byte[] body = new byte[ExtraOffset - BodyOffset + extra.Length];
         body[0] = (byte)type;
         body[BarOffset - BodyOffset] = (byte)bar;
+        body[IdOffset - BodyOffset] = id;
         BinaryPrimitives.WriteUInt32LittleEndian(body.AsSpan(OffsetOffset - BodyOffset), offset);
         BinaryPrimitives.WriteUInt32LittleEndian(body.AsSpan(LengthOffset - BodyOffset), length);
         extra.CopyTo(body.AsSpan(ExtraOffset - BodyOffset));

@@ -27,6 +27,8 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public bool InOrder { get; set; }
 
+    public List<SharedMemoryRegion> Shared { get; } = [];
+
     public byte[] Configuration { get; set; } = Enumerable.Range(1, 24).Select(i => (byte)i).ToArray();
 
     public Func<ulong, bool> Accepts { get; set; } = static _ => true;
@@ -55,6 +57,8 @@ internal sealed class FakeVirtioDevice : VirtioDevice
     public override IReadOnlyList<ushort> QueueSizes => _sizes;
 
     public override int ConfigurationLength => Configuration.Length;
+
+    public override IReadOnlyList<SharedMemoryRegion> SharedMemory => Shared;
 
     public override bool CompletesInOrder => InOrder;
 

@@ -172,6 +172,7 @@ public sealed class IdentityTests
             .Equal("VIRTIO_PCI_CAP_PCI_CFG", (long)VirtioPciCapabilityType.PciConfigurationAccess)
             .Equal("VIRTIO_PCI_CAP_SHARED_MEMORY_CFG", (long)VirtioPciCapabilityType.SharedMemory)
             .Equal("sizeof(struct virtio_pci_cap)", VirtioPciIds.CapabilityLength)
+            .Equal("sizeof(struct virtio_pci_cap64)", VirtioPciIds.Capability64Length)
             .Equal("sizeof(struct virtio_pci_notify_cap)", VirtioPciIds.NotificationCapabilityLength)
             .Equal("sizeof(struct virtio_pci_cfg_cap)", VirtioPciIds.PciConfigurationAccessCapabilityLength)
             .Equal("VIRTIO_MSI_NO_VECTOR", VirtioPciIds.NoVector)

@@ -24,7 +24,7 @@ internal sealed class TransportRig : IDisposable
     {
         Doorbells = new CountingDoorbells();
         Domain = new AccessDomain();
-        Memory = new AddressSpace(new AddressSpaceOptions { Domain = Domain, Doorbells = doorbells ? Doorbells : null });
+        Memory = new AddressSpace(new AddressSpaceOptions { Domain = Domain, MemorySlots = Slots, Doorbells = doorbells ? Doorbells : null });
         Ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "ports", Domain = Domain });
         Bridge = new PciHostBridge(new PciHostBridgeOptions
         {
@@ -53,6 +53,8 @@ internal sealed class TransportRig : IDisposable
     public PciHostBridge Bridge { get; }
 
     public GuestMemory Ram { get; }
+
+    public RecordingMemorySlots Slots { get; } = new();
 
     public RecordingMsiSink Msi { get; } = new();
 
