@@ -1,6 +1,4 @@
 using System;
-using System.Diagnostics;
-using System.Threading;
 using Vmm.DeviceModel.Memory;
 using Vmm.Virtio.Spec;
 using Offset = Vmm.Virtio.Spec.CommonConfigurationOffset;
@@ -181,19 +179,7 @@ public sealed class CommonConfigurationAccess
     public bool TryReset(TimeSpan timeout)
     {
         DeviceStatus = DeviceStatus.None;
-        long start = Stopwatch.GetTimestamp();
-        var spin = new SpinWait();
-        while (DeviceStatus != DeviceStatus.None)
-        {
-            if (Stopwatch.GetElapsedTime(start) > timeout)
-            {
-                return false;
-            }
-
-            spin.SpinOnce();
-        }
-
-        return true;
+        return Deadline.TryWait(timeout, () => DeviceStatus == DeviceStatus.None);
     }
 
     private ulong ReadHalves(int offset) => Read(offset, 4) | (Read(offset + 4, 4) << 32);

@@ -1,37 +1,59 @@
 using System;
-using System.Buffers.Binary;
-using System.Collections.Generic;
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using System.Threading;
+using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>The driver's side of a split virtqueue (virtio 1.2, 2.7). Little-endian hosts only, as the device model.</summary>
-/// <remarks>One thread at a time. What the device writes is validated; the free list lies in memory of the driver's own.</remarks>
-public sealed class DriverQueue
+/// <summary>The driver's side of a virtqueue (virtio 1.2, 2.6 to 2.8). Little-endian hosts only, as the device model.</summary>
+/// <remarks>
+/// <para>
+/// One thread at a time a queue; different queues of a device on different threads. Whatever the device writes is validated, and what the
+/// driver must remember it keeps in memory of its own. Submitting and completing allocates nothing.
+/// </para>
+/// <para>
+/// No interrupt is asked for unless somebody waits: <see cref="WaitComplete"/> arms it, looks once more, sleeps, and disarms it. Without an
+/// interrupt it looks at the ring again and again.
+/// </para>
+/// </remarks>
+public abstract class DriverQueue
 {
-    private readonly VirtioPciDriver _driver;
-    private readonly IDmaBuffer _ring;
-    private readonly Stack<ushort> _free = new();
-    private readonly ushort[]?[] _outstanding;
-    private readonly object _signal = new();
-    private bool _signalled;
-    private readonly int _available;
-    private readonly int _used;
-    private ushort _nextAvailable;
-    private ushort _nextUsed;
+    /// <summary>Flag of a descriptor: the chain goes on.</summary>
+    private protected const ushort DescriptorNext = 1;
 
-    internal DriverQueue(VirtioPciDriver driver, int index, int size, IDmaBuffer ring)
+    /// <summary>Flag of a descriptor: the device writes the buffer.</summary>
+    private protected const ushort DescriptorWrite = 2;
+
+    /// <summary>Flag of a descriptor: it refers to a table.</summary>
+    private protected const ushort DescriptorIndirect = 4;
+
+    private protected const int DescriptorSize = 16;
+    private const int PollsBetweenLooks = 16;
+
+    private readonly VirtioPciDriver _driver;
+    private readonly IDmaBuffer? _tables;
+    private readonly int _tableEntries;
+    private readonly uint[] _writable;
+    private readonly ushort[] _slots;
+    private readonly ushort[] _order;
+    private readonly bool _inOrder;
+    private readonly object _signal = new();
+    private int _batchEnd = -1;
+    private uint _batchLength;
+    private bool _signalled;
+    private long _interrupts;
+    private volatile bool _closed;
+
+    private protected DriverQueue(VirtioPciDriver driver, DriverQueueOptions options, int size, IDmaBuffer ring, IDmaBuffer? tables)
     {
-        (_driver, Index, Size, _ring) = (driver, index, size, ring);
-        _available = size * 16;
-        _used = UsedOffset(size);
-        _outstanding = new ushort[]?[size];
-        for (int i = size - 1; i >= 0; i--)
-        {
-            _free.Push((ushort)i);
-        }
+        (_driver, Index, Size, Ring, _tables) = (driver, options.Index, size, ring, tables);
+        _tableEntries = tables == null ? 0 : TableEntries(options, size);
+        _inOrder = (driver.Features & RingFeatures.InOrder) != 0;
+        EventIndex = (driver.Features & RingFeatures.EventIndex) != 0;
+        FreeDescriptors = size;
+        _writable = new uint[size];
+        _slots = new ushort[size];
+        _order = new ushort[size];
     }
 
     /// <summary>Which queue of the device it is.</summary>
@@ -44,136 +66,255 @@ public sealed class DriverQueue
     public int? Vector { get; internal set; }
 
     /// <summary>Descriptors that no request uses.</summary>
-    public int FreeDescriptors => _free.Count;
+    public int FreeDescriptors { get; private set; }
 
-    internal bool HasInterrupt { get; set; }
+    /// <summary>Whether completions can interrupt: by a vector of the queue, or by the pin.</summary>
+    public bool HasInterrupt { get; internal set; }
 
-    internal ulong Descriptors => _ring.Iova;
+    /// <summary>Interrupts that came for the queue, those of a shared vector or pin included.</summary>
+    public long Interrupts => Interlocked.Read(ref _interrupts);
 
-    internal ulong Available => _ring.Iova + (ulong)_available;
+    /// <summary>Where the descriptor area lies.</summary>
+    internal ulong DescriptorArea => Ring.Iova;
 
-    internal ulong Used => _ring.Iova + (ulong)_used;
+    /// <summary>Where the driver area lies.</summary>
+    internal abstract ulong DriverArea { get; }
+
+    /// <summary>Where the device area lies.</summary>
+    internal abstract ulong DeviceArea { get; }
+
+    /// <summary>What NOTIFICATION_DATA adds to the queue's index: the place in the ring that is made available next (4.1.5.2).</summary>
+    internal abstract ushort NotificationPlace { get; }
 
     internal ulong NotifyOffset { get; set; }
 
-    internal ushort NextAvailable => _nextAvailable;
+    internal ushort NotifyIdentifier { get; set; }
 
-    /// <summary>Makes a request available, without telling the device.</summary>
+    private protected IDmaBuffer Ring { get; }
+
+    private protected bool EventIndex { get; }
+
+    private protected bool InOrder => _inOrder;
+
+    /// <summary>Makes a request available, without telling the device: by an indirect table where that is negotiated and the request has several pieces.</summary>
     /// <param name="segments">What the device reads, then what it writes.</param>
-    /// <returns>A token that names the request until it completes; null if the queue is too full for it now.</returns>
+    /// <returns>A token that names the request until it completes, below <see cref="Size"/>; null if the queue is too full for it now.</returns>
+    /// <exception cref="ArgumentException">There are no segments, more than the queue has descriptors, an empty one, or a readable one after a writable one.</exception>
     public int? TrySubmit(ReadOnlySpan<DriverSegment> segments)
     {
-        if (segments.IsEmpty || segments.Length > Size)
+        return TrySubmit(segments, indirect: segments.Length > 1 && segments.Length <= _tableEntries);
+    }
+
+    /// <summary>Makes a request available, without telling the device, in the form that the caller wants.</summary>
+    /// <param name="segments">What the device reads, then what it writes.</param>
+    /// <param name="indirect">By a table of its own, which takes one descriptor of the ring.</param>
+    /// <returns>A token that names the request until it completes, below <see cref="Size"/>; null if the queue is too full for it now.</returns>
+    /// <exception cref="ArgumentException">
+    /// There are no segments, more than the queue has descriptors or the table entries, an empty one, or a readable one after a writable one.
+    /// </exception>
+    public int? TrySubmit(ReadOnlySpan<DriverSegment> segments, bool indirect)
+    {
+        ThrowIfClosed();
+
+        // A chain is no longer than the queue, also through a table (2.7.5.3.1, 2.8.7).
+        int longest = indirect ? _tableEntries : Size;
+        if (segments.IsEmpty || segments.Length > longest)
         {
-            throw new ArgumentException($"a request has 1 to {Size} segments", nameof(segments));
+            throw new ArgumentException($"a request of this form has 1 to {longest} segments, not {segments.Length}", nameof(segments));
         }
 
-        if (segments.Length > _free.Count)
+        ulong writable = CheckSegments(segments);
+        int slots = indirect ? 1 : segments.Length;
+        if (slots > FreeDescriptors)
         {
             return null;
         }
 
-        var chain = new ushort[segments.Length];
-        for (int i = 0; i < chain.Length; i++)
+        int token = TakeToken();
+        _writable[token] = (uint)writable;
+        _slots[token] = (ushort)slots;
+        _order[OrderOfNextAvailable] = (ushort)token;
+        FreeDescriptors -= slots;
+        if (indirect)
         {
-            chain[i] = _free.Pop();
+            Publish(token, [new DriverSegment(FillTable(token, segments), (uint)(segments.Length * DescriptorSize), false)], DescriptorIndirect);
         }
-
-        Span<byte> ring = _ring.Span;
-        for (int i = 0; i < chain.Length; i++)
+        else
         {
-            bool last = i == chain.Length - 1;
-            Span<byte> descriptor = ring.Slice(chain[i] * 16, 16);
-            BinaryPrimitives.WriteUInt64LittleEndian(descriptor, segments[i].Iova);
-            BinaryPrimitives.WriteUInt32LittleEndian(descriptor[8..], segments[i].Length);
-            BinaryPrimitives.WriteUInt16LittleEndian(descriptor[12..], (ushort)((last ? 0 : 1) | (segments[i].DeviceWrites ? 2 : 0)));
-            BinaryPrimitives.WriteUInt16LittleEndian(descriptor[14..], last ? (ushort)0 : chain[i + 1]);
-        }
-
-        _outstanding[chain[0]] = chain;
-        Word(_available + 4 + (2 * (_nextAvailable % Size))) = chain[0];
-        _nextAvailable++;
-        Volatile.Write(ref Word(_available + 2), _nextAvailable);
-        return chain[0];
-    }
-
-    /// <summary>Tells the device of what was made available, unless it asked not to be told.</summary>
-    /// <exception cref="InvalidOperationException">The driver has not started the device, or is closed.</exception>
-    public void Notify()
-    {
-        // The index must be visible before the flag is looked at (2.7.13.4.1).
-        Interlocked.MemoryBarrier();
-        _driver.Notify(this, (Volatile.Read(ref Word(_used)) & 1) != 0);
-    }
-
-    /// <summary>Takes a completed request.</summary>
-    /// <param name="token">What <see cref="TrySubmit"/> returned.</param>
-    /// <param name="length">Bytes that the device says it wrote.</param>
-    /// <returns>False if none has completed.</returns>
-    /// <exception cref="DriverException">The device returned what it was not given.</exception>
-    public bool TryComplete(out int token, out uint length)
-    {
-        (token, length) = (0, 0);
-        if (Volatile.Read(ref Word(_used + 2)) == _nextUsed)
-        {
-            return false;
-        }
-
-        Span<byte> element = _ring.Span.Slice(_used + 4 + (8 * (_nextUsed % Size)), 8);
-        uint id = BinaryPrimitives.ReadUInt32LittleEndian(element);
-        if (id >= (uint)Size || _outstanding[id] is not { } chain)
-        {
-            throw new DriverException("completion", $"queue {Index} returned descriptor {id}, which is not outstanding");
-        }
-
-        length = BinaryPrimitives.ReadUInt32LittleEndian(element[4..]);
-        token = (int)id;
-        _outstanding[id] = null;
-        foreach (ushort descriptor in chain)
-        {
-            _free.Push(descriptor);
-        }
-
-        _nextUsed++;
-        return true;
-    }
-
-    /// <summary>Waits for a completed request, by interrupt where there is one.</summary>
-    /// <param name="length">Bytes that the device says it wrote.</param>
-    /// <returns>The token.</returns>
-    /// <exception cref="DriverException">None completes in time, or the device returned what it was not given.</exception>
-    public int WaitComplete(out uint length)
-    {
-        long start = Stopwatch.GetTimestamp();
-        var spin = new SpinWait();
-        int token;
-        while (!TryComplete(out token, out length))
-        {
-            TimeSpan left = _driver.Timeout - Stopwatch.GetElapsedTime(start);
-            if (left <= TimeSpan.Zero)
-            {
-                throw new DriverException("completion", $"queue {Index} completed nothing in {_driver.Timeout}; status is {_driver.Status}");
-            }
-
-            if (HasInterrupt)
-            {
-                WaitSignal(left);
-                _driver.AcknowledgePin();
-            }
-            else
-            {
-                spin.SpinOnce();
-            }
+            Publish(token, segments, 0);
         }
 
         return token;
     }
 
-    internal static int UsedOffset(int size) => ((size * 16) + 6 + (size * 2) + 3) & ~3;
+    /// <summary>Tells the device of what was made available, unless it asked not to be told.</summary>
+    /// <returns>True if it was told.</returns>
+    /// <exception cref="InvalidOperationException">The driver has not started the device, or it or the queue is closed.</exception>
+    public bool Notify()
+    {
+        ThrowIfClosed();
 
-    internal static int RingLength(int size) => UsedOffset(size) + 6 + (size * 8);
+        // Full fence: what was made available is out before we look at what the device asked for. Pairs with the device's fence between
+        // asking for a notification and looking at the ring once more (2.7.13.4.1, 2.8.21.3.1).
+        Interlocked.MemoryBarrier();
+        if (!DeviceWantsNotification())
+        {
+            return false;
+        }
 
+        _driver.Notify(this);
+        return true;
+    }
+
+    /// <summary>Tells the device to look, whether it asked for that or not.</summary>
+    /// <exception cref="InvalidOperationException">The driver has not started the device, or it or the queue is closed.</exception>
+    public void Kick()
+    {
+        ThrowIfClosed();
+        Interlocked.MemoryBarrier();
+        _ = DeviceWantsNotification();
+        _driver.Notify(this);
+    }
+
+    /// <summary>Takes a completed request.</summary>
+    /// <param name="token">What <see cref="TrySubmit(ReadOnlySpan{DriverSegment})"/> returned.</param>
+    /// <param name="length">Bytes that the device says it wrote.</param>
+    /// <returns>False if none has completed.</returns>
+    /// <exception cref="DriverException">The device returned what it was not given, or says that it wrote more than it could.</exception>
+    public bool TryComplete(out int token, out uint length)
+    {
+        ThrowIfClosed();
+        (token, length) = (0, 0);
+        if (_batchEnd >= 0)
+        {
+            if (!IsCovered())
+            {
+                throw new DriverException("completion", $"queue {Index}: a batch in order ends beyond what was used");
+            }
+
+            token = _order[OrderOfNextUsed];
+            length = token == _batchEnd ? _batchLength : _writable[token];
+        }
+        else
+        {
+            if (!TryReadUsed(out uint id, out uint written))
+            {
+                return false;
+            }
+
+            CheckUsed(id, written);
+            token = (int)id;
+            length = written;
+            if (_inOrder && _order[OrderOfNextUsed] != id)
+            {
+                // Only the last of a batch is written; those before it were used whole (2.7.9, 2.8.8).
+                (_batchEnd, _batchLength) = ((int)id, written);
+                token = _order[OrderOfNextUsed];
+                length = _writable[token];
+            }
+        }
+
+        if (token == _batchEnd)
+        {
+            _batchEnd = -1;
+        }
+
+        int slots = _slots[token];
+        _slots[token] = 0;
+        FreeDescriptors += slots;
+        Release(token, slots);
+        return true;
+    }
+
+    /// <summary>Asks the device to interrupt when it completes a request. It may do so more than once.</summary>
+    /// <returns>False if one has completed already, for which there may be no interrupt: take it first.</returns>
+    public bool ArmInterrupt()
+    {
+        ThrowIfClosed();
+        AskForInterrupt();
+
+        // Full fence: our wish is out before we look at the ring once more. Pairs with the device's fence between publishing what it used and
+        // looking at our wish.
+        Interlocked.MemoryBarrier();
+        return _batchEnd < 0 && !HasUsed();
+    }
+
+    /// <summary>Asks the device not to interrupt. A hint; interrupts may still come.</summary>
+    public void DisarmInterrupt()
+    {
+        ThrowIfClosed();
+        AskForSilence();
+    }
+
+    /// <summary>Waits for a completed request, by interrupt where there is one.</summary>
+    /// <param name="length">Bytes that the device says it wrote.</param>
+    /// <returns>The token.</returns>
+    /// <exception cref="DriverException">None completes in time, the device needs a reset, or it returned what it was not given.</exception>
+    public int WaitComplete(out uint length)
+    {
+        return TryWaitComplete(_driver.Timeout, out int token, out length)
+            ? token
+            : throw new DriverException("completion", $"queue {Index} completed nothing in {_driver.Timeout}; status is {_driver.Status}");
+    }
+
+    /// <summary>Waits for a completed request, by interrupt where there is one.</summary>
+    /// <param name="timeout">How long.</param>
+    /// <param name="token">What <see cref="TrySubmit(ReadOnlySpan{DriverSegment})"/> returned.</param>
+    /// <param name="length">Bytes that the device says it wrote.</param>
+    /// <returns>False if none completed in time.</returns>
+    /// <exception cref="DriverException">The device needs a reset, or returned what it was not given.</exception>
+    public bool TryWaitComplete(TimeSpan timeout, out int token, out uint length)
+    {
+        long start = Stopwatch.GetTimestamp();
+        var spin = new SpinWait();
+        while (!TryComplete(out token, out length))
+        {
+            TimeSpan left = timeout - Stopwatch.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero)
+            {
+                return false;
+            }
+
+            if (!HasInterrupt)
+            {
+                spin.SpinOnce();
+                if (spin.Count % PollsBetweenLooks == 0)
+                {
+                    _driver.ThrowIfNeedsReset();
+                }
+            }
+            else if (ArmInterrupt())
+            {
+                bool woken = WaitSignal(left);
+                _driver.ServePin(this);
+                if (woken && !HasUsed())
+                {
+                    // What else wakes us is a change of configuration, and a device that fails says so in that way.
+                    _driver.ThrowIfNeedsReset();
+                }
+
+                DisarmInterrupt();
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Bytes of indirect tables for a queue.</summary>
+    internal static int TablesLength(DriverQueueOptions options, int size) => TableEntries(options, size) * DescriptorSize * size;
+
+    /// <summary>An interrupt came for the queue.</summary>
     internal void Signal()
+    {
+        CountInterrupt();
+        Wake();
+    }
+
+    /// <summary>An interrupt came for the queue, and its waiter knows.</summary>
+    internal void CountInterrupt() => Interlocked.Increment(ref _interrupts);
+
+    /// <summary>Has a waiter look.</summary>
+    internal void Wake()
     {
         lock (_signal)
         {
@@ -182,19 +323,114 @@ public sealed class DriverQueue
         }
     }
 
-    private void WaitSignal(TimeSpan timeout)
-    {
-        lock (_signal)
-        {
-            // A spurious return only makes the caller look at the ring once more.
-            if (!_signalled)
-            {
-                Monitor.Wait(_signal, timeout);
-            }
+    /// <summary>The memory goes, or may go: nothing is submitted or completed any more.</summary>
+    internal void Close() => _closed = true;
 
-            _signalled = false;
+    /// <summary>Gives the memory of a closed queue back, which the device writes no more.</summary>
+    internal void Unmap(Action<IDmaBuffer> unmap)
+    {
+        unmap(Ring);
+        if (_tables != null)
+        {
+            unmap(_tables);
         }
     }
 
-    private ref ushort Word(int offset) => ref MemoryMarshal.AsRef<ushort>(_ring.Span.Slice(offset, 2));
+    /// <summary>Where in the order of requests the next one to be made available is remembered.</summary>
+    private protected abstract int OrderOfNextAvailable { get; }
+
+    /// <summary>Where in the order of requests the one that was made available first of those outstanding is remembered.</summary>
+    private protected abstract int OrderOfNextUsed { get; }
+
+    /// <summary>Takes the name of a new request.</summary>
+    private protected abstract int TakeToken();
+
+    /// <summary>Writes descriptors and makes them available.</summary>
+    private protected abstract void Publish(int token, ReadOnlySpan<DriverSegment> segments, ushort flags);
+
+    /// <summary>Looks at the next used element; what is read is not checked.</summary>
+    private protected abstract bool TryReadUsed(out uint id, out uint written);
+
+    /// <summary>Whether the device has used a request that was not taken.</summary>
+    private protected abstract bool HasUsed();
+
+    /// <summary>Whether the request that is next in order has been used as a part of a batch.</summary>
+    private protected abstract bool IsCovered();
+
+    /// <summary>Takes the descriptors of a completed request back and goes on to the next used element.</summary>
+    private protected abstract void Release(int token, int slots);
+
+    /// <summary>Whether the device asked to be told of what was made available since this was asked last.</summary>
+    private protected abstract bool DeviceWantsNotification();
+
+    private protected abstract void AskForInterrupt();
+
+    private protected abstract void AskForSilence();
+
+    /// <summary>Writes an entry of an indirect table.</summary>
+    private protected abstract void WriteTableEntry(Span<byte> place, in DriverSegment segment, int index, bool last);
+
+    private static int TableEntries(DriverQueueOptions options, int size) => Math.Clamp(options.IndirectSegments, 0, size);
+
+    private static ulong CheckSegments(ReadOnlySpan<DriverSegment> segments)
+    {
+        ulong readable = 0;
+        ulong writable = 0;
+        foreach (ref readonly DriverSegment segment in segments)
+        {
+            if (segment.Length == 0 || (writable != 0 && !segment.DeviceWrites))
+            {
+                throw new ArgumentException("a segment has at least one byte, and what the device writes comes last", nameof(segments));
+            }
+
+            if (segment.DeviceWrites)
+            {
+                writable += segment.Length;
+            }
+            else
+            {
+                readable += segment.Length;
+            }
+        }
+
+        // The sum of a chain is less than 4 GiB (2.7.4.3.2).
+        return readable + writable <= uint.MaxValue ? writable : throw new ArgumentException("a request has less than 4 GiB", nameof(segments));
+    }
+
+    private void CheckUsed(uint id, uint written)
+    {
+        if (id >= (uint)Size || _slots[id] == 0)
+        {
+            throw new DriverException("completion", $"queue {Index} returned request {id}, which is not outstanding");
+        }
+
+        if (written > _writable[id])
+        {
+            throw new DriverException("completion", $"queue {Index} says that it wrote {written} bytes into {_writable[id]}");
+        }
+    }
+
+    private ulong FillTable(int token, ReadOnlySpan<DriverSegment> segments)
+    {
+        int at = token * _tableEntries * DescriptorSize;
+        Span<byte> table = _tables!.Span.Slice(at, segments.Length * DescriptorSize);
+        for (int i = 0; i < segments.Length; i++)
+        {
+            WriteTableEntry(table.Slice(i * DescriptorSize, DescriptorSize), segments[i], i, i == segments.Length - 1);
+        }
+
+        return _tables.Iova + (ulong)at;
+    }
+
+    private bool WaitSignal(TimeSpan timeout)
+    {
+        lock (_signal)
+        {
+            bool came = _signalled || Monitor.Wait(_signal, timeout);
+            _signalled = false;
+            return came;
+        }
+    }
+
+    private void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_closed, this);
 }

@@ -1,5 +1,4 @@
 using System;
-using System.Linq;
 using System.Numerics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Virtio.Queues;
@@ -7,13 +6,19 @@ using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Driver;
 
-/// <content>Negotiation, interrupts, queues, device configuration.</content>
+/// <content>Negotiation, queues, device configuration.</content>
 public sealed partial class VirtioPciDriver
 {
     private const int MaximumGenerations = 1000;
 
-    // What changes the form of the rings in a way that DriverQueue does not speak.
-    private const ulong UnspokenFeatures = RingFeatures.Packed | RingFeatures.EventIndex;
+    // Of the bits that are the transport's business (24 to 41), those that the driver knows what to do with.
+    private const ulong TransportBits = ((1UL << 42) - 1) & ~((1UL << 24) - 1);
+    private const ulong Spoken = VirtioDriverOptions.TransportFeaturesSpoken | TransportFeatures.Version1 | TransportFeatures.AccessPlatform;
+
+    // queue_notify_data and queue_reset lie behind what older devices have.
+    private const ulong NeedsWholeStructure = TransportFeatures.NotificationConfigurationData | TransportFeatures.RingReset;
+
+    private byte _seenGeneration;
 
     /// <summary>Reads fields of device configuration that belong together: again, if the device changed them meanwhile (2.5.1, DRV-6).</summary>
     /// <typeparam name="T">What is made of the fields.</typeparam>
@@ -29,6 +34,7 @@ public sealed partial class VirtioPciDriver
             T result = read(ReadField);
             if (Common.ConfigGeneration == before)
             {
+                _seenGeneration = before;
                 return result;
             }
         }
@@ -36,33 +42,51 @@ public sealed partial class VirtioPciDriver
         throw new DriverException("device configuration", $"the generation changed during each of {MaximumGenerations} reads");
     }
 
+    /// <summary>Writes a field of device configuration.</summary>
+    /// <param name="offset">Offset in the structure, a multiple of the width.</param>
+    /// <param name="width">1, 2 or 4.</param>
+    /// <param name="value">Little-endian.</param>
+    /// <exception cref="DriverException">The field lies outside the structure.</exception>
+    public void WriteDeviceConfiguration(int offset, int width, ulong value)
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        StructureLocation where = LocateField(offset, width);
+        _access.WriteBar(where.Bar, where.Offset + (ulong)offset, width, value);
+    }
+
     private ulong ReadField(int offset, int width)
     {
-        if (_structures.Device is not { } where || offset < 0 || !GuestRange.Fits((ulong)offset, (ulong)width, where.Length))
-        {
-            throw new DriverException("device configuration", $"there is no field of {width} bytes at 0x{offset:x}");
-        }
-
+        StructureLocation where = LocateField(offset, width);
         ulong at = where.Offset + (ulong)offset;
         return width == 8
             ? _access.ReadBar(where.Bar, at, 4) | (_access.ReadBar(where.Bar, at + 4, 4) << 32)
             : _access.ReadBar(where.Bar, at, width);
     }
 
+    private StructureLocation LocateField(int offset, int width)
+    {
+        if (_structures.Device is not { } where || offset < 0 || !GuestRange.Fits((ulong)offset, (ulong)width, where.Length))
+        {
+            throw new DriverException("device configuration", $"there is no field of {width} bytes at 0x{offset:x}");
+        }
+
+        return where;
+    }
+
     private void Negotiate()
     {
         AddStatus(DeviceStatus.Acknowledge);
         AddStatus(DeviceStatus.Driver);
-        ulong offered = Common.ReadDeviceFeatures();
+        OfferedFeatures = Common.ReadDeviceFeatures();
+        ulong unspoken = (TransportBits & ~Spoken) | (_structures.Common.Length < CommonConfigurationOffset.Length ? NeedsWholeStructure : 0);
+        ulong available = OfferedFeatures & ~Options.RefusedFeatures & ~unspoken;
         ulong required = Options.RequiredFeatures | TransportFeatures.Version1;
-        if ((required & ~offered) != 0 || (required & UnspokenFeatures) != 0)
+        if ((required & ~available) != 0)
         {
-            throw new DriverException("features", $"0x{required:x} are required and 0x{offered & ~UnspokenFeatures:x} can be had");
+            throw new DriverException("features", $"0x{required:x} are required and 0x{available:x} can be had");
         }
 
-        // Behind an IOMMU the addresses are translated; IOVAs serve both kinds of device.
-        ulong wanted = Options.WantedFeatures | TransportFeatures.AccessPlatform | required;
-        Features = offered & wanted & ~UnspokenFeatures;
+        Features = available & (Options.WantedFeatures | TransportFeatures.AccessPlatform | required);
         Common.WriteDriverFeatures(Features);
         AddStatus(DeviceStatus.FeaturesOk);
         if ((Status & DeviceStatus.FeaturesOk) == 0)
@@ -71,64 +95,68 @@ public sealed partial class VirtioPciDriver
         }
     }
 
-    /// <summary>Enables interrupts before any vector is written; returns the vectors in use.</summary>
-    private int EnableInterrupts(int queues)
+    private static void Check(DriverQueueOptions queue)
     {
-        int vectors = Math.Min(Math.Min(_access.MessageVectors, Options.MaximumVectors), queues + 1);
-        if (Options.Completion == CompletionMode.Messages && vectors > 0)
-        {
-            _access.EnableMessages(vectors, OnMessage);
-            Completion = CompletionMode.Messages;
-            Common.ConfigMsixVector = 0;
-            return vectors;
-        }
-
-        if (Options.Completion != CompletionMode.Polling && _access.HasPin && _structures.Isr is not null)
-        {
-            Completion = CompletionMode.Pin;
-            _access.EnablePin(OnPin);
-        }
-
-        return 0;
+        ArgumentNullException.ThrowIfNull(queue);
+        ArgumentOutOfRangeException.ThrowIfNegative(queue.Index);
+        ArgumentOutOfRangeException.ThrowIfNegative(queue.IndirectSegments);
+        ArgumentOutOfRangeException.ThrowIfLessThan(queue.MaximumSize, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(queue.MaximumSize, Virtqueue.MaximumSize);
     }
 
-    private void SetUpQueue(int index, int maximumSize, int vectors)
+    private DriverQueue SetUpQueue(DriverQueueOptions options)
     {
-        Common.QueueSelect = (ushort)index;
-        int size = Math.Min(Common.QueueSize, maximumSize);
+        if (options.Index >= DeviceQueues)
+        {
+            throw new DriverException("queues", $"queue {options.Index} is wanted and the device has {DeviceQueues}");
+        }
+
+        Common.QueueSelect = (ushort)options.Index;
+        int size = Math.Min(Common.QueueSize, options.MaximumSize);
         if (size == 0 || Common.QueueEnable != 0)
         {
-            throw new DriverException("queues", $"queue {index} is absent or enabled already");
+            throw new DriverException("queues", $"queue {options.Index} is absent or enabled already");
         }
 
-        size = 1 << BitOperations.Log2((uint)size);
+        bool packed = (Features & RingFeatures.Packed) != 0;
+        size = packed ? size : 1 << BitOperations.Log2((uint)size);
         Common.QueueSize = (ushort)size;
-        var queue = new DriverQueue(this, index, size, MapBuffer(DriverQueue.RingLength(size)))
+        if (Common.QueueSize != size)
         {
-            NotifyOffset = GetNotifyOffset(index),
-            HasInterrupt = Completion == CompletionMode.Pin,
-        };
-        if (vectors > 0)
-        {
-            // One of its own or shared; refused, the one of configuration changes; refused too, the queue is polled.
-            int vector = vectors == 1 ? 0 : 1 + (index % (vectors - 1));
-            queue.Vector = TrySetQueueVector(vector) ? vector : TrySetQueueVector(0) ? 0 : null;
-            queue.HasInterrupt = queue.Vector is not null;
+            throw new DriverException("queues", $"queue {options.Index} does not take a size of {size}");
         }
 
-        Common.QueueDescriptors = queue.Descriptors;
-        Common.QueueDriver = queue.Available;
-        Common.QueueDevice = queue.Used;
-        lock (_queues)
-        {
-            _queues.Add(queue);
-        }
-
+        (ulong notifyOffset, ushort notifyIdentifier) = LocateNotification(options.Index);
+        DriverQueue queue = MakeQueue(options, size, packed);
+        (queue.NotifyOffset, queue.NotifyIdentifier) = (notifyOffset, notifyIdentifier);
+        SetUpInterrupt(queue);
+        Common.QueueDescriptors = queue.DescriptorArea;
+        Common.QueueDriver = queue.DriverArea;
+        Common.QueueDevice = queue.DeviceArea;
+        _queues = [.. _queues, queue];
         _anyEnabled = true;
         Common.QueueEnable = 1;
+        return queue;
     }
 
-    private ulong GetNotifyOffset(int index)
+    private DriverQueue MakeQueue(DriverQueueOptions options, int size, bool packed)
+    {
+        int tables = (Features & RingFeatures.IndirectDescriptors) != 0 ? DriverQueue.TablesLength(options, size) : 0;
+        IDmaBuffer ring = MapBuffer(packed ? PackedDriverQueue.RingLength(size) : SplitDriverQueue.RingLength(size));
+        IDmaBuffer? table = null;
+        try
+        {
+            table = tables == 0 ? null : MapBuffer(tables);
+            return packed ? new PackedDriverQueue(this, options, size, ring, table) : new SplitDriverQueue(this, options, size, ring, table);
+        }
+        catch
+        {
+            Unmap(ring);
+            throw;
+        }
+    }
+
+    private (ulong Offset, ushort Identifier) LocateNotification(int index)
     {
         ulong offset = (ulong)Common.QueueNotifyOff * _structures.NotifyMultiplier;
         ulong width = (Features & TransportFeatures.NotificationData) != 0 ? 4UL : 2UL;
@@ -137,27 +165,6 @@ public sealed partial class VirtioPciDriver
             throw new DriverException("notification", $"the address of queue {index} lies outside the structure");
         }
 
-        return offset;
-    }
-
-    private bool TrySetQueueVector(int vector)
-    {
-        Common.QueueMsixVector = (ushort)vector;
-        return Common.QueueMsixVector == vector;
-    }
-
-    private void OnMessage(int vector) => Wake(queue => queue.Vector == vector);
-
-    private void OnPin() => Wake(static _ => true);
-
-    private void Wake(Func<DriverQueue, bool> concerned)
-    {
-        lock (_queues)
-        {
-            foreach (DriverQueue queue in _queues.Where(concerned))
-            {
-                queue.Signal();
-            }
-        }
+        return (offset, (Features & TransportFeatures.NotificationConfigurationData) != 0 ? Common.QueueNotifyData : (ushort)index);
     }
 }

@@ -1,21 +1,27 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>Drives a virtio-pci function from user space: initialisation, split queues, completion, configuration, close (virtio 1.2, chapter 3 and 4.1).</summary>
-/// <remarks>One thread at a time; interrupts arrive on any thread and only wake waiters.</remarks>
+/// <summary>Drives a virtio-pci function from user space: initialisation, queues, completion, configuration, close (virtio 1.2, chapter 3 and 4.1).</summary>
+/// <remarks>
+/// One thread at a time, while the queues have a thread each, see <see cref="DriverQueue"/>. Interrupts arrive on any thread and only wake
+/// waiters; no register is accessed there.
+/// </remarks>
 public sealed partial class VirtioPciDriver : IDisposable
 {
     private readonly IPciFunctionAccess _access;
     private readonly VirtioPciStructures _structures;
     private readonly List<IDmaBuffer> _buffers = [];
-    private readonly List<DriverQueue> _queues = [];
+
+    // Replaced as a whole: interrupts read it on any thread.
+    private volatile DriverQueue[] _queues = [];
     private bool _anyEnabled;
-    private bool _running;
+    private volatile bool _running;
     private bool _closed;
 
     private VirtioPciDriver(IPciFunctionAccess access, VirtioPciStructures structures, VirtioDriverOptions options)
@@ -27,13 +33,19 @@ public sealed partial class VirtioPciDriver : IDisposable
     /// <summary>The registers of the common configuration; what the driver programmed is better left alone.</summary>
     public CommonConfigurationAccess Common { get; }
 
+    /// <summary>Where the structures lie.</summary>
+    public VirtioPciStructures Structures => _structures;
+
+    /// <summary>The features that the device offers.</summary>
+    public ulong OfferedFeatures { get; private set; }
+
     /// <summary>The features that were agreed on.</summary>
     public ulong Features { get; private set; }
 
-    /// <summary>How completions arrive, known after <see cref="Start"/>.</summary>
+    /// <summary>How completions arrive, known after <see cref="Start(int, int)"/>.</summary>
     public CompletionMode Completion { get; private set; }
 
-    /// <summary>The queues, after <see cref="Start"/>.</summary>
+    /// <summary>The queues that are set up, in the order in which they were.</summary>
     public IReadOnlyList<DriverQueue> Queues => _queues;
 
     /// <summary>Queues that the device has.</summary>
@@ -41,6 +53,9 @@ public sealed partial class VirtioPciDriver : IDisposable
 
     /// <summary>The device status.</summary>
     public DeviceStatus Status => Common.DeviceStatus;
+
+    /// <summary>True if the device has failed in a way that only a reset cures: close the driver and open it anew.</summary>
+    public bool NeedsReset => (Status & DeviceStatus.NeedsReset) != 0;
 
     /// <summary>True if the device did not stop, so that its memory stays mapped for good (DRV-7).</summary>
     public bool IsAbandoned { get; private set; }
@@ -52,13 +67,20 @@ public sealed partial class VirtioPciDriver : IDisposable
     /// <summary>Finds the structures, resets the device and negotiates features (3.1.1, steps 1 to 6).</summary>
     /// <param name="access">The function.</param>
     /// <param name="options">What to ask for.</param>
+    /// <exception cref="ArgumentException">A feature is both required and refused.</exception>
     /// <exception cref="DriverException">The device cannot be driven; FAILED is set where it could be.</exception>
     public static VirtioPciDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(access);
+        options ??= new VirtioDriverOptions();
+        if (((options.RequiredFeatures | TransportFeatures.Version1) & options.RefusedFeatures) != 0)
+        {
+            throw new ArgumentException($"0x{options.RefusedFeatures:x} are refused and some of them required", nameof(options));
+        }
+
         uint command = access.ReadConfiguration(ConfigurationRegisters.Command, 2);
         access.WriteConfiguration(ConfigurationRegisters.Command, 2, command | (uint)PciCommand.MemorySpace);
-        var driver = new VirtioPciDriver(access, VirtioPciStructures.Discover(access), options ?? new VirtioDriverOptions());
+        var driver = new VirtioPciDriver(access, VirtioPciStructures.Discover(access), options);
         try
         {
             driver.Reset();
@@ -72,32 +94,43 @@ public sealed partial class VirtioPciDriver : IDisposable
         }
     }
 
-    /// <summary>Sets interrupts and queues up and starts the device (3.1.1, steps 7 and 8).</summary>
+    /// <summary>Sets interrupts and the first queues up and starts the device (3.1.1, steps 7 and 8).</summary>
     /// <param name="queues">Queues to set up, from the first.</param>
-    /// <param name="maximumSize">Most descriptors a queue; a power of two.</param>
+    /// <param name="maximumSize">Most descriptors a queue, 1 to 32768.</param>
     /// <exception cref="DriverException">The device cannot be started; FAILED is set and nothing is mapped.</exception>
     public void Start(int queues, int maximumSize = 256)
     {
+        ArgumentOutOfRangeException.ThrowIfNegative(queues);
+        Start([.. Enumerable.Range(0, queues).Select(index => new DriverQueueOptions(index) { MaximumSize = maximumSize })]);
+    }
+
+    /// <summary>Sets interrupts and any of the queues up and starts the device (3.1.1, steps 7 and 8).</summary>
+    /// <param name="queues">Queues to set up, each once; also none.</param>
+    /// <exception cref="DriverException">The device cannot be started; FAILED is set and nothing is mapped.</exception>
+    public void Start(IReadOnlyList<DriverQueueOptions> queues)
+    {
+        ArgumentNullException.ThrowIfNull(queues);
         ObjectDisposedException.ThrowIf(_closed, this);
-        if (_running || queues < 1 || maximumSize is < 1 or > 32768 || !System.Numerics.BitOperations.IsPow2(maximumSize))
+        if (_running)
         {
-            throw new ArgumentException("a device starts once, with at least one queue of a power of two");
+            throw new InvalidOperationException("a device starts once");
+        }
+
+        foreach (DriverQueueOptions queue in queues)
+        {
+            Check(queue);
         }
 
         try
         {
-            if (queues > DeviceQueues)
-            {
-                throw new DriverException("queues", $"{queues} are wanted and the device has {DeviceQueues}");
-            }
-
             SetBusMaster(true);
-            int vectors = EnableInterrupts(queues);
-            for (int i = 0; i < queues; i++)
+            EnableInterrupts(queues.Count);
+            foreach (DriverQueueOptions queue in queues)
             {
-                SetUpQueue(i, maximumSize, vectors);
+                SetUpQueue(queue);
             }
 
+            _seenGeneration = Common.ConfigGeneration;
             AddStatus(DeviceStatus.DriverOk);
             if ((Status & (DeviceStatus.NeedsReset | DeviceStatus.DriverOk)) != DeviceStatus.DriverOk)
             {
@@ -111,6 +144,43 @@ public sealed partial class VirtioPciDriver : IDisposable
             Fail();
             throw;
         }
+    }
+
+    /// <summary>Resets one queue while the others run (2.6.1); what was outstanding in it is gone, and its memory is unmapped.</summary>
+    /// <param name="queue">One of <see cref="Queues"/>; it is closed.</param>
+    /// <exception cref="InvalidOperationException">The device does not run, or VIRTIO_F_RING_RESET is not negotiated.</exception>
+    /// <exception cref="DriverException">The device does not complete the reset; the memory stays mapped until the device is reset.</exception>
+    public void ResetQueue(DriverQueue queue)
+    {
+        ArgumentNullException.ThrowIfNull(queue);
+        RequireRingReset();
+        if (!_queues.Contains(queue))
+        {
+            throw new ArgumentException($"queue {queue.Index} is not set up", nameof(queue));
+        }
+
+        queue.Close();
+        _queues = [.. _queues.Where(other => other != queue)];
+        Common.QueueSelect = (ushort)queue.Index;
+        Common.QueueReset = 1;
+        if (!Deadline.TryWait(Timeout, () => Common.QueueReset == 0) || Common.QueueEnable != 0)
+        {
+            throw new DriverException("queue reset", $"queue {queue.Index} has queue_reset {Common.QueueReset} and queue_enable {Common.QueueEnable}");
+        }
+
+        queue.Unmap(Unmap);
+    }
+
+    /// <summary>Sets a queue up after <see cref="ResetQueue"/>, with another size if wanted.</summary>
+    /// <param name="queue">A queue that is not set up.</param>
+    /// <exception cref="InvalidOperationException">The device does not run, or VIRTIO_F_RING_RESET is not negotiated.</exception>
+    /// <exception cref="DriverException">The device does not take it.</exception>
+    public DriverQueue EnableQueue(DriverQueueOptions queue)
+    {
+        ArgumentNullException.ThrowIfNull(queue);
+        RequireRingReset();
+        Check(queue);
+        return SetUpQueue(queue);
     }
 
     /// <summary>Maps memory for requests; it is unmapped at the close.</summary>
@@ -127,30 +197,31 @@ public sealed partial class VirtioPciDriver : IDisposable
     /// <summary>Closes in the order that leaves no memory to a device that still runs: bus master off, reset and wait, interrupts off, unmap (DRV-7).</summary>
     public void Dispose() => Close(failed: false);
 
-    internal void Notify(DriverQueue queue, bool suppressed)
+    internal void Notify(DriverQueue queue)
     {
         if (!_running || _closed)
         {
             throw new InvalidOperationException("notifications are for a device that runs");
         }
 
-        if (suppressed)
-        {
-            return;
-        }
-
         bool data = (Features & TransportFeatures.NotificationData) != 0;
-        ulong value = (uint)queue.Index | (data ? (ulong)queue.NextAvailable << 16 : 0);
+        ulong value = queue.NotifyIdentifier | (data ? (ulong)queue.NotificationPlace << 16 : 0);
         _access.WriteBar(_structures.Notification.Bar, _structures.Notification.Offset + queue.NotifyOffset, data ? 4 : 2, value);
     }
 
-    /// <summary>Reading the ISR takes the pin down; a completion after that asserts it again.</summary>
-    internal void AcknowledgePin()
+    internal void ThrowIfNeedsReset()
     {
-        if (Completion == CompletionMode.Pin && _structures.Isr is { } isr)
+        if (NeedsReset)
         {
-            _ = _access.ReadBar(isr.Bar, isr.Offset, 1);
-            _access.PinServed();
+            throw new DriverException("DEVICE_NEEDS_RESET", $"the device has failed; its status is {Status}");
+        }
+    }
+
+    private void RequireRingReset()
+    {
+        if (!_running || (Features & TransportFeatures.RingReset) == 0)
+        {
+            throw new InvalidOperationException("a queue is reset while the device runs, if VIRTIO_F_RING_RESET is negotiated");
         }
     }
 
@@ -165,6 +236,11 @@ public sealed partial class VirtioPciDriver : IDisposable
 
         _closed = true;
         _running = false;
+        foreach (DriverQueue queue in _queues)
+        {
+            queue.Close();
+        }
+
         SetBusMaster(false);
         bool stopped = Common.TryReset(Timeout);
         if (failed)
@@ -185,6 +261,12 @@ public sealed partial class VirtioPciDriver : IDisposable
         }
 
         _buffers.Clear();
+    }
+
+    private void Unmap(IDmaBuffer buffer)
+    {
+        _buffers.Remove(buffer);
+        buffer.Dispose();
     }
 
     private void Reset()

@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using System.Numerics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.ConfigSpace;
@@ -12,6 +13,8 @@ public sealed class VirtioPciStructures
     // Dwords between the header and the end of configuration space: a longer walk is a loop.
     private const int MaximumCapabilities = 48;
     private const int ConfigurationLength = 0x100;
+
+    private readonly List<SharedMemoryLocation> _sharedMemory = [];
 
     private VirtioPciStructures()
     {
@@ -31,6 +34,9 @@ public sealed class VirtioPciStructures
 
     /// <summary>Device configuration, of devices that have any.</summary>
     public StructureLocation? Device { get; private set; }
+
+    /// <summary>Shared memory regions, one an id.</summary>
+    public IReadOnlyList<SharedMemoryLocation> SharedMemory => _sharedMemory;
 
     /// <summary>Virtio capabilities that were passed over because they could not be used.</summary>
     public int Unusable { get; private set; }
@@ -94,6 +100,8 @@ public sealed class VirtioPciStructures
                 return Fits(access, where, 1, 1) && (Isr is not null || Set(() => Isr = where));
             case VirtioPciCapabilityType.DeviceConfiguration:
                 return Fits(access, where, 1, 4) && (Device is not null || Set(() => Device = where));
+            case VirtioPciCapabilityType.SharedMemory:
+                return length >= VirtioPciIds.Capability64Length && TryTakeSharedMemory(access, at, where);
             default:
                 // Types that this driver has no use for are passed over, also those that are yet to be defined (4.1.4.1).
                 return true;
@@ -111,6 +119,24 @@ public sealed class VirtioPciStructures
         if (Notification.Length == 0)
         {
             (Notification, NotifyMultiplier) = (where, multiplier);
+        }
+
+        return true;
+    }
+
+    private bool TryTakeSharedMemory(IPciFunctionAccess access, int at, in StructureLocation low)
+    {
+        byte id = (byte)access.ReadConfiguration(at + 5, 1);
+        ulong offset = low.Offset | ((ulong)access.ReadConfiguration(at + 16, 4) << 32);
+        ulong length = low.Length | ((ulong)access.ReadConfiguration(at + 20, 4) << 32);
+        if (low.Bar >= 6 || length == 0 || !GuestRange.Fits(offset, length, access.GetBarLength(low.Bar)))
+        {
+            return false;
+        }
+
+        if (!_sharedMemory.Exists(region => region.Id == id))
+        {
+            _sharedMemory.Add(new SharedMemoryLocation(id, low.Bar, offset, length));
         }
 
         return true;

@@ -12,6 +12,9 @@ public static class TransportFeatures
     /// <summary>VIRTIO_F_NOTIFICATION_DATA, bit 38: notifications are 32 bits wide and carry the driver's place in the ring.</summary>
     public const ulong NotificationData = 1UL << 38;
 
+    /// <summary>VIRTIO_F_NOTIF_CONFIG_DATA, bit 39: notifications carry queue_notify_data instead of the queue's index.</summary>
+    public const ulong NotificationConfigurationData = 1UL << 39;
+
     /// <summary>VIRTIO_F_RING_RESET, bit 40: queues can be reset one by one (2.6.1).</summary>
     public const ulong RingReset = 1UL << 40;
 }

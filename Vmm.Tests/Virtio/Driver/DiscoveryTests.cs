@@ -53,4 +53,31 @@ public sealed class DiscoveryTests
         second.Common.Should().Be(new StructureLocation(0, 0x1000, 0x40));
         second.Unusable.Should().Be(1);
     }
+
+    [Fact]
+    [Trait("Behaviour", "DRV-2")]
+    public void Shared_memory_is_found_by_its_64_bit_form()
+    {
+        using var disk = new DriverDisk();
+        VirtioPciStructures.Discover(disk).SharedMemory.Should().BeEmpty();
+
+        // The window's capability poses as region 7: 0x800 bytes at 0x1000 of BAR 0.
+        int at = disk.Capability(5);
+        byte[] region = [24, 8, 0, 7, 0, 0, 0, 0x10, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (int i = 0; i < region.Length; i++)
+        {
+            disk.Lies[at + 2 + i] = region[i];
+        }
+
+        VirtioPciStructures.Discover(disk).SharedMemory.Should().Equal(new SharedMemoryLocation(7, 0, 0x1000, 0x800));
+        foreach ((int offset, byte lie) in new (int, byte)[] { (2, 20), (4, 6), (4, 2), (16, 1), (20, 1), (13, 0) })
+        {
+            byte honest = disk.Lies[at + offset];
+            disk.Lies[at + offset] = lie;
+            VirtioPciStructures found = VirtioPciStructures.Discover(disk);
+            found.SharedMemory.Should().BeEmpty($"byte {offset} is {lie}");
+            found.Unusable.Should().Be(1);
+            disk.Lies[at + offset] = honest;
+        }
+    }
 }

@@ -1,144 +1,37 @@
-using System;
-using System.Collections.Generic;
 using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
-using Vmm.Virtio.Driver;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Virtio.Driver;
 
 /// <summary>A disk of ours in process, behind an access that tests can have lie.</summary>
-internal sealed class DriverDisk : IPciFunctionAccess, IDisposable
+internal sealed class DriverDisk : LyingAccess
 {
     private readonly RawFileBackend _backend;
 
-    public DriverDisk(VirtioPciOptions? options = null, int queues = 1, ulong iovaLength = 1 << 30)
+    public DriverDisk(VirtioPciOptions? options = null, int queues = 1, ulong iovaLength = 1 << 30, BlockDeviceOptions? device = null)
+        : this(new TemporaryFile([.. Enumerable.Range(0, 512 * 512).Select(i => (byte)(i * 7 / 3))]), options, queues, iovaLength, device)
     {
-        File = new TemporaryFile([.. Enumerable.Range(0, 512 * 512).Select(i => (byte)(i * 7 / 3))]);
-        _backend = RawFileBackend.Open(File.Path, readOnly: false);
-        Inner = new InProcessFunctionAccess(
-            dma => new VirtioPciFunction(new BlockDevice(_backend, new BlockDeviceOptions { QueueCount = queues }), dma, options), iovaLength);
+    }
+
+    private DriverDisk(TemporaryFile file, VirtioPciOptions? options, int queues, ulong iovaLength, BlockDeviceOptions? device)
+        : this(file, RawFileBackend.Open(file.Path, readOnly: false), options, queues, iovaLength, device)
+    {
+    }
+
+    private DriverDisk(TemporaryFile file, RawFileBackend backend, VirtioPciOptions? options, int queues, ulong iovaLength, BlockDeviceOptions? device)
+        : base(dma => new VirtioPciFunction(new BlockDevice(backend, (device ?? new BlockDeviceOptions()) with { QueueCount = queues }), dma, options), iovaLength)
+    {
+        (File, _backend) = (file, backend);
     }
 
     public TemporaryFile File { get; }
 
-    public InProcessFunctionAccess Inner { get; }
-
-    public VirtioPciFunction Function => (VirtioPciFunction)Inner.Function;
-
-    /// <summary>What bytes of configuration space are instead.</summary>
-    public Dictionary<int, byte> Lies { get; } = [];
-
-    /// <summary>What a BAR read gives instead of the value.</summary>
-    public Func<ulong, ulong, ulong>? OnRead { get; set; }
-
-    public List<(ulong Offset, int Width, ulong Value)> Writes { get; } = [];
-
-    /// <summary>What the driver did that the order of matters.</summary>
-    public List<string> Steps { get; } = [];
-
-    public int? Messages { get; set; }
-
-    public bool? Pin { get; set; }
-
-    public int MessageVectors => Messages ?? Inner.MessageVectors;
-
-    public bool HasPin => Pin ?? Inner.HasPin;
-
-    public uint ReadConfiguration(int offset, int width)
+    protected override void Dispose(bool disposing)
     {
-        uint value = Inner.ReadConfiguration(offset, width);
-        for (int i = 0; i < width; i++)
-        {
-            if (Lies.TryGetValue(offset + i, out byte lie))
-            {
-                value = (value & ~(0xffu << (8 * i))) | ((uint)lie << (8 * i));
-            }
-        }
-
-        return value;
-    }
-
-    public void WriteConfiguration(int offset, int width, uint value)
-    {
-        if (offset == 4)
-        {
-            Steps.Add((value & 4) != 0 ? "master" : "no master");
-        }
-
-        Inner.WriteConfiguration(offset, width, value);
-    }
-
-    public ulong GetBarLength(int bar) => Inner.GetBarLength(bar);
-
-    public ulong ReadBar(int bar, ulong offset, int width)
-    {
-        ulong value = Inner.ReadBar(bar, offset, width);
-        return OnRead?.Invoke(offset, value) ?? value;
-    }
-
-    public void WriteBar(int bar, ulong offset, int width, ulong value)
-    {
-        Writes.Add((offset, width, value));
-        if (offset is 0x14 or 0x1a)
-        {
-            Steps.Add(offset == 0x14 ? $"status {value:x}" : "vector");
-        }
-
-        Inner.WriteBar(bar, offset, width, value);
-    }
-
-    public void EnableMessages(int count, Action<int> signalled)
-    {
-        Steps.Add($"messages {count}");
-        Inner.EnableMessages(count, signalled);
-    }
-
-    public void EnablePin(Action asserted)
-    {
-        Steps.Add("pin");
-        Inner.EnablePin(asserted);
-    }
-
-    public void DisableInterrupts()
-    {
-        Steps.Add("interrupts off");
-        Inner.DisableInterrupts();
-    }
-
-    public IDmaBuffer MapBuffer(int length) => new Buffer(Inner.MapBuffer(length), Steps);
-
-    /// <summary>Offset in configuration space of a virtio capability.</summary>
-    public int Capability(int type)
-    {
-        int at = (int)Inner.ReadConfiguration(0x34, 1);
-        while (Inner.ReadConfiguration(at, 1) != 9 || Inner.ReadConfiguration(at + 3, 1) != type)
-        {
-            at = (int)Inner.ReadConfiguration(at + 1, 1);
-            at.Should().NotBe(0);
-        }
-
-        return at;
-    }
-
-    public void Dispose()
-    {
-        Inner.Dispose();
+        base.Dispose(disposing);
         _backend.Dispose();
         File.Dispose();
-    }
-
-    private sealed class Buffer(IDmaBuffer inner, List<string> steps) : IDmaBuffer
-    {
-        public ulong Iova => inner.Iova;
-
-        public Span<byte> Span => inner.Span;
-
-        public void Dispose()
-        {
-            steps.Add("unmap");
-            inner.Dispose();
-        }
     }
 }
