@@ -76,6 +76,7 @@ internal sealed class MachineDevices : IDisposable
             spaces.Ports.Add(
                 new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1), PciHostBridge.ConfigurationPortBase);
             AddAll();
+            Slots = new MachineSlots(options.RootPorts, _bridge.Root, _functions.Count + 1);
             _bridge.Root.AssignResources();
         }
         catch
@@ -88,9 +89,25 @@ internal sealed class MachineDevices : IDisposable
     /// <summary>The bridge that the devices are behind.</summary>
     public PciHostBridge HostBridge => _bridge;
 
+    /// <summary>The root ports, and what is in their slots.</summary>
+    public MachineSlots Slots { get; }
+
+    /// <summary>What a device of the machine masters the bus with; one for each function.</summary>
+    public DmaTarget CreateDmaTarget() => new(_memory);
+
+    /// <summary>Makes a disk that is on no bus yet.</summary>
+    /// <exception cref="MachineException">The file cannot be opened.</exception>
+    public VirtioPciFunction MakeDisk(DiskOptions disk, string id) => Wrap(id, disk, CreateDisk(disk, id));
+
+    /// <summary>Makes a network card that is on no bus yet.</summary>
+    /// <exception cref="MachineException">The tap cannot be opened.</exception>
+    public VirtioPciFunction MakeNet(NetOptions net, string id) => Wrap(id, net, CreateNet(net, id));
+
     /// <summary>Stops, flushes and closes every device, last one first. The vCPUs have ended.</summary>
     public void Dispose()
     {
+        // Null if the constructor failed before.
+        Slots?.Dispose();
         foreach (VirtioPciFunction function in Enumerable.Reverse(_functions))
         {
             if (function.Bus is { } bus)
@@ -106,7 +123,7 @@ internal sealed class MachineDevices : IDisposable
 
     private void AddAll()
     {
-        if (_options.Disks.Count + _options.Nets.Count + 2 > MachineLimits.Slots)
+        if (_options.Disks.Count + _options.Nets.Count + _options.RootPorts.Count + 2 > MachineLimits.Slots)
         {
             throw new MachineException("disk", null, $"more than {MachineLimits.Slots} devices do not fit on the bus");
         }
@@ -138,23 +155,25 @@ internal sealed class MachineDevices : IDisposable
 
     private void Add(string id, VirtioOptions options, Func<VirtioDevice> create)
     {
-        VirtioDevice device = create();
-        VirtioPciFunction function;
+        VirtioPciFunction function = Wrap(id, options, create());
+        _functions.Add(function);
+
+        // Slot 0 is the bridge's.
+        _bridge.Root.Add(function, _functions.Count);
+        _logger.DeviceAdded(id, function.Address.ToString());
+    }
+
+    private VirtioPciFunction Wrap(string id, VirtioOptions options, VirtioDevice device)
+    {
         try
         {
-            function = new VirtioPciFunction(device, new DmaTarget(_memory), options.Transport with { Name = id, LoggerFactory = _options.LoggerFactory });
+            return new VirtioPciFunction(device, CreateDmaTarget(), options.Transport with { Name = id, LoggerFactory = _options.LoggerFactory });
         }
         catch
         {
             device.Dispose();
             throw;
         }
-
-        _functions.Add(function);
-
-        // Slot 0 is the bridge's.
-        _bridge.Root.Add(function, _functions.Count);
-        _logger.DeviceAdded(id, function.Address.ToString());
     }
 
     private BlockDevice CreateDisk(DiskOptions disk, string id)

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Microsoft.Extensions.Logging;
+using Vmm.Pci.Bridges;
 
 namespace Vmm.Machine;
 
@@ -33,6 +34,12 @@ public sealed record MachineOptions
 
     /// <summary>The virtio console.</summary>
     public ConsoleOptions Console { get; init; } = new(new CharacterOptions(CharacterKind.Off));
+
+    /// <summary>
+    /// PCI Express root ports for functions that come and go while the machine runs, after all devices. They are told apart by
+    /// <see cref="PciBridgeOptions.Name"/>; slot numbers differ too.
+    /// </summary>
+    public IReadOnlyList<PciRootPortOptions> RootPorts { get; init; } = [];
 
     /// <summary>The serial port COM1.</summary>
     public CharacterOptions Serial { get; init; } = new(CharacterKind.Terminal);

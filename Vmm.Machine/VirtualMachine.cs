@@ -19,12 +19,14 @@ namespace Vmm.Machine;
 /// <summary>A small PC: x86-64 on KVM, PCI with virtio devices, started straight into a Linux kernel.</summary>
 /// <remarks>
 /// One run a machine: <see cref="Create"/>, <see cref="Start"/>, <see cref="WaitForExit"/>, <see cref="Dispose"/>. To restart after a reset, make a new one.
-/// <see cref="RequestStop"/> may be called from any thread at any time; the other members from one thread.
+/// <see cref="RequestStop"/>, <see cref="HotAdd(string, Vmm.Pci.PciFunction)"/> and its like, and <see cref="HotRemoveAsync"/> may be called
+/// from any thread at any time, but not from inside a guest's access; the other members from one thread.
 /// </remarks>
-public sealed class VirtualMachine : IDisposable
+public sealed partial class VirtualMachine : IDisposable
 {
     private readonly ILogger _logger;
     private readonly Stack<IDisposable> _parts = new();
+    private KvmVirtualMachine? _hypervisor;
     private MachineDevices? _devices;
     private VcpuGroup? _vcpus;
     private VmStopReason? _early;
@@ -166,7 +168,7 @@ public sealed class VirtualMachine : IDisposable
         HostMemoryLimit.Check(Options.Memory.Size);
         IReadOnlyList<CpuidEntry> cpuid = system.GetSupportedCpuid();
         Layout = MemoryLayout.Create(Options.Memory.Size, PhysicalAddressBits(cpuid));
-        KvmVirtualMachine hypervisor = Keep(system.CreateVirtualMachine(
+        KvmVirtualMachine hypervisor = _hypervisor = Keep(system.CreateVirtualMachine(
             new KvmVirtualMachineOptions { IdentityMapAddress = MemoryLayout.KvmPrivate, TssAddress = MemoryLayout.KvmPrivate + 0x1000 },
             Options.LoggerFactory));
         CreateSpaces(hypervisor);
@@ -184,6 +186,7 @@ public sealed class VirtualMachine : IDisposable
             Layout = Layout,
             CpuCount = Options.CpuCount,
             HasSerialPort = Options.Serial.Kind != CharacterKind.Off,
+            RootPortSlots = [.. _devices.Slots.Ports.Select(static port => port.Address.Device)],
             PciInterrupt = (slot, pin) => _devices.HostBridge.Root.InterruptRouting.GetGsi(slot, InterruptPin.A + pin),
         });
         BootState state = BootLoader.Load(memory, Layout, kernel, Options.InitramfsPath, Options.CommandLine, rootPointer);

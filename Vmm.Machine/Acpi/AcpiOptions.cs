@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 
 namespace Vmm.Machine.Acpi;
 
@@ -16,6 +17,9 @@ public sealed record AcpiOptions
 
     /// <summary>Slots of bus 0 that may hold a function with an interrupt pin: 0 to 32.</summary>
     public int PciSlots { get; init; } = 32;
+
+    /// <summary>Slots of bus 0 that hold a PCI Express root port, each once.</summary>
+    public IReadOnlyList<int> RootPortSlots { get; init; } = [];
 
     /// <summary>The GSI that pin 0 (INTA) to 3 (INTD) of a slot of bus 0 is wired to.</summary>
     public required Func<int, int, int> PciInterrupt { get; init; }

@@ -1,12 +1,15 @@
 using System;
+using System.Globalization;
+using Vmm.Pci.Interrupts;
 
 namespace Vmm.Machine.Acpi;
 
 /// <summary>The differentiated system description: the PCI host bridge and the platform devices, in machine language.</summary>
 internal static class Dsdt
 {
-    // Native hot-plug, PME, AER and the PCI Express capability; no SHPC (PCI Firmware 3.2, table 4-5).
-    private const uint GrantedControl = 0x1D;
+    // Native hot-plug, PME and the PCI Express capability (PCI Firmware 3.2, table 4-5). There is no SHPC to control, and no function here
+    // has an AER capability.
+    private const uint GrantedControl = (1 << 0) | (1 << 2) | (1 << 4);
 
     private static readonly Guid HostBridgeUuid = new("33DB4D5B-1FF7-401C-9657-7441C03DD766");
 
@@ -58,6 +61,10 @@ internal static class Dsdt
             aml.Name("_CRS").Buffer(resources.ToArray());
             WriteInterruptRouting(aml, options);
             WriteControlMethod(aml);
+            foreach (int slot in options.RootPortSlots)
+            {
+                WriteRootPort(aml, slot, options);
+            }
         }
     }
 
@@ -70,12 +77,36 @@ internal static class Dsdt
             {
                 for (int pin = 0; pin < 4; pin++)
                 {
-                    using (aml.Package(4))
-                    {
-                        aml.Integer(((ulong)slot << 16) | 0xFFFF).Integer((ulong)pin).Integer(0).Integer((ulong)options.PciInterrupt(slot, pin));
-                    }
+                    WriteRoute(aml, slot, pin, options.PciInterrupt(slot, pin));
                 }
             }
+        }
+    }
+
+    /// <summary>A root port: where it is, and how the pins of the one device behind it become its own.</summary>
+    private static void WriteRootPort(AmlBuilder aml, int slot, AcpiOptions options)
+    {
+        using (aml.Device(string.Create(CultureInfo.InvariantCulture, $"S{slot:D2}")))
+        {
+            aml.Name("_ADR").Integer((ulong)slot << 16);
+            aml.Name("_PRT");
+            using (aml.Package(4))
+            {
+                for (int pin = 0; pin < 4; pin++)
+                {
+                    InterruptPin above = PciInterruptRouting.Swizzle(0, InterruptPin.A + pin);
+                    WriteRoute(aml, 0, pin, options.PciInterrupt(slot, above - InterruptPin.A));
+                }
+            }
+        }
+    }
+
+    /// <summary>A row of a _PRT: the pin of a slot, all its functions, and its GSI (ACPI 6.4, 6.2.13).</summary>
+    private static void WriteRoute(AmlBuilder aml, int slot, int pin, int gsi)
+    {
+        using (aml.Package(4))
+        {
+            aml.Integer(((ulong)slot << 16) | 0xFFFF).Integer((ulong)pin).Integer(0).Integer((ulong)gsi);
         }
     }
 

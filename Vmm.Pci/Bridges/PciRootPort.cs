@@ -15,24 +15,24 @@ namespace Vmm.Pci.Bridges;
 /// </para>
 /// <para>
 /// Slot Control and Slot Status are one 32-bit register that changes by compare-and-swap only, so every change knows the state before and after
-/// it, and an interrupt message goes out exactly at each change from "no enabled event waits" to "one does". The link lock orders changes
-/// of the link; the level lock those of the pin. Neither is held while functions are reset, removed or moved. <see cref="HotAdd"/> and
-/// <see cref="HotRemove"/> are not called from inside an access.
+/// it, and an interrupt message goes out exactly at each change from "no enabled event waits" to "one does". <see cref="HotAdd"/>,
+/// <see cref="HotRemove"/> and what a guest's release of the slot sets off are done whole, one after the other, under the slot lock. No guest
+/// access waits for it: they are not called from inside an access, and the release follows after the access.
 /// </para>
+/// <para>Lock order: the slot lock, then the topology lock; the link lock (changes of the link) and the level lock (of the pin) are leaves,
+/// apart from the wire's.</para>
 /// </remarks>
 public sealed class PciRootPort : PciBridge
 {
     private readonly PciRootPortOptions _options;
     private readonly PciExpressPortCapability _express;
     private readonly MsiCapability _messages = new(1, is64Bit: true, perVectorMasking: true);
+    private readonly Lock _slotLock = new();
     private readonly Lock _linkLock = new();
     private readonly Lock _levelLock = new();
-    private readonly Lock _removalLock = new();
-    private readonly Action _eject;
+    private readonly Action _release;
     private TaskCompletionSource? _removal;
     private volatile bool _linkUp;
-    private volatile bool _hotAdding;
-    private bool _removing;
 
     /// <summary>Makes a port with an empty slot.</summary>
     /// <param name="options">Identity, slot and windows.</param>
@@ -43,7 +43,7 @@ public sealed class PciRootPort : PciBridge
         ArgumentOutOfRangeException.ThrowIfLessThan(options.SlotNumber, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SlotNumber, 8191, nameof(options));
         _options = options;
-        _eject = Eject;
+        _release = Release;
         _express = new PciExpressPortCapability(this, options);
         AddCapability(new PowerManagementCapability(noSoftReset: true));
         AddCapability(_express);
@@ -71,6 +71,13 @@ public sealed class PciRootPort : PciBridge
 
     private uint Slot => ConfigurationSpace.ReadRegister(SlotOffset);
 
+    /// <summary>The guest does not use the slot, or does not any more.</summary>
+    private bool IsReleased => _options.PowerController ? !IsPowered : PowerIndicator == SlotIndicator.Off;
+
+    /// <summary>Nothing keeps the link down: presence, power, Link Disable, the reset of the secondary bus.</summary>
+    private bool CanLink => IsOccupied && IsPowered && (Control & BridgeControl.SecondaryBusReset) == 0
+        && (ConfigurationSpace.ReadRegister(_express.Offset + PciExpressRegisters.LinkControl) & PciExpressPortCapability.LinkDisable) == 0;
+
     /// <summary>
     /// Puts a device into the empty slot while the guest runs, and tells the guest: presence, the attention button if the slot has no power
     /// yet, and the link when it comes up. The guest gives it addresses.
@@ -83,81 +90,88 @@ public sealed class PciRootPort : PciBridge
         ArgumentNullException.ThrowIfNull(function);
         ArgumentNullException.ThrowIfNull(others);
         ThrowUnlessHotPlug();
-        if (Secondary.Find(0) is { } present)
+        lock (_slotLock)
         {
-            throw new InvalidOperationException($"{Name} at {Address}: the slot holds {present.Name}");
-        }
-
-        _hotAdding = true;
-        try
-        {
-            Secondary.Add(function, 0);
-            for (int i = 0; i < others.Length; i++)
+            if (Secondary.Find(0) is { } present)
             {
-                Secondary.Add(others[i], 0, i + 1);
+                throw new InvalidOperationException($"{Name} at {Address}: the slot holds {present.Name}");
             }
-        }
-        catch
-        {
-            RemoveFunctions();
-            throw;
-        }
-        finally
-        {
-            _hotAdding = false;
-        }
 
-        uint events = PciSlotRegisters.PresenceDetectState | PciSlotRegisters.PresenceDetectChanged;
-        if (_options.AttentionButton && !IsPowered)
-        {
-            // With a button, guests leave an empty slot without power until it is pressed.
-            events |= PciSlotRegisters.AttentionButtonPressed;
-        }
+            try
+            {
+                Secondary.Add(function, 0);
+                for (int i = 0; i < others.Length; i++)
+                {
+                    Secondary.Add(others[i], 0, i + 1);
+                }
+            }
+            catch
+            {
+                RemoveFunctions();
+                throw;
+            }
 
-        ChangeSlot(events, events);
-        LinkConditionChanged();
+            uint events = PciSlotRegisters.PresenceDetectState | PciSlotRegisters.PresenceDetectChanged;
+            if (_options.AttentionButton && !IsPowered)
+            {
+                // With a button, guests leave an empty slot without power until it is pressed.
+                events |= PciSlotRegisters.AttentionButtonPressed;
+            }
+
+            ChangeSlot(events, events);
+            LinkConditionChanged();
+        }
     }
 
     /// <summary>Takes the device out of the slot while the guest runs.</summary>
     /// <param name="removal">
-    /// Surprise: it is off the bus when this returns. Orderly: the guest is asked; where it has not powered the slot this is at once. A second
-    /// orderly request while one is open asks nothing new; a surprise removal completes it.
+    /// Surprise: it is off the bus when this returns. Orderly: the guest is asked; where it does not use the slot (no power, or the power
+    /// indicator off if it does not control the power) this is at once. A second orderly request while one is open asks nothing new; a surprise
+    /// removal completes it.
     /// </param>
     /// <returns>Completes when the device is off the bus and at its power-on state; the caller disposes the functions.</returns>
     /// <exception cref="InvalidOperationException">The slot is empty or not made for hot-plug, or has no button to ask with.</exception>
     public Task HotRemove(SlotRemoval removal)
     {
         ThrowUnlessHotPlug();
-        if (Secondary.Find(0) is null)
+        lock (_slotLock)
         {
-            throw new InvalidOperationException($"{Name} at {Address}: the slot is empty");
-        }
+            if (Secondary.Find(0) is null)
+            {
+                throw new InvalidOperationException($"{Name} at {Address}: the slot is empty");
+            }
 
-        if (removal == SlotRemoval.Surprise || !IsPowered)
-        {
-            Eject();
-            return Task.CompletedTask;
-        }
+            if (removal == SlotRemoval.Surprise || IsReleased)
+            {
+                Eject();
+                return Task.CompletedTask;
+            }
 
-        if (!_options.AttentionButton)
-        {
-            throw new InvalidOperationException($"{Name} at {Address}: the slot has no attention button to ask the guest with");
-        }
+            if (!_options.AttentionButton)
+            {
+                throw new InvalidOperationException($"{Name} at {Address}: the slot has no attention button to ask the guest with");
+            }
 
-        Task task;
-        lock (_removalLock)
-        {
             if (_removal is not null)
             {
                 return _removal.Task;
             }
 
-            _removal = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            task = _removal.Task;
-        }
+            var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        ChangeSlot(PciSlotRegisters.AttentionButtonPressed, PciSlotRegisters.AttentionButtonPressed);
-        return task;
+            // A full fence: a guest that releases the slot now either sees the request, or its release is seen here.
+            Interlocked.Exchange(ref _removal, asked);
+            if (IsReleased)
+            {
+                Eject();
+            }
+            else
+            {
+                ChangeSlot(PciSlotRegisters.AttentionButtonPressed, PciSlotRegisters.AttentionButtonPressed);
+            }
+
+            return asked.Task;
+        }
     }
 
     /// <inheritdoc/>
@@ -172,7 +186,7 @@ public sealed class PciRootPort : PciBridge
     /// <inheritdoc/>
     internal override void SecondaryChanged()
     {
-        if (!_hotAdding && !_removing)
+        if (!_slotLock.IsHeldByCurrentThread)
         {
             ShowOccupancy();
         }
@@ -193,26 +207,23 @@ public sealed class PciRootPort : PciBridge
             LinkConditionChanged();
         }
 
-        bool turnedOff = _options.PowerController
-            ? (changed & write.New & PciSlotRegisters.PowerControllerControl) != 0
-            : (changed & PciSlotRegisters.PowerIndicatorBits) != 0 && PowerIndicator == SlotIndicator.Off;
-        if (turnedOff && Volatile.Read(ref _removal) is not null)
+        uint released = _options.PowerController ? PciSlotRegisters.PowerControllerControl : PciSlotRegisters.PowerIndicatorBits;
+        if ((changed & released) != 0 && IsReleased && Volatile.Read(ref _removal) is not null)
         {
-            Bus?.RunAfterAccess(_eject);
+            Bus?.RunAfterAccess(_release);
         }
 
         // Every write of Slot Control is a command, also one that changes nothing (PCIe base, 6.7.3.2), and it is complete now.
         ChangeSlot(PciSlotRegisters.CommandCompleted, PciSlotRegisters.CommandCompleted);
     }
 
-    /// <summary>Something that the link depends on may have changed: presence, power, Link Disable, the reset of the secondary bus.</summary>
+    /// <summary>Something that the link depends on may have changed.</summary>
     internal void LinkConditionChanged()
     {
         bool up;
         lock (_linkLock)
         {
-            up = IsOccupied && IsPowered && (Control & BridgeControl.SecondaryBusReset) == 0
-                && (ConfigurationSpace.ReadRegister(_express.Offset + PciExpressRegisters.LinkControl) & PciExpressPortCapability.LinkDisable) == 0;
+            up = CanLink;
             if (up == _linkUp)
             {
                 return;
@@ -235,6 +246,16 @@ public sealed class PciRootPort : PciBridge
     }
 
     /// <inheritdoc/>
+    protected override void OnInterruptModeChanged()
+    {
+        if (_messages.IsEnabled && PciSlotRegisters.Interrupts(Slot))
+        {
+            // An event that waited while there were no messages would have no change to send one at.
+            _messages[0].Signal();
+        }
+    }
+
+    /// <inheritdoc/>
     private protected override void OnSecondaryBusReset(bool asserted) => LinkConditionChanged();
 
     /// <inheritdoc/>
@@ -243,7 +264,7 @@ public sealed class PciRootPort : PciBridge
         // A machine that starts again finds the slot as it is then.
         if (Volatile.Read(ref _removal) is not null)
         {
-            Bus?.RunAfterAccess(_eject);
+            Bus?.RunAfterAccess(CompleteRemoval);
         }
 
         ShowOccupancy();
@@ -279,7 +300,7 @@ public sealed class PciRootPort : PciBridge
         ChangeSlot(bits, value);
         lock (_linkLock)
         {
-            SetLink(occupied);
+            SetLink(CanLink);
         }
 
         ForwardingChanged();
@@ -292,43 +313,53 @@ public sealed class PciRootPort : PciBridge
         ConfigurationSpace.Update(register, PciExpressPortCapability.LinkActive, up ? PciExpressPortCapability.LinkActive : 0);
     }
 
+    /// <summary>The guest released the slot while a removal was open. By now both may be history, and the slot hold another device.</summary>
+    private void Release()
+    {
+        lock (_slotLock)
+        {
+            if (_removal is not null && IsReleased)
+            {
+                Eject();
+            }
+        }
+    }
+
+    private void CompleteRemoval()
+    {
+        lock (_slotLock)
+        {
+            if (_removal is not null)
+            {
+                Eject();
+            }
+        }
+    }
+
+    /// <summary>Empties the slot, tells the guest, and completes a removal that was asked for. The slot lock is held.</summary>
     private void Eject()
     {
-        bool removed = RemoveFunctions();
-        TaskCompletionSource? removal;
-        lock (_removalLock)
-        {
-            removal = _removal;
-            _removal = null;
-        }
-
-        if (removed)
+        if (RemoveFunctions())
         {
             ChangeSlot(PciSlotRegisters.PresenceDetectState | PciSlotRegisters.PresenceDetectChanged, PciSlotRegisters.PresenceDetectChanged);
             LinkConditionChanged();
         }
 
-        removal?.TrySetResult();
+        Interlocked.Exchange(ref _removal, null)?.TrySetResult();
     }
 
-    /// <summary>Empties the slot without a word to the guest.</summary>
+    /// <summary>Empties the slot without a word to the guest. The slot lock is held.</summary>
     /// <returns>False if it was empty.</returns>
     private bool RemoveFunctions()
     {
-        // Two removals at once: the second one finds the slot empty.
-        lock (Secondary.Hierarchy.Topology)
+        var functions = Secondary.Functions.Reverse().ToList();
+        foreach (var function in functions)
         {
-            var functions = Secondary.Functions.Reverse().ToList();
-            _removing = true;
-            foreach (var function in functions)
-            {
-                Secondary.Remove(function);
-                function.Reset();
-            }
-
-            _removing = false;
-            return functions.Count > 0;
+            Secondary.Remove(function);
+            function.Reset();
         }
+
+        return functions.Count > 0;
     }
 
     private void ChangeSlot(uint bits, uint value)

@@ -105,6 +105,7 @@ public sealed class AcpiTablesTests
             status.Should().Be(0, output + source);
             output.Should().Contain("0 Errors, 0 Warnings");
 
+            source.Should().Contain("Device (S03)").And.Contain("Device (S17)");
             source.Should().Contain("PNP0A08").And.Contain("_PRT").And.Contain("_OSC").And.Contain("_S5").And.Contain("PNP0B00");
             (source.Contains("PNP0501", StringComparison.Ordinal)).Should().Be(serial);
             byte[] again = File.ReadAllBytes(path + ".aml");
@@ -132,6 +133,40 @@ public sealed class AcpiTablesTests
         }
     }
 
+    [Fact]
+    [Trait("Behaviour", "PCI-12")]
+    [Trait("Behaviour", "PCI-9")]
+    public void A_root_port_is_described_with_the_pins_of_what_is_behind_it_as_they_are_wired()
+    {
+        byte[] dsdt = Tables(Create(1, 256))["DSDT"];
+        foreach (int slot in Ports)
+        {
+            // Name (_ADR, slot << 16), Name (_PRT, Package (4) { ... }): device 0 behind the port, its pins are the port's.
+            byte[] head = [0x08, .. "_ADR"u8, 0x0C, 0x00, 0x00, (byte)slot, 0x00, 0x08, .. "_PRT"u8, 0x12];
+            int at = dsdt.AsSpan().IndexOf(head);
+            at.Should().BePositive("slot {0}", slot);
+            var rows = dsdt.AsSpan(at, 80);
+            for (int pin = 0; pin < 4; pin++)
+            {
+                byte[] row = [0x0B, 0xFF, 0xFF, .. Integer(pin), 0x00, 0x0A, (byte)(16 + ((slot + pin) % 4))];
+                rows.IndexOf(row).Should().BePositive("slot {0} pin {1}", slot, pin);
+            }
+        }
+    }
+
+    [Fact]
+    [Trait("Behaviour", "PCI-12")]
+    public void The_operating_system_is_given_native_hot_plug_PME_and_the_capability_and_nothing_else()
+    {
+        byte[] dsdt = Tables(Create(1, 256))["DSDT"];
+
+        // And (CDW3, 0x15, Local0): bits 0, 2 and 4 (PCI Firmware 3.2, table 4-5).
+        byte[] granted = [0x7B, .. "CDW3"u8, 0x0A, 0x15, 0x60];
+        dsdt.AsSpan().IndexOf(granted).Should().BePositive();
+    }
+
+    private static readonly int[] Ports = [3, 17];
+
     private static byte[] Integer(int value) => value < 2 ? [(byte)value] : [0x0A, (byte)value];
 
     private static byte[] Create(int cpus, int mebibytes, bool serial = true)
@@ -141,6 +176,7 @@ public sealed class AcpiTablesTests
             Layout = MemoryLayout.Create((ulong)mebibytes << 20, 40),
             CpuCount = cpus,
             HasSerialPort = serial,
+            RootPortSlots = Ports,
             PciInterrupt = static (slot, pin) => 16 + ((slot + pin) % 4),
         });
     }

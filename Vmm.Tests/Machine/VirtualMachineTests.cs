@@ -225,7 +225,7 @@ public sealed class VirtualMachineTests : IDisposable
     }
 
     /// <summary>What a descriptor is open on; other tests open and close theirs meanwhile.</summary>
-    private static string LinkTarget(string path)
+    internal static string LinkTarget(string path)
     {
         try
         {
