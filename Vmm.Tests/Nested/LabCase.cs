@@ -8,6 +8,12 @@ public sealed record LabCase(string Name, string Arguments = "")
     /// <summary>What the guest runs (busybox sh).</summary>
     public string Guest { get; init; } = "true";
 
+    /// <summary>
+    /// Bash words of another program to run instead of <c>vmm run</c>, of which only <see cref="CommandLine"/> is taken as $CMDLINE; its stdout is
+    /// part of <see cref="LabResult.Notes"/>.
+    /// </summary>
+    public string Command { get; init; } = "";
+
     /// <summary>Kernel flavour: cloud or amd64.</summary>
     public string Flavour { get; init; } = "cloud";
 

@@ -88,9 +88,8 @@ public static class LabSession
                 {{run.Before}}
                 true
                 ) >notes 2>&1
-                timeout -s KILL {{run.TimeoutSeconds}} $VMM run --kernel $KERNEL --initramfs $INITRAMFS --cpus boot={{run.Processors}} \
-                    --memory {{run.Memory}} --cmdline "console=ttyS0 quiet panic=-1 mitigations=off {{run.CommandLine}}" \
-                    --serial file=console --console off {{(run.NoReboot ? "--no-reboot" : "")}} {{run.Arguments}} 2>errors </dev/null &
+                CMDLINE='console=ttyS0 quiet panic=-1 mitigations=off {{run.CommandLine}}'
+                timeout -s KILL {{run.TimeoutSeconds}} {{(run.Command.Length == 0 ? MachineOf(run) : run.Command + " >>notes")}} 2>errors </dev/null &
                 timer=$!
                 (
                 pid=
@@ -111,6 +110,14 @@ public static class LabSession
         }
 
         return script.ToString();
+    }
+
+    private static string MachineOf(LabCase run)
+    {
+        return $"""
+            $VMM run --kernel $KERNEL --initramfs $INITRAMFS --cpus boot={run.Processors} --memory {run.Memory} --cmdline "$CMDLINE" \
+                --serial file=console --console off {(run.NoReboot ? "--no-reboot" : "")} {run.Arguments}
+            """;
     }
 
     private static LabResult ReadResult(string folder)

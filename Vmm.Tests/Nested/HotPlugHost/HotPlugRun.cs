@@ -1,0 +1,164 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Globalization;
+using System.IO;
+using System.Linq;
+using System.Net;
+using System.Security.Cryptography;
+using System.Threading.Tasks;
+using Vmm.DeviceModel.Bus;
+using Vmm.Machine;
+using Vmm.Pci;
+using Vmm.Pci.Bars;
+using Vmm.Pci.Bridges;
+
+namespace Vmm.Tests.Nested.HotPlugHost;
+
+/// <summary>One guest, and the steps that are done to it.</summary>
+internal sealed class HotPlugRun
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
+
+    private readonly GuestConsole _console;
+    private readonly MachineOptions _options;
+    private readonly string[] _steps;
+
+    public HotPlugRun(IReadOnlyDictionary<string, string> words)
+    {
+        _console = new GuestConsole(words["console"]);
+        _steps = words["steps"].Split(',');
+        _options = new MachineOptions
+        {
+            KernelPath = words["kernel"],
+            InitramfsPath = words["initramfs"],
+            CommandLine = words["cmdline"],
+            CpuCount = Number(words["cpus"]),
+            Memory = new MemoryOptions(512 << 20),
+            Serial = new CharacterOptions(CharacterKind.File, words["console"]),
+            RootPorts = [.. Enumerable.Range(1, Number(words["ports"])).Select(static i => new PciRootPortOptions { Name = $"port{i}", SlotNumber = i })],
+        };
+    }
+
+    /// <summary>Runs the guest to its end.</summary>
+    /// <returns>True if nothing was left behind.</returns>
+    public bool Run()
+    {
+        using VirtualMachine machine = VirtualMachine.Create(_options);
+        machine.Start();
+        RunAsync(machine).GetAwaiter().GetResult();
+        MachineExit exit = machine.WaitForExit();
+        Say("ENDED", $"{exit.Reason} {exit.Detail}".Trim());
+        return exit.Reason is MachineExitReason.PowerOff or MachineExitReason.Stopped;
+    }
+
+    private async Task RunAsync(VirtualMachine machine)
+    {
+        await _console.WaitAsync("GUEST-READY");
+        foreach (string step in _steps)
+        {
+            await _console.WaitAsync("STEP-" + step.Split(':')[0]);
+            HostResources before = HostResources.Of(machine);
+            long start = Stopwatch.GetTimestamp();
+            await RunStepAsync(machine, step);
+            Say("SECONDS-" + step, $"{Stopwatch.GetElapsedTime(start).TotalSeconds:f1}");
+            HostResources after = HostResources.Of(machine);
+            Say("LEFT-" + step, before == after ? "nothing" : $"before: {before}; after: {after}");
+        }
+
+        if (_steps[^1] == "lost")
+        {
+            // Its kernel cannot be relied on to end: see SlotRemoval.
+            machine.RequestStop();
+        }
+    }
+
+    private async Task RunStepAsync(VirtualMachine machine, string step)
+    {
+        string[] words = step.Split(':', 'x');
+        switch (words[0])
+        {
+            case "disks":
+                await Task.WhenAll(Enumerable.Range(1, Number(words[1])).Select(port => Task.Run(() => RunDisksAsync(machine, port, Number(words[2])))));
+                break;
+            case "net":
+                machine.HotAdd("port1", new NetOptions("vmmhot0", HostAddress: IPAddress.Parse("192.168.57.1"), HostMask: IPAddress.Parse("255.255.255.0")) { Id = "hotnet" });
+                Say("PINGED", await _console.WaitAsync("PING"));
+                await machine.HotRemoveAsync("port1", SlotRemoval.Orderly).WaitAsync(Patience);
+                await _console.WaitAsync("NET-GONE");
+                break;
+            case "plain":
+                for (int round = 1; round <= Number(words[1]); round++)
+                {
+                    machine.HotAdd("port1", MakePlain(round));
+                    Check("class and number", await _console.WaitAsync("SEEN", round), $"0xff0000 0x{round:x4}");
+                    await machine.HotRemoveAsync("port1", SlotRemoval.Surprise);
+                    await _console.WaitAsync("PLAIN-GONE", round);
+                }
+
+                break;
+            case "lost":
+                string digest = AddDisk(machine, 1, 1);
+                Check("digest", await _console.WaitAsync("READING"), digest);
+                await machine.HotRemoveAsync("port1", SlotRemoval.Surprise);
+                await _console.WaitAsync("ALIVE");
+                break;
+            default:
+                throw new ArgumentException($"no step is called {words[0]}");
+        }
+    }
+
+    private async Task RunDisksAsync(VirtualMachine machine, int port, int rounds)
+    {
+        for (int round = 1; round <= rounds; round++)
+        {
+            string digest = AddDisk(machine, port, round);
+            Check($"port {port} round {round}: digest", await _console.WaitAsync($"P{port}-SUM", round), digest);
+            await machine.HotRemoveAsync($"port{port}", SlotRemoval.Orderly).WaitAsync(Patience);
+            await _console.WaitAsync($"P{port}-GONE", round);
+            File.Delete(DiskOf(port, round));
+        }
+
+        Say($"ROUNDS-{port}", rounds.ToString(CultureInfo.InvariantCulture));
+    }
+
+    private static string AddDisk(VirtualMachine machine, int port, int round)
+    {
+        byte[] content = RandomNumberGenerator.GetBytes(1 << 20);
+        File.WriteAllBytes(DiskOf(port, round), content);
+        machine.HotAdd($"port{port}", new DiskOptions(DiskOf(port, round), ReadOnly: true) { Id = $"hot{port}" });
+        return Convert.ToHexStringLower(SHA256.HashData(content));
+    }
+
+    private static string DiskOf(int port, int round) => Path.GetFullPath($"disk-{port}-{round}");
+
+    /// <summary>A function of a class that no driver takes, with a BAR; its device id is the round.</summary>
+    private static PciFunction MakePlain(int round)
+    {
+        var function = new PciFunction(
+            new PciIdentity { VendorId = 0x1b36, DeviceId = (ushort)round, ClassCode = 0xff0000 }, new PciFunctionOptions { Name = "hotplain" });
+        function.AddBar(new PciBar(0, PciBarKind.Memory32, 0x1000, [new PciBarRegion("all", 0, 0x1000, new Zeroes())]));
+        return function;
+    }
+
+    private static void Check(string what, string got, string wanted)
+    {
+        if (got != wanted)
+        {
+            throw new InvalidOperationException($"{what}: the guest saw '{got}', and it is '{wanted}'");
+        }
+    }
+
+    private static int Number(string word) => int.Parse(word, CultureInfo.InvariantCulture);
+
+    private static void Say(string key, string value) => Console.Out.WriteLine($"{key} {value}");
+
+    private sealed class Zeroes : IRegionHandler
+    {
+        public ulong Read(ulong offset, int width) => 0;
+
+        public void Write(ulong offset, int width, ulong value)
+        {
+        }
+    }
+}
