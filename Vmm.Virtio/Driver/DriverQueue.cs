@@ -226,6 +226,14 @@ public abstract class DriverQueue
         return true;
     }
 
+    /// <summary>Whether a completed request is there to be taken.</summary>
+    /// <returns>False if none has completed.</returns>
+    public bool HasCompletion()
+    {
+        ThrowIfClosed();
+        return _batchEnd >= 0 || HasUsed();
+    }
+
     /// <summary>Asks the device to interrupt when it completes a request. It may do so more than once.</summary>
     /// <returns>False if one has completed already, for which there may be no interrupt: take it first.</returns>
     public bool ArmInterrupt()
@@ -236,7 +244,7 @@ public abstract class DriverQueue
         // Full fence: our wish is out before we look at the ring once more. Pairs with the device's fence between publishing what it used and
         // looking at our wish.
         Interlocked.MemoryBarrier();
-        return _batchEnd < 0 && !HasUsed();
+        return !HasCompletion();
     }
 
     /// <summary>Asks the device not to interrupt. A hint; interrupts may still come.</summary>

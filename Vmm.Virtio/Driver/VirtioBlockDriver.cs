@@ -1,26 +1,30 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
+using System.Linq;
+using System.Text;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>A block device as a driver uses it (virtio 1.2, 5.2): one request at a time on the first queue.</summary>
-/// <remarks>One thread at a time.</remarks>
+/// <summary>A block device as a driver uses it (virtio 1.2, 5.2): one request after another here, many at once by <see cref="Queues"/>.</summary>
+/// <remarks>One thread at a time. Its own requests go to queues on which nothing else is outstanding.</remarks>
 public sealed class VirtioBlockDriver : IDisposable
 {
     /// <summary>Bytes of a sector.</summary>
     public const int SectorSize = 512;
 
     private const int MaximumTransfer = 64 * 1024;
-    private const int HeaderLength = 16;
-    private const byte NoStatus = 0xff;
+    private const int IdentifierLength = 20;
+    private const int RangeLength = 16;
 
     private readonly IDmaBuffer _buffer;
+    private BlockRequestQueue[] _queues = [];
 
     private VirtioBlockDriver(VirtioPciDriver driver)
     {
         Driver = driver;
-        _buffer = driver.MapBuffer(HeaderLength + MaximumTransfer + 1);
+        _buffer = driver.MapBuffer(MaximumTransfer);
         Capacity = driver.ReadDeviceConfiguration(static field => field(0, 8));
     }
 
@@ -30,20 +34,26 @@ public sealed class VirtioBlockDriver : IDisposable
     /// <summary>Sectors of the disk when it was opened.</summary>
     public ulong Capacity { get; }
 
+    /// <summary>The request queues.</summary>
+    public IReadOnlyList<BlockRequestQueue> Queues => _queues;
+
     /// <summary>Initialises and starts a block device.</summary>
     /// <param name="access">The function.</param>
-    /// <param name="options">What to ask for; flushing is taken in any case.</param>
+    /// <param name="options">What to ask for; flush, discard and write-zeroes are wanted in any case.</param>
     /// <param name="queues">Queues to set up.</param>
+    /// <param name="queueSize">Most descriptors a queue.</param>
     /// <exception cref="DriverException">The device cannot be driven.</exception>
-    public static VirtioBlockDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null, int queues = 1)
+    public static VirtioBlockDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null, int queues = 1, int queueSize = 256)
     {
         options ??= new VirtioDriverOptions();
-        ulong wanted = options.WantedFeatures | BlockFeatures.Flush | (queues > 1 ? BlockFeatures.MultiQueue : 0);
+        ulong wanted = options.WantedFeatures | BlockFeatures.Flush | BlockFeatures.Discard | BlockFeatures.WriteZeroes
+            | (queues > 1 ? BlockFeatures.MultiQueue : 0);
         var driver = VirtioPciDriver.Open(access, options with { WantedFeatures = wanted });
         try
         {
             var disk = new VirtioBlockDriver(driver);
-            driver.Start(queues);
+            driver.Start(queues, queueSize);
+            disk._queues = [.. driver.Queues.Select(queue => new BlockRequestQueue(driver, queue))];
             return disk;
         }
         catch
@@ -64,8 +74,8 @@ public sealed class VirtioBlockDriver : IDisposable
         while (!destination.IsEmpty)
         {
             int length = Math.Min(destination.Length, MaximumTransfer);
-            Request(0, sector, length, deviceWrites: true, queue);
-            _buffer.Span.Slice(HeaderLength, length).CopyTo(destination);
+            Request(BlockRequestType.Read, sector, length, deviceWrites: true, queue);
+            _buffer.Span[..length].CopyTo(destination);
             destination = destination[length..];
             sector += (uint)(length / SectorSize);
         }
@@ -82,8 +92,8 @@ public sealed class VirtioBlockDriver : IDisposable
         while (!source.IsEmpty)
         {
             int length = Math.Min(source.Length, MaximumTransfer);
-            source[..length].CopyTo(_buffer.Span[HeaderLength..]);
-            Request(1, sector, length, deviceWrites: false, queue);
+            source[..length].CopyTo(_buffer.Span);
+            Request(BlockRequestType.Write, sector, length, deviceWrites: false, queue);
             source = source[length..];
             sector += (uint)(length / SectorSize);
         }
@@ -95,8 +105,37 @@ public sealed class VirtioBlockDriver : IDisposable
     {
         if ((Driver.Features & BlockFeatures.Flush) != 0)
         {
-            Request(4, 0, 0, deviceWrites: false, 0);
+            Request(BlockRequestType.Flush, 0, 0, deviceWrites: false, 0);
         }
+    }
+
+    /// <summary>The name that the device gives itself: ASCII, at most 20 characters.</summary>
+    /// <exception cref="DriverException">The device reports an error, or does not answer.</exception>
+    public string GetId()
+    {
+        _buffer.Span[..IdentifierLength].Clear();
+        Request(BlockRequestType.GetId, 0, IdentifierLength, deviceWrites: true, 0);
+        ReadOnlySpan<byte> id = _buffer.Span[..IdentifierLength];
+        int end = id.IndexOf((byte)0);
+        return Encoding.ASCII.GetString(end < 0 ? id : id[..end]);
+    }
+
+    /// <summary>Says that sectors are not needed any more.</summary>
+    /// <param name="sector">The first.</param>
+    /// <param name="count">How many.</param>
+    /// <exception cref="NotSupportedException">The device does not offer it.</exception>
+    /// <exception cref="DriverException">The device reports an error, or does not answer.</exception>
+    public void Discard(ulong sector, uint count) => ChangeRange(BlockRequestType.Discard, BlockFeatures.Discard, sector, count, 0);
+
+    /// <summary>Makes sectors read as zeroes.</summary>
+    /// <param name="sector">The first.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="mayUnmap">Whether the storage may be given back.</param>
+    /// <exception cref="NotSupportedException">The device does not offer it.</exception>
+    /// <exception cref="DriverException">The device reports an error, or does not answer.</exception>
+    public void WriteZeroes(ulong sector, uint count, bool mayUnmap = false)
+    {
+        ChangeRange(BlockRequestType.WriteZeroes, BlockFeatures.WriteZeroes, sector, count, mayUnmap ? 1u : 0);
     }
 
     /// <inheritdoc/>
@@ -110,29 +149,39 @@ public sealed class VirtioBlockDriver : IDisposable
         }
     }
 
-    private void Request(uint type, ulong sector, int length, bool deviceWrites, int queueIndex)
+    private void ChangeRange(BlockRequestType type, ulong feature, ulong sector, uint count, uint flags)
     {
-        Span<byte> memory = _buffer.Span;
-        BinaryPrimitives.WriteUInt32LittleEndian(memory, type);
-        BinaryPrimitives.WriteUInt32LittleEndian(memory[4..], 0);
-        BinaryPrimitives.WriteUInt64LittleEndian(memory[8..], sector);
-        memory[HeaderLength + MaximumTransfer] = NoStatus;
-        var header = new DriverSegment(_buffer.Iova, HeaderLength, false);
-        var data = new DriverSegment(_buffer.Iova + HeaderLength, (uint)length, deviceWrites);
-        var status = new DriverSegment(_buffer.Iova + HeaderLength + MaximumTransfer, 1, true);
-        DriverQueue queue = Driver.Queues[queueIndex];
-        ReadOnlySpan<DriverSegment> segments = length == 0 ? [header, status] : [header, data, status];
-        if (queue.TrySubmit(segments) is null)
+        if ((Driver.Features & feature) == 0)
         {
-            throw new DriverException("request", $"queue {queueIndex} has only {queue.FreeDescriptors} descriptors");
+            throw new NotSupportedException($"the device does not offer {type}");
+        }
+
+        Span<byte> range = _buffer.Span;
+        BinaryPrimitives.WriteUInt64LittleEndian(range, sector);
+        BinaryPrimitives.WriteUInt32LittleEndian(range[8..], count);
+        BinaryPrimitives.WriteUInt32LittleEndian(range[12..], flags);
+        Request(type, 0, RangeLength, deviceWrites: false, 0);
+    }
+
+    private void Request(BlockRequestType type, ulong sector, int length, bool deviceWrites, int queueIndex)
+    {
+        BlockRequestQueue queue = _queues[queueIndex];
+        if (queue.Outstanding != 0)
+        {
+            throw new InvalidOperationException($"{queue.Outstanding} requests are outstanding on queue {queueIndex}");
+        }
+
+        var data = new DriverSegment(_buffer.Iova, (uint)length, deviceWrites);
+        if (queue.TrySubmit(type, sector, length == 0 ? [] : [data]) is null)
+        {
+            throw new DriverException("request", $"queue {queueIndex} has only {queue.Queue.FreeDescriptors} descriptors");
         }
 
         queue.Notify();
-        _ = queue.WaitComplete(out _);
-        byte result = _buffer.Span[HeaderLength + MaximumTransfer];
-        if (result != 0)
+        _ = queue.WaitComplete(out BlockStatus status);
+        if (status != BlockStatus.Ok)
         {
-            throw new DriverException("request", $"type {type} at sector {sector} ended with status {result}");
+            throw new DriverException("request", $"{type} at sector {sector} ended with status {status}");
         }
     }
 }

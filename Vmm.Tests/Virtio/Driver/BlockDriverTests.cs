@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
@@ -78,5 +79,68 @@ public sealed class BlockDriverTests
         disk.Writes.Clear();
         driver.Read(0, new byte[512]);
         disk.Writes.Should().Equal((notify, offered ? 4 : 2, offered ? 0x1_0000UL : 0UL));
+    }
+
+    [Theory]
+    [Trait("Behaviour", "DRV-1")]
+    [InlineData(false, CompletionMode.Messages)]
+    [InlineData(true, CompletionMode.Messages)]
+    [InlineData(true, CompletionMode.Polling)]
+    public void Many_requests_are_outstanding_at_once(bool packed, CompletionMode completion)
+    {
+        using var disk = new DriverDisk(new VirtioPciOptions { PackedRing = true });
+        byte[] content = disk.File.Content;
+        var options = new VirtioDriverOptions { Completion = completion, RequiredFeatures = QueueRig.FeaturesOf(packed, true, true) };
+        using var driver = VirtioBlockDriver.Open(disk, options);
+        BlockRequestQueue queue = driver.Queues[0];
+        IDmaBuffer memory = driver.Driver.MapBuffer(512 * 512);
+        ulong[] sectorOf = new ulong[256];
+        int most = 0;
+        for (int sector = 0, done = 0; done < 512;)
+        {
+            while (sector < 512 && queue.TrySubmit(BlockRequestType.Read, (ulong)sector, [new DriverSegment(memory.Iova + ((ulong)sector * 512), 512, true)]) is { } request)
+            {
+                sectorOf[request] = (ulong)sector++;
+            }
+
+            most = Math.Max(most, queue.Outstanding);
+            queue.Notify();
+            int finished = queue.WaitComplete(out BlockStatus status);
+            do
+            {
+                status.Should().Be(BlockStatus.Ok);
+                int at = (int)sectorOf[finished] * 512;
+                memory.Span.Slice(at, 512).SequenceEqual(content.AsSpan(at, 512)).Should().BeTrue($"of sector {sectorOf[finished]}");
+                done++;
+            }
+            while (queue.TryComplete(out finished, out status));
+        }
+
+        most.Should().BeGreaterThan(100);
+        queue.Outstanding.Should().Be(0);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "DRV-1")]
+    public void A_disk_tells_its_name_and_takes_discards_and_zeroes()
+    {
+        using var disk = new DriverDisk(device: new BlockDeviceOptions { Serial = "VMM-1234" });
+        using var driver = VirtioBlockDriver.Open(disk);
+        driver.GetId().Should().Be("VMM-1234");
+        byte[] content = disk.File.Content;
+        driver.WriteZeroes(10, 6, mayUnmap: true);
+        driver.WriteZeroes(20, 1);
+        driver.Discard(500, 12);
+        driver.Flush();
+        content.AsSpan(10 * 512, 6 * 512).Clear();
+        content.AsSpan(20 * 512, 512).Clear();
+        disk.File.Content.AsSpan(0, 500 * 512).SequenceEqual(content.AsSpan(0, 500 * 512)).Should().BeTrue();
+        driver.Invoking(d => d.Discard(500, 13)).Should().Throw<DriverException>();
+        driver.Dispose();
+        using var plain = VirtioBlockDriver.Open(disk, new VirtioDriverOptions { RefusedFeatures = (1UL << 13) | (1UL << 14) | (1UL << 9) });
+        plain.Invoking(d => d.Discard(1, 1)).Should().Throw<NotSupportedException>();
+        plain.Invoking(d => d.WriteZeroes(1, 1)).Should().Throw<NotSupportedException>();
+        plain.Flush();
+        plain.GetId().Should().Be("VMM-1234");
     }
 }

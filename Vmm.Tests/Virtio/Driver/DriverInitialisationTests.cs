@@ -16,7 +16,7 @@ public sealed class DriverInitialisationTests
         VirtioBlockDriver.Open(disk).Dispose();
         disk.Steps.Should().Equal(
             "no master", "status 0", "status 1", "status 3", "status b", "master", "messages 2", "vector", "status f",
-            "no master", "status 0", "interrupts off", "unmap", "unmap");
+            "no master", "status 0", "interrupts off", "unmap", "unmap", "unmap");
         disk.Inner.Iovas.Count.Should().Be(0);
     }
 
@@ -59,7 +59,7 @@ public sealed class DriverInitialisationTests
         disk.OnRead = (offset, value) => offset == 0x14 ? 0x0f : value;
         driver.Dispose();
         driver.Driver.IsAbandoned.Should().BeTrue();
-        disk.Inner.Iovas.Count.Should().Be(2);
+        disk.Inner.Iovas.Count.Should().Be(3);
         disk.Steps.Should().NotContain("unmap");
     }
 

@@ -1,0 +1,14 @@
+namespace Vmm.Virtio.Driver;
+
+/// <summary>How a network device is driven.</summary>
+public sealed record NetDriverOptions
+{
+    /// <summary>
+    /// Bytes of a buffer with the 12 of the header, 64 to 65,562: the longest frame that is sent, and the longest that is received without
+    /// mergeable buffers.
+    /// </summary>
+    public int BufferSize { get; init; } = 1536;
+
+    /// <summary>Most descriptors a queue.</summary>
+    public int QueueSize { get; init; } = 64;
+}
