@@ -29,21 +29,30 @@ public sealed class RunOptions
     private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
     private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (error)");
 
-    /// <summary>The <c>run</c> command with these options.</summary>
-    public Command CreateCommand()
+    /// <summary>A command with these options.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="description">What it does.</param>
+    public Command CreateCommand(string name = "run", string description = "Runs a Linux guest")
     {
-        return new Command("run", "Runs a Linux guest")
+        return new Command(name, description)
         {
             _kernel, _initramfs, _cmdline, _cpus, _memory, _disk, _net, _rng, _console, _serial, _noReboot, _logLevel,
         };
     }
 
     /// <summary>Reads a parsed command line.</summary>
+    /// <param name="result">The command line.</param>
+    /// <param name="needsKernel">A machine without a kernel is a mistake; otherwise its path is empty.</param>
     /// <exception cref="UsageException">A value is wrong.</exception>
-    public RunArguments Read(ParseResult result)
+    public RunArguments Read(ParseResult result, bool needsKernel = true)
     {
         ArgumentNullException.ThrowIfNull(result);
-        string kernel = Single(result, _kernel) ?? throw new UsageException("--kernel", null, "is needed: the path of a bzImage or a vmlinux");
+        string? kernel = Single(result, _kernel);
+        if (kernel == null && needsKernel)
+        {
+            throw new UsageException("--kernel", null, "is needed: the path of a bzImage or a vmlinux");
+        }
+
         CharacterOptions serial = Single(result, _serial) is { } port ? DeviceWords.ReadSerial(port) : new CharacterOptions(CharacterKind.Terminal);
         if (result.GetResult(_noReboot) is OptionResult { IdentifierTokenCount: > 1 })
         {
@@ -53,7 +62,7 @@ public sealed class RunOptions
         var names = new HashSet<string>(StringComparer.Ordinal);
         var machine = new MachineOptions
         {
-            KernelPath = NonEmpty("--kernel", kernel),
+            KernelPath = kernel == null ? "" : NonEmpty("--kernel", kernel),
             InitramfsPath = Single(result, _initramfs) is { } initramfs ? NonEmpty("--initramfs", initramfs) : null,
             CommandLine = Single(result, _cmdline) ?? "",
             CpuCount = ReadCpus(Single(result, _cpus)),

@@ -23,7 +23,7 @@ public static class VmmCommand
         }
         catch (UsageException e)
         {
-            return Fail(error, $"{e.Message} (see vmm {(args is ["conformance", ..] ? "conformance" : "run")} --help)", ExitStatus.Usage);
+            return Fail(error, $"{e.Message} (see vmm {(args is [("conformance" or "devices") and var command, ..] ? command : "run")} --help)", ExitStatus.Usage);
         }
         catch (MachineException e)
         {
@@ -47,11 +47,13 @@ public static class VmmCommand
         Command run = options.CreateCommand();
         var conformance = new ConformanceCommand();
         Command check = conformance.Create();
-        var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run, check };
+        var devices = new DevicesCommand();
+        Command list = devices.Create();
+        var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run, check, list };
         ParseResult result = root.Parse(args, CreateParserConfiguration());
 
         // Help and version.
-        if (result.Action is { } action && result.Errors.Count == 0 && result.CommandResult.Command != run && result.CommandResult.Command != check)
+        if (result.Action is { } action && result.Errors.Count == 0 && result.CommandResult.Command == root)
         {
             return result.Invoke();
         }
@@ -74,6 +76,12 @@ public static class VmmCommand
         if (result.CommandResult.Command == check)
         {
             return conformance.Execute(result, Console.Out, error);
+        }
+
+        if (result.CommandResult.Command == list)
+        {
+            devices.Execute(result, Console.Out);
+            return ExitStatus.Success;
         }
 
         MachineExit exit = new GuestRun(options.Read(result)).Execute();

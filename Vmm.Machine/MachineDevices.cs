@@ -22,14 +22,14 @@ internal sealed class MachineDevices : IDisposable
     private readonly ILogger _logger;
     private readonly ILogger _deviceLogger;
     private readonly PciHostBridge _bridge;
-    private readonly List<VirtioPciFunction> _functions = [];
+    private readonly List<MachineDevice> _devices = [];
 
     /// <summary>Makes the bridge and the devices and gives them addresses.</summary>
     /// <param name="options">Which devices.</param>
     /// <param name="layout">Windows and configuration space.</param>
     /// <param name="spaces">Where they decode.</param>
     /// <param name="memory">What they master.</param>
-    /// <param name="hypervisor">Interrupts.</param>
+    /// <param name="hypervisor">Interrupts; null for a machine that does not run.</param>
     /// <param name="stop">Called on a vCPU thread when the guest resets the machine through the bridge's ports.</param>
     /// <param name="logger">The machine's.</param>
     /// <exception cref="MachineException">A back-end cannot be opened.</exception>
@@ -38,7 +38,7 @@ internal sealed class MachineDevices : IDisposable
         MemoryLayout layout,
         (AddressSpace Memory, AddressSpace Ports) spaces,
         GuestMemory memory,
-        KvmVirtualMachine hypervisor,
+        KvmVirtualMachine? hypervisor,
         Action<VmStopReason> stop,
         ILogger logger)
     {
@@ -61,9 +61,9 @@ internal sealed class MachineDevices : IDisposable
             Memory = spaces.Memory,
             Ports = spaces.Ports,
             Windows = windows,
-            MsiSink = hypervisor.Msi,
-            IrqRouting = hypervisor.IrqRouting,
-            InterruptLines = hypervisor.InterruptLines,
+            MsiSink = hypervisor?.Msi,
+            IrqRouting = hypervisor?.IrqRouting,
+            InterruptLines = hypervisor?.InterruptLines,
             EcamBase = MemoryLayout.EcamStart,
             BusCount = MemoryLayout.EcamBuses,
             LoggerFactory = options.LoggerFactory,
@@ -76,7 +76,7 @@ internal sealed class MachineDevices : IDisposable
             spaces.Ports.Add(
                 new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1), PciHostBridge.ConfigurationPortBase);
             AddAll();
-            Slots = new MachineSlots(options.RootPorts, _bridge.Root, _functions.Count + 1);
+            Slots = new MachineSlots(options.RootPorts, _bridge.Root, _devices.Count + 1);
             _bridge.Root.AssignResources();
         }
         catch
@@ -88,6 +88,9 @@ internal sealed class MachineDevices : IDisposable
 
     /// <summary>The bridge that the devices are behind.</summary>
     public PciHostBridge HostBridge => _bridge;
+
+    /// <summary>The devices in the order of their slots.</summary>
+    public IReadOnlyList<MachineDevice> Devices => _devices;
 
     /// <summary>The root ports, and what is in their slots.</summary>
     public MachineSlots Slots { get; }
@@ -108,7 +111,7 @@ internal sealed class MachineDevices : IDisposable
     {
         // Null if the constructor failed before.
         Slots?.Dispose();
-        foreach (VirtioPciFunction function in Enumerable.Reverse(_functions))
+        foreach ((VirtioPciFunction function, _) in Enumerable.Reverse(_devices))
         {
             if (function.Bus is { } bus)
             {
@@ -118,7 +121,7 @@ internal sealed class MachineDevices : IDisposable
             function.Dispose();
         }
 
-        _functions.Clear();
+        _devices.Clear();
     }
 
     private void AddAll()
@@ -156,10 +159,10 @@ internal sealed class MachineDevices : IDisposable
     private void Add(string id, VirtioOptions options, Func<VirtioDevice> create)
     {
         VirtioPciFunction function = Wrap(id, options, create());
-        _functions.Add(function);
+        _devices.Add(new MachineDevice(function, options));
 
         // Slot 0 is the bridge's.
-        _bridge.Root.Add(function, _functions.Count);
+        _bridge.Root.Add(function, _devices.Count);
         _logger.DeviceAdded(id, function.Address.ToString());
     }
 

@@ -33,6 +33,9 @@ public class VirtioStructureCapability : VendorSpecificCapability
         : base(BodyOf(type, bar, offset, length, extra))
     {
         Type = type;
+        Bar = bar;
+        StructureOffset = offset;
+        StructureLength = length;
     }
 
     /// <summary>Describes a shared memory region, with 64-bit offset and length (<c>struct virtio_pci_cap64</c>, 4.1.4.7).</summary>
@@ -44,6 +47,10 @@ public class VirtioStructureCapability : VendorSpecificCapability
         : base(BodyOf(VirtioPciCapabilityType.SharedMemory, bar, (uint)offset, (uint)length, UpperHalves(offset, length), id))
     {
         Type = VirtioPciCapabilityType.SharedMemory;
+        RegionId = id;
+        Bar = bar;
+        StructureOffset = offset;
+        StructureLength = length;
     }
 
     /// <summary>Describes a structure that the driver writes to.</summary>
@@ -57,6 +64,18 @@ public class VirtioStructureCapability : VendorSpecificCapability
 
     /// <summary>Which structure it is.</summary>
     public VirtioPciCapabilityType Type { get; }
+
+    /// <summary>The id of a shared memory region; 0 for others.</summary>
+    public byte RegionId { get; }
+
+    /// <summary>Index of the BAR that the structure lies in.</summary>
+    public int Bar { get; }
+
+    /// <summary>Offset of the structure in its BAR; 0 for the configuration window, which is aimed by the driver.</summary>
+    public ulong StructureOffset { get; }
+
+    /// <summary>Bytes of the structure; 0 for the configuration window.</summary>
+    public ulong StructureLength { get; }
 
     private static byte[] UpperHalves(ulong offset, ulong length)
     {

@@ -1,0 +1,72 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.Intrinsics.X86;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Host;
+
+namespace Vmm.Machine;
+
+/// <summary>
+/// The PCI bus of a machine with its devices and their back-ends, as a guest would find it at power-on: to be looked at, without a hypervisor, a
+/// kernel, RAM or vCPUs.
+/// </summary>
+public sealed class MachinePreview : IDisposable
+{
+    private readonly MachineDevices _devices;
+
+    private MachinePreview(MemoryLayout layout, MachineDevices devices)
+    {
+        Layout = layout;
+        _devices = devices;
+    }
+
+    /// <summary>Where the windows of the bus lie.</summary>
+    public MemoryLayout Layout { get; }
+
+    /// <summary>The PCI host bridge.</summary>
+    public PciHostBridge HostBridge => _devices.HostBridge;
+
+    /// <summary>The virtio devices in the order of their slots.</summary>
+    public IReadOnlyList<MachineDevice> Devices => _devices.Devices;
+
+    /// <summary>Makes the devices and opens their back-ends, as <see cref="VirtualMachine.Create"/> does.</summary>
+    /// <param name="options">The machine; what is not about its devices or the size of its RAM does not matter.</param>
+    /// <exception cref="MachineException">A back-end cannot be opened, or the devices do not fit on the bus; everything is undone.</exception>
+    public static MachinePreview Create(MachineOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        MemoryLayout layout = MemoryLayout.Create(options.Memory.Size, PhysicalAddressBits());
+        var domain = new AccessDomain(options.LoggerFactory);
+        var memory = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Memory, Name = "memory", Domain = domain });
+        var ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "port", Domain = domain });
+        ILogger logger = options.LoggerFactory?.CreateLogger("Vmm.Machine") ?? NullLogger.Instance;
+        try
+        {
+            return new MachinePreview(
+                layout, new MachineDevices(options, layout, (memory, ports), new GuestMemory(domain), null, static _ => { }, logger));
+        }
+        catch (PciResourceException e)
+        {
+            throw new MachineException(MachineException.Whole, null, e.Message, e);
+        }
+    }
+
+    /// <summary>Closes the back-ends.</summary>
+    public void Dispose() => _devices.Dispose();
+
+    /// <summary>The guest's processor addresses what the host's does.</summary>
+    private static int PhysicalAddressBits()
+    {
+        const int AddressSizes = unchecked((int)0x8000_0008);
+        const int WithoutTheLeaf = 36;
+        if (!X86Base.IsSupported || (uint)X86Base.CpuId(unchecked((int)0x8000_0000), 0).Eax < unchecked((uint)AddressSizes))
+        {
+            return WithoutTheLeaf;
+        }
+
+        return Math.Clamp(X86Base.CpuId(AddressSizes, 0).Eax & 0xff, WithoutTheLeaf, 52);
+    }
+}

@@ -1,0 +1,138 @@
+using System;
+using System.IO;
+using System.Linq;
+using Vmm.Tests.Pci;
+using Vmm.Tests.Virtio.Devices;
+
+namespace Vmm.Tests.Cli;
+
+/// <summary><c>vmm devices</c>: what a guest would be given, without one.</summary>
+public sealed class DevicesTests : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-devices");
+    private readonly string _disk;
+
+    public DevicesTests()
+    {
+        _disk = Path.Combine(_folder.FullName, "disk");
+        File.WriteAllBytes(_disk, new byte[1 << 20]);
+    }
+
+    public void Dispose() => _folder.Delete(true);
+
+    [Fact]
+    public void A_function_is_shown_with_all_that_it_has()
+    {
+        VmmResult result = VmmProcess.Run("devices", "--disk", $"path={_disk},readonly=on,num_queues=2,queue_size=64,packed=on,id=root");
+        result.Status.Should().Be(0, result.Error);
+        result.Error.Should().BeEmpty();
+        result.Output.Split('\n').SkipWhile(line => !line.Contains("00:01.0", StringComparison.Ordinal))
+            .Select(line => line.Contains("64-bit memory", StringComparison.Ordinal) ? line[..line.IndexOf(" at 0x", StringComparison.Ordinal)] : line)
+            .Should().Equal(
+                "└─ 00:01.0 root: mass storage controller [0180], 1af4:1042 rev 01",
+                $"   ├─ virtio block on {_disk}, read-only",
+                "   ├─ features SEG_MAX RO BLK_SIZE FLUSH TOPOLOGY CONFIG_WCE MQ INDIRECT_DESC EVENT_IDX VERSION_1 RING_PACKED RING_RESET",
+                "   ├─ queues 0 to 1: 64",
+                "   ├─ interrupts MSI-X 3 vectors, INTA on GSI 17",
+                "   ├─ BAR 0 64-bit memory, 32K",
+                "   │  ├─ 0x0000 common, 64 bytes",
+                "   │  ├─ 0x1000 isr, 1 byte",
+                "   │  ├─ 0x2000 device, 60 bytes",
+                "   │  ├─ 0x3000 notify, 8 bytes",
+                "   │  ├─ 0x4000 msix-table, 48 bytes",
+                "   │  └─ 0x5000 msix-pba, 8 bytes",
+                "   └─ capabilities",
+                "      ├─ 0x40 virtio common configuration: BAR 0 at 0x0, 64 bytes",
+                "      ├─ 0x50 virtio notifications: BAR 0 at 0x3000, 8 bytes",
+                "      ├─ 0x64 virtio ISR status: BAR 0 at 0x1000, 1 byte",
+                "      ├─ 0x74 virtio device configuration: BAR 0 at 0x2000, 60 bytes",
+                "      ├─ 0x84 virtio configuration window",
+                "      ├─ 0x98 MSI-X: table in BAR 0 at 0x4000, pending bits in BAR 0 at 0x5000",
+                "      ├─ 0xa4 power management: D0, D3hot (keeps its state)",
+                "      └─ 0xac PCI Express: root complex integrated endpoint, function-level reset",
+                "");
+    }
+
+    [Fact]
+    public void Functions_come_in_bus_order_and_every_time_the_same()
+    {
+        string[] words = ["devices", "--console", "file=/dev/null,in_order=on", "--rng", "src=/dev/urandom,vectors=0", "--disk", $"path={_disk}", "--memory", "size=4G"];
+        VmmResult result = VmmProcess.Run(words);
+        result.Status.Should().Be(0, result.Error);
+        string[] functions = [.. result.Output.Split('\n').Where(line => line.Length > 2 && line[2] == ' ' && char.IsDigit(line[3])).Select(line => line.Split(' ')[2])];
+        functions.Should().Equal("host-bridge:", "disk0:", "rng:", "console:");
+        result.Output.Should().ContainAll("configuration memory at 0xe0000000", "window ports 0x1000 to 0xffff, 60K", "IN_ORDER", "virtio entropy on /dev/urandom");
+        VmmProcess.Run(words).Output.Should().Be(result.Output);
+    }
+
+    [Fact]
+    public void What_is_looked_at_is_left_as_it_is()
+    {
+        string console = Path.Combine(_folder.FullName, "console");
+        File.WriteAllText(console, "what a guest said");
+        VmmProcess.Run("devices", "--console", $"file={console}", "--serial", $"file={console}").Status.Should().Be(0);
+        File.ReadAllText(console).Should().Be("what a guest said");
+    }
+
+    [Theory]
+    [InlineData("--disk", "path=/absent", "does not exist")]
+    [InlineData("--rng", "src=/absent", "cannot be opened")]
+    [InlineData("--console", "file=/absent/file", "No such file")]
+    public void A_back_end_that_cannot_be_opened_is_the_error_of_a_run(string option, string value, string reason)
+    {
+        VmmProcess.Run("devices", option, value).ShouldHaveFailed(1, option, "/absent", reason);
+    }
+
+    [Fact]
+    public void Wrong_words_are_named()
+    {
+        VmmProcess.Run("devices", "--disk", "path=/a,vectors=x").ShouldHaveFailed(2, "--disk", "vectors=x", "not a number", "vmm devices --help");
+        VmmProcess.Run("devices", "fly").ShouldHaveFailed(2, "fly", "unknown word");
+        VmmProcess.Run("devices", "--help").Output.Should().ContainAll("--disk", "--config-space", "packed=on");
+    }
+
+    [RootFact("unshare", "mount")]
+    public void No_hypervisor_is_needed()
+    {
+        string script = $"mount -t tmpfs none /dev && exec '{VmmProcess.Command}' devices --disk 'path={_disk}'";
+        VmmResult result = VmmProcess.RunProgram("unshare", ["--mount", "sh", "-c", script]);
+        result.Status.Should().Be(0, result.Error);
+        result.Output.Should().Contain("00:01.0 disk0");
+    }
+
+    [LspciFact]
+    [Trait("Behaviour", "PCI-15")]
+    public void Lspci_shows_every_capability_of_every_function_as_meant()
+    {
+        VmmResult result = VmmProcess.Run(
+            "devices", "--config-space", "--disk", $"path={_disk},num_queues=4", "--rng", "src=/dev/urandom,vectors=0", "--console", "file=/dev/null,vectors=1");
+        result.Status.Should().Be(0, result.Error);
+        string[] sections = Lspci.Sections(Lspci.Read(result.Output, notKnownToLspci: "VirtIO: <unknown>"));
+        sections.Select(section => section[..7]).Should().Equal("00:00.0", "00:01.0", "00:02.0", "00:03.0");
+        sections[0].Should().Contain("Host bridge");
+        foreach (string section in sections[1..])
+        {
+            section.Should().Contain("VirtIO: CommonCfg\n\t\tBAR=0 offset=00000000 size=00000040")
+                .And.Contain("VirtIO: ISR\n\t\tBAR=0 offset=00001000 size=00000001").And.Contain("VirtIO: Notify")
+                .And.Contain("Power Management version 3").And.Contain("Status: D0 NoSoftRst+")
+                .And.Contain("Express (v2) Root Complex Integrated Endpoint").And.Contain("FLReset+").And.Contain("TransPend-")
+                .And.Contain("Interrupt: pin A").And.Contain("(64-bit, non-prefetchable)");
+        }
+
+        sections[1].Should().Contain("VirtIO: DeviceCfg\n\t\tBAR=0 offset=00002000 size=0000003c")
+            .And.Contain("VirtIO: Notify\n\t\tBAR=0 offset=00003000 size=00000010 multiplier=00000004")
+            .And.Contain("MSI-X: Enable- Count=5 Masked-\n\t\tVector table: BAR=0 offset=00004000\n\t\tPBA: BAR=0 offset=00005000");
+        sections[2].Should().NotContain("MSI-X").And.NotContain("DeviceCfg");
+        sections[3].Should().Contain("MSI-X: Enable- Count=1 Masked-").And.Contain("VirtIO: DeviceCfg\n\t\tBAR=0 offset=00002000 size=0000000c");
+    }
+
+    [TapFact]
+    [Trait("Behaviour", "PCI-15")]
+    public void A_tap_that_was_made_for_looking_is_gone_afterwards()
+    {
+        VmmResult result = VmmProcess.Run("devices", "--net", "tap=vmmdev0,mac=52:54:00:12:34:56,num_queues=4");
+        result.Status.Should().Be(0, result.Error);
+        result.Output.Should().ContainAll("virtio net on tap vmmdev0", "queues 0 to 4: 256", "CTRL_VQ", "MSI-X 6 vectors", "Ethernet controller");
+        Directory.Exists("/sys/class/net/vmmdev0").Should().BeFalse();
+    }
+}
