@@ -1,0 +1,107 @@
+using System;
+using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Memory;
+
+namespace Vmm.Vfio.Interop;
+
+/// <summary>The real kernel behind <see cref="IKernelFile"/>.</summary>
+internal sealed unsafe class KernelFile(int descriptor) : IKernelFile
+{
+    private readonly FileDescriptor _descriptor = new(descriptor);
+
+    public int Number => descriptor;
+
+    public int Ioctl(uint request, Span<byte> argument)
+    {
+        fixed (byte* pointer = argument)
+        {
+            return Ioctl(request, (nuint)pointer);
+        }
+    }
+
+    public int Ioctl(uint request, nuint value)
+    {
+        try
+        {
+            while (true)
+            {
+                int result = Libc.Ioctl(_descriptor, request, value);
+                if (result >= 0)
+                {
+                    return result;
+                }
+
+                int errno = Marshal.GetLastPInvokeError();
+                if (errno != Libc.EINTR)
+                {
+                    return -errno;
+                }
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            return -Libc.EBADF;
+        }
+    }
+
+    public bool TryRead(ulong offset, Span<byte> destination)
+    {
+        fixed (byte* pointer = destination)
+        {
+            try
+            {
+                nint result;
+                do
+                {
+                    result = Libc.Pread(_descriptor, pointer, (nuint)destination.Length, (long)offset);
+                }
+                while (result < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
+                return result == destination.Length;
+            }
+            catch (ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+
+    public bool TryWrite(ulong offset, ReadOnlySpan<byte> source)
+    {
+        fixed (byte* pointer = source)
+        {
+            try
+            {
+                nint result;
+                do
+                {
+                    result = Libc.Pwrite(_descriptor, pointer, (nuint)source.Length, (long)offset);
+                }
+                while (result < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
+                return result == source.Length;
+            }
+            catch (ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+
+    public HostMemory Map(ulong offset, ulong length, bool writable)
+    {
+        bool held = false;
+        try
+        {
+            _descriptor.DangerousAddRef(ref held);
+            return HostMemory.MapDescriptor(descriptor, offset, length, writable);
+        }
+        finally
+        {
+            if (held)
+            {
+                _descriptor.DangerousRelease();
+            }
+        }
+    }
+
+    public void Dispose() => _descriptor.Dispose();
+}

@@ -1,0 +1,10 @@
+using Vmm.Vfio.Interop;
+
+namespace Vmm.Vfio.Kernel;
+
+/// <summary>An open device and what it holds.</summary>
+/// <param name="Location">Where sysfs has it.</param>
+/// <param name="File">The open device.</param>
+/// <param name="Space">Its I/O address space.</param>
+/// <param name="Group">Its group, if it was opened through that.</param>
+internal sealed record VfioAttachment(PciDeviceLocation Location, IKernelFile File, DmaAddressSpace Space, VfioGroup? Group);

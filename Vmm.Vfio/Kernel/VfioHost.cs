@@ -1,0 +1,257 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Threading;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Memory;
+using Vmm.Vfio.Backend;
+using Vmm.Vfio.Interop;
+
+namespace Vmm.Vfio.Kernel;
+
+/// <summary>The host's devices for one machine: they share groups and, where the IOMMU lets them, one I/O address space. Holds nothing while no device is attached.</summary>
+/// <remarks>
+/// Thread-safe: one lock over what is open, held while the kernel attaches or detaches a device. Lock order: this one, then the guest memory's
+/// lock of changes, then that of an I/O address space. Not from inside the guest memory's domain.
+/// </remarks>
+public sealed class VfioHost
+{
+    private readonly IVfioCalls _calls;
+    private readonly GuestMemory? _memory;
+    private readonly ILoggerFactory _loggers;
+    private readonly ILogger _logger;
+    private readonly Lock _lock = new();
+    private readonly List<DmaAddressSpace> _spaces = [];
+    private readonly Dictionary<int, VfioGroup> _groups = [];
+
+    /// <summary>Opens nothing yet.</summary>
+    /// <param name="memory">Guest RAM that every device reaches at its guest-physical addresses; without it, devices reach what is mapped for them.</param>
+    /// <param name="loggerFactory">Where to log; nothing is logged without it.</param>
+    public VfioHost(GuestMemory? memory = null, ILoggerFactory? loggerFactory = null)
+        : this(VfioCalls.Instance, memory, loggerFactory)
+    {
+    }
+
+    internal VfioHost(IVfioCalls calls, GuestMemory? memory = null, ILoggerFactory? loggerFactory = null)
+    {
+        (_calls, _memory, _loggers) = (calls, memory, loggerFactory ?? NullLoggerFactory.Instance);
+        _logger = _loggers.CreateLogger<VfioHost>();
+    }
+
+    /// <summary>I/O address spaces that are open: one, unless devices do not go together.</summary>
+    public int AddressSpaces
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _spaces.Count;
+            }
+        }
+    }
+
+    /// <summary>Takes a device. It comes reset, if it can be, with its interrupts disabled and guest memory mapped.</summary>
+    /// <param name="path">Its directory in sysfs, for example <c>/sys/bus/pci/devices/0000:00:10.0</c>.</param>
+    /// <returns>The device; its disposal gives it back.</returns>
+    /// <exception cref="VfioException">A step was refused; the message names step, path and errno, and what helps. All earlier steps are undone.</exception>
+    public VfioPciDevice Attach(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        lock (_lock)
+        {
+            PciDeviceLocation location = PciDeviceLocation.Find(_calls, path);
+            VfioAttachment attachment = TryAttachByItself(location) ?? AttachByGroup(location);
+            try
+            {
+                return new VfioPciDevice(this, attachment);
+            }
+            catch
+            {
+                ReleaseLocked(attachment);
+                throw;
+            }
+        }
+    }
+
+    /// <summary>Groups that are open, with their descriptors.</summary>
+    internal IReadOnlyDictionary<int, int> OpenGroups()
+    {
+        lock (_lock)
+        {
+            return _groups.ToDictionary(group => group.Key, group => group.Value.File.Number);
+        }
+    }
+
+    /// <summary>Closes a device, and its group and its I/O address space with the last.</summary>
+    internal void Release(VfioAttachment attachment)
+    {
+        lock (_lock)
+        {
+            ReleaseLocked(attachment);
+        }
+    }
+
+    private VfioAttachment? TryAttachByItself(PciDeviceLocation location)
+    {
+        if (location.Node is not { } node || !_calls.Exists(IommufdContext.Node))
+        {
+            return null;
+        }
+
+        IKernelFile? file = _calls.Open(node, out int errno);
+        if (file is null)
+        {
+            // Who was given the group's node only can go by that.
+            return _calls.Exists(VfioGroup.NodeOf(location.Group)) ? null : throw RefuseNode(node, errno);
+        }
+
+        // A device that was bound to one context can only be bound to another after it was closed.
+        DmaAddressSpace space = Join<IommufdContext>(
+            location.Name,
+            context =>
+            {
+                file ??= _calls.Open(node, out errno) ?? throw RefuseNode(node, errno);
+                try
+                {
+                    context.Add(file, node);
+                }
+                catch
+                {
+                    file.Dispose();
+                    file = null;
+                    throw;
+                }
+            },
+            IommufdContext.Open,
+            () => file?.Dispose());
+        return new VfioAttachment(location, file!, space, null);
+    }
+
+    private VfioAttachment AttachByGroup(PciDeviceLocation location)
+    {
+        if (!_groups.TryGetValue(location.Group, out VfioGroup? group))
+        {
+            group = VfioGroup.Open(_calls, location.Group);
+            _groups.Add(location.Group, group);
+        }
+
+        try
+        {
+            if (group.Container is { } container)
+            {
+                container.Users++;
+            }
+            else
+            {
+                group.Container = Join<VfioContainer>(location.Name, space => space.Add(group), VfioContainer.Open);
+            }
+
+            group.Users++;
+        }
+        catch
+        {
+            CloseIfUnused(group);
+            throw;
+        }
+
+        IKernelFile? file = group.OpenDevice(_calls, location.Name, out int result);
+        if (file is null)
+        {
+            Leave(group, group.Container);
+            throw Refusal.Of(nameof(VfioRequests.VFIO_GROUP_GET_DEVICE_FD), location.Path, result, VfioGroup.ExplainDevice(-result));
+        }
+
+        return new VfioAttachment(location, file, group.Container, group);
+    }
+
+    /// <summary>Adds a device or its group to the first address space that takes it, else to a new one, in which guest memory is then mapped.</summary>
+    private T Join<T>(string name, Action<T> add, Func<IVfioCalls, T> open, Action? leave = null)
+        where T : DmaAddressSpace
+    {
+        string? reason = null;
+        foreach (T there in _spaces.OfType<T>())
+        {
+            try
+            {
+                add(there);
+                there.Users++;
+                return there;
+            }
+            catch (VfioException e)
+            {
+                reason = e.Message;
+            }
+        }
+
+        T? space = null;
+        try
+        {
+            space = open(_calls);
+            add(space);
+            space.GuestMemoryMapping = _memory?.AddListener(new GuestMemoryDma(space, _loggers));
+        }
+        catch
+        {
+            leave?.Invoke();
+            space?.Dispose();
+            throw;
+        }
+
+        if (reason is not null)
+        {
+            BackendLog.NotMerged(_logger, name, reason);
+        }
+
+        space.Users = 1;
+        _spaces.Add(space);
+        return space;
+    }
+
+    private static VfioException RefuseNode(string node, int errno)
+    {
+        return Refusal.Open(node, errno, $"there is no such node: make it visible here (a container needs --device {node})");
+    }
+
+    private void ReleaseLocked(VfioAttachment attachment)
+    {
+        attachment.File.Dispose();
+        Leave(attachment.Group, attachment.Space);
+    }
+
+    /// <summary>The reverse of joining, in the reverse order; the device is closed, so nothing reaches memory any more.</summary>
+    private void Leave(VfioGroup? group, DmaAddressSpace space)
+    {
+        space.Users--;
+        if (space.Users == 0)
+        {
+            space.GuestMemoryMapping?.Dispose();
+            _spaces.Remove(space);
+        }
+
+        if (group is not null)
+        {
+            group.Users--;
+            CloseIfUnused(group);
+        }
+
+        if (space.Users == 0)
+        {
+            space.Dispose();
+        }
+    }
+
+    private void CloseIfUnused(VfioGroup group)
+    {
+        if (group.Users == 0)
+        {
+            if (group.Container is not null)
+            {
+                VfioContainer.Remove(group);
+            }
+
+            _groups.Remove(group.Number);
+            group.Dispose();
+        }
+    }
+}
