@@ -132,7 +132,7 @@ public sealed class RegionTests
                 using VfioPciDevice device = kernel.Attach();
                 foreach (BackendRegion region in Enumerable.Range(0, 8).Select(index => device.GetRegion((PciRegionIndex)index)))
                 {
-                    region.MappableAreas.Should().OnlyContain(area => GuestRange.Fits(area.Offset, area.Length, region.Size));
+                    region.MappableAreas.Should().NotContain(area => !GuestRange.Fits(area.Offset, area.Length, region.Size));
                 }
             }
             catch (VfioException)
