@@ -11,12 +11,10 @@ using Vmm.Virtio.Devices;
 namespace Vmm.Cli;
 
 /// <summary><c>vmm conformance</c>: checks devices from the driver's side.</summary>
-internal sealed class ConformanceCommand
+public sealed class ConformanceCommand
 {
     private readonly Option<string[]> _model = Text(
-        "--model",
-        "blk|net|rng|console|all[,packed=on][,event_idx=off][,indirect=off][,vectors=N][,iommu=on]...",
-        "A device of our own, made for the run; more words: ring_reset=off, notification_data=on, num_queues=N, queue_size=N; may be repeated");
+        "--model", ModelWords.Form, "A device of our own, made for the run; also ring_reset=off, notification_data=on, for blk num_queues=N; may be repeated");
 
     private readonly Option<string[]> _json = Text("--json", "FILE", "Write a JSON report");
     private readonly Option<string[]> _only = Text("--only", "ID", "Run this check alone; may be repeated");
@@ -60,6 +58,7 @@ internal sealed class ConformanceCommand
 
         try
         {
+            using FileStream? file = json is [string path] ? File.Create(path) : null;
             var reports = new List<ConformanceReport>();
             foreach (ModelOptions model in models)
             {
@@ -67,19 +66,22 @@ internal sealed class ConformanceCommand
                 reports.Add(Check(function.Target, checks, output));
             }
 
-            if (json is [string path])
+            if (file != null)
             {
-                using FileStream file = File.Create(path);
                 ReportDocument.Create(reports).Write(file);
             }
 
-            return reports.TrueForAll(report => report.Passed) ? ExitStatus.Success : ExitStatus.ChecksFailed;
+            return StatusOf(reports);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or BackendException)
         {
             return VmmCommand.Fail(error, e.Message, ExitStatus.HostFailed);
         }
     }
+
+    /// <summary>The exit status of some runs.</summary>
+    /// <param name="reports">The runs.</param>
+    public static int StatusOf(IEnumerable<ConformanceReport> reports) => reports.All(report => report.Passed) ? ExitStatus.Success : ExitStatus.ChecksFailed;
 
     /// <summary>Every kind of target comes through here.</summary>
     private static ConformanceReport Check(ConformanceTarget target, IReadOnlyList<Check> checks, TextWriter output)

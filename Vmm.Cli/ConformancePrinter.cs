@@ -7,9 +7,10 @@ using Vmm.Conformance;
 namespace Vmm.Cli;
 
 /// <summary>Shows a run to a person as it goes: a line a subject, then what a reader has to know.</summary>
-internal sealed class ConformancePrinter(TextWriter output)
+public sealed class ConformancePrinter(TextWriter output)
 {
-    private const int TitleWidth = 44;
+    private const int TitleWidth = 34;
+    private const int LineWidth = 110;
 
     private CheckGroup? _group;
     private int _inGroup;
@@ -73,12 +74,31 @@ internal sealed class ConformancePrinter(TextWriter output)
             output.WriteLine();
             foreach (IGrouping<string?, CheckResult> reason in skipped.GroupBy(r => r.Reason))
             {
-                output.WriteLine($"  skipped, {reason.Key}: {string.Join(", ", reason.Select(r => r.Check.Id))}");
+                output.WriteLine($"  skipped {reason.Count()}: {reason.Key}");
+                WriteWrapped(reason.Select(r => r.Check.Id));
             }
         }
 
         output.WriteLine();
         output.WriteLine(Total(report));
+        output.WriteLine();
+    }
+
+    private void WriteWrapped(IEnumerable<string> words)
+    {
+        int column = 0;
+        foreach (string word in words)
+        {
+            if (column + word.Length + 1 > LineWidth)
+            {
+                output.WriteLine();
+                column = 0;
+            }
+
+            output.Write(column == 0 ? $"      {word}" : $" {word}");
+            column += column == 0 ? 6 + word.Length : 1 + word.Length;
+        }
+
         output.WriteLine();
     }
 

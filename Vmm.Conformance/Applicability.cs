@@ -35,6 +35,11 @@ internal sealed class Applicability
     /// <summary>The reason, or null if the check applies.</summary>
     public string? Explain(Check check)
     {
+        if (check.DeviceType is { } type && DeviceType != (int)type)
+        {
+            return $"it is about {type.ToString().ToLowerInvariant()} devices";
+        }
+
         for (int bit = 0; bit < 32; bit++)
         {
             var need = (Need)(1 << bit);
@@ -42,11 +47,6 @@ internal sealed class Applicability
             {
                 return reason;
             }
-        }
-
-        if (check.DeviceType is { } type && DeviceType != (int)type)
-        {
-            return $"it is about {type.ToString().ToLowerInvariant()} devices";
         }
 
         for (int bit = 0; bit < 64; bit++)
@@ -83,10 +83,9 @@ internal sealed class Applicability
             Need.FunctionReset & ~Need.Express => facts.Find(CapabilityIds.PciExpress) is var at and not 0 && (_access.ReadConfiguration(at + 4, 4) & (1 << 28)) != 0,
             Need.SharedMemory => HasVirtio(VirtioPciCapabilityType.SharedMemory),
             Need.VendorData => HasVirtio((VirtioPciCapabilityType)9),
-            Need.Msi => facts.Find(CapabilityIds.Msi) != 0,
             Need.ExtendedSpace => _access.ReadConfiguration(ConfigurationRegisters.FirstExtendedCapability, 4) != uint.MaxValue,
             Need.Decoding => (_target.Reach & TargetReach.Decoding) != 0,
-            Need.MessageTable & ~Need.Msix => (_target.Reach & TargetReach.MessageTable) != 0,
+            Need.MessageTable & ~Need.Msix => _state.HasMessageTable,
             Need.PowerOn => (_target.Reach & TargetReach.PowerOn) != 0,
             Need.Scratch => _target.IsScratch,
             _ => true,
@@ -113,10 +112,9 @@ internal sealed class Applicability
         Need.FunctionReset & ~Need.Express => "function-level reset is not offered",
         Need.SharedMemory => "there is no shared memory region",
         Need.VendorData => "there is no vendor data capability",
-        Need.Msi => "there is no MSI capability",
         Need.ExtendedSpace => "there is no extended configuration space",
         Need.Decoding => "the way to the function does not let BAR registers through",
-        Need.MessageTable & ~Need.Msix => "the way to the function keeps the MSI-X table to itself",
+        Need.MessageTable & ~Need.Msix => "the MSI-X table cannot be reached",
         Need.PowerOn => "the function has been in use before",
         Need.Scratch => "the medium is not for writing",
         _ => need.ToString(),

@@ -13,8 +13,25 @@ public static class CheckCatalogue
     public static IReadOnlyList<CheckGroup> Groups { get; } =
     [
         HeaderChecks.Group,
+        CommandChecks.Group,
+        BarChecks.Group,
+        DecodingChecks.Group,
+        CapabilityChecks.Group,
+        MsixStructureChecks.Group,
+        MsixDeliveryChecks.Group,
+        PinChecks.Group,
+        PowerChecks.Group,
         IdentityChecks.Group,
+        StructureChecks.Group,
+        CommonChecks.Group,
+        FeatureChecks.Group,
         StatusChecks.Group,
+        ResetChecks.Group,
+        QueueResetChecks.Group,
+        VectorChecks.Group,
+        InterruptChecks.Group,
+        WindowChecks.Group,
+        ConfigurationChecks.Group,
     ];
 
     /// <summary>Every check in order.</summary>

@@ -29,6 +29,9 @@ public sealed class CheckContext
     /// <summary>Where the virtio structures are.</summary>
     public VirtioPciStructures Structures => _state.Structures ?? throw new CheckSkippedException("the virtio structures cannot be found");
 
+    /// <summary>The virtio structures can be found.</summary>
+    public bool HasVirtio => _state.Structures is not null;
+
     /// <summary>How long to wait for what.</summary>
     public RunLimits Limits { get; }
 

@@ -28,19 +28,19 @@ public sealed class CheckGroup : IEnumerable<Check>
 
     /// <summary>Adds a requirement.</summary>
     /// <param name="id">Stable name.</param>
-    /// <param name="section">Section of the document of the table.</param>
+    /// <param name="section">Section of the document of the table, or of another with its name.</param>
     /// <param name="requirement">The requirement in our words.</param>
     /// <param name="body">Observes it.</param>
     /// <param name="needs">What the function must have.</param>
     /// <param name="features">Features that must be offered.</param>
     public void Add(string id, string section, string requirement, Action<CheckContext> body, Need needs = Need.None, ulong features = 0)
     {
-        Add(new Check(id, $"{_document}, {section}", requirement, body) { Needs = needs, Features = features });
+        Add(new Check(id, Place(section), requirement, body) { Needs = needs, Features = features });
     }
 
     /// <summary>Adds a requirement or a recommendation.</summary>
     /// <param name="id">Stable name.</param>
-    /// <param name="section">Section of the document of the table.</param>
+    /// <param name="section">Section of the document of the table, or of another with its name.</param>
     /// <param name="requirement">What is asked, in our words.</param>
     /// <param name="body">Observes it.</param>
     /// <param name="severity">MUST or SHOULD.</param>
@@ -49,12 +49,12 @@ public sealed class CheckGroup : IEnumerable<Check>
     public void Add(
         string id, string section, string requirement, Action<CheckContext> body, CheckSeverity severity, Need needs = Need.None, ulong features = 0)
     {
-        Add(new Check(id, $"{_document}, {section}", requirement, body) { Needs = needs, Features = features, Severity = severity });
+        Add(new Check(id, Place(section), requirement, body) { Needs = needs, Features = features, Severity = severity });
     }
 
     /// <summary>Adds a requirement of one device type.</summary>
     /// <param name="id">Stable name.</param>
-    /// <param name="section">Section of the document of the table.</param>
+    /// <param name="section">Section of the document of the table, or of another with its name.</param>
     /// <param name="requirement">The requirement in our words.</param>
     /// <param name="body">Observes it.</param>
     /// <param name="type">The device type.</param>
@@ -63,7 +63,7 @@ public sealed class CheckGroup : IEnumerable<Check>
     public void Add(
         string id, string section, string requirement, Action<CheckContext> body, VirtioDeviceType type, Need needs = Need.None, ulong features = 0)
     {
-        Add(new Check(id, $"{_document}, {section}", requirement, body) { Needs = needs, Features = features, DeviceType = type });
+        Add(new Check(id, Place(section), requirement, body) { Needs = needs, Features = features, DeviceType = type });
     }
 
     /// <summary>Adds a check.</summary>
@@ -78,4 +78,7 @@ public sealed class CheckGroup : IEnumerable<Check>
     public IEnumerator<Check> GetEnumerator() => _checks.GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+    /// <summary>A section that names its own document stands for itself.</summary>
+    private string Place(string section) => char.IsAsciiDigit(section[0]) ? $"{_document}, {section}" : section;
 }

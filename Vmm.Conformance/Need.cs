@@ -66,15 +66,12 @@ public enum Need
     /// <summary>A medium that may be overwritten.</summary>
     Scratch = 1 << 18,
 
-    /// <summary>The MSI capability.</summary>
-    Msi = 1 << 19,
-
     /// <summary>An I/O BAR.</summary>
-    PortBar = 1 << 20,
+    PortBar = 1 << 19,
 
     /// <summary>Configuration space of 4 KiB.</summary>
-    ExtendedSpace = 1 << 21,
+    ExtendedSpace = 1 << 20,
 
     /// <summary>A vendor data capability of virtio.</summary>
-    VendorData = 1 << 22,
+    VendorData = 1 << 21,
 }

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Vmm.DeviceModel.Memory;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Driver;
@@ -53,6 +54,10 @@ internal sealed class KnownState
 
     /// <summary>What the function says of itself.</summary>
     public PciFacts Facts { get; }
+
+    /// <summary>The MSI-X table and the pending bit array can be reached: the way lets them through, and they are where they are said to be.</summary>
+    public bool HasMessageTable => Facts.MsixVectors != 0 && (_reach & TargetReach.MessageTable) != 0
+        && Reaches(Facts.MsixTable, 16 * Facts.MsixVectors) && Reaches(Facts.MsixPending, 8 * ((Facts.MsixVectors + 63) / 64));
 
     /// <summary>Where the virtio structures are, or null.</summary>
     public VirtioPciStructures? Structures { get; }
@@ -138,19 +143,19 @@ internal sealed class KnownState
         }
 
         _access.WriteConfiguration(Facts.Msix + 2, 2, 0);
-        if ((_reach & TargetReach.MessageTable) != 0)
+        for (int i = 0; i < Facts.MsixVectors && HasMessageTable; i++)
         {
-            for (int i = 0; i < Facts.MsixVectors; i++)
-            {
-                _access.WriteBar(Facts.MsixTable.Bar, Facts.MsixTable.Offset + (uint)(16 * i) + 12, 4, 1);
-            }
+            _access.WriteBar(Facts.MsixTable.Bar, Facts.MsixTable.Offset + (uint)(16 * i) + 12, 4, 1);
         }
     }
+
+    private bool Reaches((int Bar, uint Offset) where, int length) =>
+        where.Bar <= 5 && GuestRange.Fits(where.Offset, (ulong)length, _access.GetBarLength(where.Bar));
 
     private List<uint> ReadEntryControls()
     {
         var controls = new List<uint>();
-        for (int i = 0; i < Facts.MsixVectors && (_reach & TargetReach.MessageTable) != 0; i++)
+        for (int i = 0; i < Facts.MsixVectors && HasMessageTable; i++)
         {
             controls.Add((uint)_access.ReadBar(Facts.MsixTable.Bar, Facts.MsixTable.Offset + (uint)(16 * i) + 12, 4));
         }

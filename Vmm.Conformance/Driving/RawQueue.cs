@@ -101,6 +101,10 @@ public sealed class RawQueue
         Volatile.Write(ref Word(Page + 2), index);
     }
 
+    /// <summary>Sets the flags of the available ring.</summary>
+    /// <param name="flags">1 for no interrupts.</param>
+    public void SetAvailableFlags(ushort flags) => Volatile.Write(ref Word(Page), flags);
+
     /// <summary>An element of the used ring.</summary>
     /// <param name="index">Used index before it.</param>
     public (uint Id, uint Length) GetUsed(ushort index)

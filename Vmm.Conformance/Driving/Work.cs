@@ -11,7 +11,7 @@ internal static class Work
 {
     private const int Header = 0;
     private const int Payload = 64;
-    private const int Status = 1024;
+    private const int Sector = 512;
 
     /// <summary>The queue to ask on, or null if the suite has nothing to ask of the type.</summary>
     public static int? QueueOf(int deviceType) => (VirtioDeviceType)deviceType switch
@@ -28,9 +28,10 @@ internal static class Work
         switch ((VirtioDeviceType)deviceType)
         {
             case VirtioDeviceType.Block:
+                // Two descriptors, so that it fits into the smallest queue: the status is the last byte that is written (2.7.4).
                 data[..16].Clear();
-                data[Status] = 0xff;
-                queue.Submit(At(queue, Header, 16, false), At(queue, Payload, 512, true), At(queue, Status, 1, true));
+                data[Payload + Sector] = 0xff;
+                queue.Submit(At(queue, Header, 16, false), At(queue, Payload, Sector + 1, true));
                 break;
             case VirtioDeviceType.Net:
                 data[..72].Clear();

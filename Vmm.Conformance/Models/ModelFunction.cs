@@ -32,7 +32,7 @@ public sealed class ModelFunction : IDisposable
             throw;
         }
 
-        Target = new ConformanceTarget { Name = NameOf(options.Model), Access = _access, Reach = TargetReach.All, IsScratch = true };
+        Target = new ConformanceTarget { Name = options.Name ?? NameOf(options.Model), Access = _access, Reach = TargetReach.All, IsScratch = true };
     }
 
     /// <summary>What to hand to <see cref="ConformanceRun"/>.</summary>
@@ -60,16 +60,7 @@ public sealed class ModelFunction : IDisposable
         VirtioDevice device = CreateDevice(options);
         try
         {
-            return new VirtioPciFunction(device, dma, new VirtioPciOptions
-            {
-                Vectors = options.Vectors,
-                RingReset = options.RingReset,
-                NotificationData = options.NotificationData,
-                AccessPlatform = options.Iommu,
-                IndirectDescriptors = options.Indirect,
-                EventIndex = options.EventIndex,
-                PackedRing = options.Packed,
-            });
+            return new VirtioPciFunction(device, dma, options.Function);
         }
         catch
         {

@@ -1,3 +1,5 @@
+using Vmm.Virtio.Transport;
+
 namespace Vmm.Conformance.Models;
 
 /// <summary>How a device model is made.</summary>
@@ -6,26 +8,11 @@ public sealed record ModelOptions
     /// <summary>Which.</summary>
     public required ModelKind Model { get; init; }
 
-    /// <summary>Offer packed rings.</summary>
-    public bool Packed { get; init; }
+    /// <summary>Its name in reports; the word for the model without one.</summary>
+    public string? Name { get; init; }
 
-    /// <summary>Offer VIRTIO_F_EVENT_IDX.</summary>
-    public bool EventIndex { get; init; } = true;
-
-    /// <summary>Offer VIRTIO_F_INDIRECT_DESC.</summary>
-    public bool Indirect { get; init; } = true;
-
-    /// <summary>Offer VIRTIO_F_RING_RESET.</summary>
-    public bool RingReset { get; init; } = true;
-
-    /// <summary>Offer VIRTIO_F_NOTIFICATION_DATA.</summary>
-    public bool NotificationData { get; init; }
-
-    /// <summary>MSI-X vectors; 0 for INTx; null for one a queue and one more.</summary>
-    public int? Vectors { get; init; }
-
-    /// <summary>Offer VIRTIO_F_ACCESS_PLATFORM and insist on it.</summary>
-    public bool Iommu { get; init; }
+    /// <summary>How its PCI function carries it.</summary>
+    public VirtioPciOptions Function { get; init; } = new();
 
     /// <summary>Queues of a block device.</summary>
     public int QueueCount { get; init; } = 1;

@@ -1,0 +1,74 @@
+using System;
+using System.Buffers.Binary;
+using Vmm.Conformance;
+using Vmm.Conformance.Models;
+using Vmm.Pci;
+using Vmm.Pci.Bars;
+using Vmm.Pci.Capabilities;
+using Vmm.Virtio.Driver;
+using Vmm.Virtio.Transport;
+
+namespace Vmm.Tests.Conformance;
+
+/// <summary>A function to check: a device model by its words, or one with what no model has.</summary>
+internal sealed class CheckedFunction : IDisposable
+{
+    private readonly IDisposable _owner;
+
+    public CheckedFunction(string words)
+    {
+        (_owner, Target) = words switch
+        {
+            "ports" => Plain(function => function.AddBar(new PciBar(0, PciBarKind.Io, 0x40, []))),
+            "rom" => Plain(function => function.AddBar(new PciBar(PciBar.RomIndex, PciBarKind.Rom, 0x10000, []))),
+            "shared" => Plain(AddSharedMemory),
+            _ => Model(words.Split(',')),
+        };
+    }
+
+    public ConformanceTarget Target { get; }
+
+    public void Dispose() => _owner.Dispose();
+
+    private static (IDisposable Owner, ConformanceTarget Target) Model(string[] words)
+    {
+        var function = new ModelFunction(new ModelOptions
+        {
+            Model = words[0] switch
+            {
+                "blk" => ModelKind.Block,
+                "net" => ModelKind.Net,
+                "rng" => ModelKind.Entropy,
+                _ => ModelKind.Console,
+            },
+            Function = new VirtioPciOptions { NotificationData = Array.Exists(words, word => word == "notification_data") },
+        });
+        return (function, function.Target);
+    }
+
+    private static (IDisposable Owner, ConformanceTarget Target) Plain(Action<PciFunction> add)
+    {
+        var access = new InProcessFunctionAccess(_ =>
+        {
+            var function = new PciFunction(new PciIdentity { VendorId = 0x1af4, DeviceId = 0x1042, ClassCode = 0x00ff00 });
+            add(function);
+            return function;
+        });
+        return (access, new ConformanceTarget { Name = "plain", Access = access, Reach = TargetReach.All });
+    }
+
+    private static void AddSharedMemory(PciFunction function)
+    {
+        function.AddBar(new PciBar(2, PciBarKind.Memory64, 0x10_0000, []));
+        foreach (byte id in (byte[])[1, 2])
+        {
+            byte[] body = new byte[21];
+            (body[0], body[1], body[2]) = (8, 2, id);
+            BinaryPrimitives.WriteUInt32LittleEndian(body.AsSpan(5), id * 0x1_0000u);
+            BinaryPrimitives.WriteUInt32LittleEndian(body.AsSpan(9), 0x1_0000);
+            function.AddCapability(new VendorSpecificCapability(body));
+        }
+
+        function.AddCapability(new VendorSpecificCapability([9, 0x34, 0x12, 0, 0]));
+    }
+}

@@ -1,0 +1,57 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Vmm.Conformance;
+
+namespace Vmm.Tests.Conformance;
+
+/// <summary>Each check fails on a function that is defective in exactly that, and passes on the same function without the defect.</summary>
+public sealed class DefectTests
+{
+    // A device with a defect is given little time to do right, and much to do wrong.
+    private static readonly RunLimits _limits = new()
+    {
+        Reply = TimeSpan.FromMilliseconds(300),
+        Quiet = TimeSpan.FromSeconds(5),
+        Check = TimeSpan.FromSeconds(20),
+    };
+
+    private static readonly IReadOnlyList<Defect> _defects =
+        [.. PciDefects.Table, .. InterruptDefects.Table, .. StructureDefects.Table, .. TransportDefects.Table];
+
+    public static TheoryData<string> Defects => [.. _defects.Select(defect => defect.Check)];
+
+    [Fact]
+    public void Every_check_has_a_defect()
+    {
+        CheckCatalogue.All.Select(check => check.Id).Except(_defects.Select(defect => defect.Check)).Should().BeEmpty();
+    }
+
+    [Fact]
+    public void Every_defect_is_of_a_check_and_none_is_given_twice()
+    {
+        _defects.Select(defect => defect.Check).Should().OnlyHaveUniqueItems().And.OnlyContain(id => CheckCatalogue.Find(id) != null);
+    }
+
+    [Theory]
+    [MemberData(nameof(Defects))]
+    public void A_check_passes_without_the_defect_and_fails_with_it(string id)
+    {
+        Defect defect = _defects.First(d => d.Check == id);
+        Check check = CheckCatalogue.Find(id)!;
+        using (var healthy = new CheckedFunction(defect.Model))
+        {
+            CheckResult result = ConformanceRun.Execute(healthy.Target, [check]).Results[0];
+            result.Verdict.Should().Be(CheckVerdict.Pass, $"expected {result.Expected}, saw {result.Seen}, {result.Reason}");
+        }
+
+        using var function = new CheckedFunction(defect.Model);
+        var access = new DefectiveAccess(function.Target.Access);
+        defect.Break(access);
+        CheckResult broken = ConformanceRun.Execute(function.Target with { Access = access }, [check], _limits).Results[0];
+        broken.Verdict.Should().Be(check.Severity == CheckSeverity.Recommendation ? CheckVerdict.Advice : CheckVerdict.Fail, broken.Reason ?? broken.Seen ?? "it passed");
+        broken.Expected.Should().NotBeNullOrEmpty();
+        broken.Seen.Should().NotBeNullOrEmpty();
+        broken.Seen.Should().NotContain("Exception").And.NotBe("did not end");
+    }
+}

@@ -1,0 +1,93 @@
+using System.Collections.Generic;
+using System.Linq;
+using Vmm.Conformance;
+using Vmm.Conformance.Models;
+using Vmm.Virtio.Transport;
+
+namespace Vmm.Tests.Conformance;
+
+/// <summary>The whole catalogue on every device of our own, in the variants that its options make: nothing fails, and every skip has an option for a reason.</summary>
+public sealed class ModelTests
+{
+    private const string NoPorts = "there is no I/O BAR";
+    private const string NoRom = "there is no expansion ROM";
+    private const string NoSharedMemory = "there is no shared memory region";
+    private const string NoVendorData = "there is no vendor data capability";
+    private const string NoNotificationData = "VIRTIO_F_NOTIFICATION_DATA is not offered";
+    private const string NoRingReset = "VIRTIO_F_RING_RESET is not offered";
+    private const string OneQueue = "there is only one queue";
+    private const string OneVector = "there is only one MSI-X vector";
+    private const string NoMessages = "there is no MSI-X capability";
+    private const string OneRequest = "the queue has room for one request only";
+    private const string SmallQueues = "there are no two queues of 4 descriptors";
+    private const string LargestQueue = "the queue has the largest size that there is";
+
+    private static readonly string[] _never = [NoPorts, NoRom, NoSharedMemory, NoVendorData];
+
+    private static readonly Dictionary<ModelKind, string[]> _byModel = new()
+    {
+        [ModelKind.Block] = ["it is about net devices", OneQueue],
+        [ModelKind.Net] = ["it is about block devices"],
+        [ModelKind.Entropy] = ["it is about net devices", "it is about block devices", OneQueue, "there is no device configuration", "the device type has no configuration that is known"],
+        [ModelKind.Console] = ["it is about net devices", "it is about block devices"],
+    };
+
+    public static TheoryData<ModelKind, string> Variants
+    {
+        get
+        {
+            var data = new TheoryData<ModelKind, string>();
+            foreach (ModelKind model in _byModel.Keys)
+            {
+                foreach (string variant in (string[])["default", "packed", "no indirect", "no event index", "one vector", "no vector", "iommu", "notification data", "no ring reset", "small queues", "large queues"])
+                {
+                    data.Add(model, variant);
+                }
+            }
+
+            data.Add(ModelKind.Block, "four queues");
+            return data;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Variants))]
+    [Trait("Behaviour", "VTP-1")]
+    public void Every_model_conforms_in_every_variant(ModelKind model, string variant)
+    {
+        (ModelOptions options, string[] more, string[] less) = Describe(model, variant);
+        using var function = new ModelFunction(options);
+
+        ConformanceReport report = ConformanceRun.Execute(function.Target);
+
+        report.Results.Where(r => r.Verdict == CheckVerdict.Fail).Select(r => $"{r.Check.Id}: expected {r.Expected}, saw {r.Seen}").Should().BeEmpty();
+        string[] advice = variant == "one vector" ? ["VTP-VECTOR-COUNT"] : [];
+        report.Results.Where(r => r.Verdict == CheckVerdict.Advice).Select(r => r.Check.Id).Should().BeEquivalentTo(advice);
+        IEnumerable<string> expected = _never.Concat(_byModel[model]).Concat(more).Except(less);
+        report.Results.Where(r => r.Verdict == CheckVerdict.Skip).Select(r => r.Reason).Distinct().Should().BeEquivalentTo(expected);
+    }
+
+    private static (ModelOptions Options, string[] More, string[] Less) Describe(ModelKind model, string variant)
+    {
+        var options = new ModelOptions { Model = model };
+        string[] more = [NoNotificationData];
+        return variant switch
+        {
+            "default" => (options, more, []),
+            "packed" => (options with { Function = new VirtioPciOptions { PackedRing = true } }, more, []),
+            "no indirect" => (options with { Function = new VirtioPciOptions { IndirectDescriptors = false } }, more, []),
+            "no event index" => (options with { Function = new VirtioPciOptions { EventIndex = false } }, more, []),
+            "one vector" => (options with { Function = new VirtioPciOptions { Vectors = 1 } }, [.. more, OneVector], []),
+            "no vector" => (options with { Function = new VirtioPciOptions { Vectors = 0 } }, [.. more, NoMessages], []),
+            "iommu" => (options with { Function = new VirtioPciOptions { AccessPlatform = true } }, more, []),
+            "notification data" => (options with { Function = new VirtioPciOptions { NotificationData = true } }, [], []),
+            "no ring reset" => (options with { Function = new VirtioPciOptions { RingReset = false } }, [.. more, NoRingReset], []),
+            "small queues" => (
+                options with { QueueSize = 2 },
+                model is ModelKind.Net or ModelKind.Console ? [.. more, OneRequest, SmallQueues] : [.. more, OneRequest],
+                []),
+            "large queues" => (options with { QueueSize = 32768 }, [.. more, LargestQueue], []),
+            _ => (options with { QueueCount = 4 }, more, [OneQueue]),
+        };
+    }
+}
