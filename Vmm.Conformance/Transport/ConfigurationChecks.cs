@@ -23,21 +23,16 @@ internal static class ConfigurationChecks
         { "VTP-CONFIG-READABLE", "2.5.2", "Device configuration can be read before FEATURES_OK", Readable, Need.DeviceConfiguration },
         { "VTP-CONFIG-LENGTH", "4.1.4.6", "Device configuration has room for the first field of its type", Length, Need.DeviceConfiguration },
         { "VTP-CONFIG-HALVES", "4.1.3.2", "The halves of the capacity of a block device can be read by themselves", Halves, VirtioDeviceType.Block, Need.DeviceConfiguration },
-        { "VTP-CONFIG-STABLE", "2.5", "Configuration that nothing has changed reads the same again, also after a reset", Stable, Need.DeviceConfiguration },
+        { "VTP-CONFIG-STABLE", "2.5", "Configuration reads the same after a reset", Stable, CheckSeverity.Recommendation, Need.DeviceConfiguration },
         { "VTP-CONFIG-GENERATION-STABLE", "2.5.1", "config_generation stands still around reads of configuration that does not change", GenerationStable, Need.DeviceConfiguration },
         { "VTP-CONFIG-GENERATION", "4.1.4.3.1", "config_generation has changed when changed configuration was read", Generation, VirtioDeviceType.Net, Need.DeviceConfiguration, NetControl | NetControlMac | NetMac },
     };
 
     private static void Readable(CheckContext check)
     {
-        var driver = new RawDriver(check);
-        driver.Recognise();
-        StructureLocation where = Where(check);
-        byte[] before = Read(check, where);
-        driver.Negotiate();
-        byte[] after = Read(check, where);
-        check.Require(before.SequenceEqual(after), $"{Convert.ToHexString(after)}, as after FEATURES_OK", Convert.ToHexString(before));
-        check.Require(before.Any(static b => b != 0xff), "values", "all ones");
+        new RawDriver(check).Recognise();
+        byte[] values = Read(check, Where(check));
+        check.Require(values.Any(static b => b != 0xff), "values", "all ones");
     }
 
     private static void Length(CheckContext check)

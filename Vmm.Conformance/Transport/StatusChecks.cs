@@ -37,6 +37,7 @@ internal static class StatusChecks
         driver.WriteDriverFeatures(driver.LeastFeatures);
         driver.AddStatus(DeviceStatus.FeaturesOk);
         Equal(check, Found | DeviceStatus.FeaturesOk, driver);
+        driver.SetUpQueue(0);
         driver.SetBusMaster(true);
         driver.AddStatus(DeviceStatus.DriverOk);
         Equal(check, Found | DeviceStatus.FeaturesOk | DeviceStatus.DriverOk, driver);
