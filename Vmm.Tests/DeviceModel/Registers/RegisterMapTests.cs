@@ -7,7 +7,8 @@ namespace Vmm.Tests.DeviceModel.Registers;
 
 public sealed class RegisterMapTests
 {
-    private static readonly RegisterMap<Block> Exact = new("block", length: 0x40)
+    // Made anew for each test, so that mutation testing reaches the making too.
+    private RegisterMap<Block> Exact { get; } = new("block", length: 0x40)
     {
         { 0x00, 4, RegisterAccess.ReadWrite, "control", static d => d.Control, static (d, v) => d.Control = (uint)v },
         { 0x04, 4, RegisterAccess.ReadOnly, "status", static d => 0xFFFF_FFFF_1234_5678 },
@@ -19,7 +20,7 @@ public sealed class RegisterMapTests
         { 0x24, 2, RegisterAccess.ReadOnly, "index", 4, 8, static (d, i) => (ulong)i },
     };
 
-    private static readonly RegisterMap<Block> Lanes = new("lanes", length: 0x20, RegisterPolicy.Lanes, RegisterGap.Ones)
+    private RegisterMap<Block> Lanes { get; } = new("lanes", length: 0x20, RegisterPolicy.Lanes, RegisterGap.Ones)
     {
         { 0x00, 4, RegisterAccess.ReadWrite, "control", static d => d.Control, static (d, v, m) => d.Merge(v, m) },
         { 0x04, 2, RegisterAccess.ReadOnly, "id", static d => 0xBEEF },
@@ -220,7 +221,7 @@ public sealed class RegisterMapTests
         Run(block);
         (GC.GetAllocatedBytesForCurrentThread() - before).Should().Be(0);
 
-        static void Run(Block block)
+        void Run(Block block)
         {
             for (int i = 0; i < 1000; i++)
             {
@@ -262,6 +263,7 @@ public sealed class RegisterMapTests
     [InlineData(0x30, "block.low[2]")]
     [InlineData(0x35, "block.index[2]+1")]
     [InlineData(0x0C, "block+0xc")]
+    [InlineData(0x40, "block+0x40")]
     [InlineData(ulong.MaxValue, "block+0xffffffffffffffff")]
     public void Offsets_have_names_for_traces(ulong offset, string expected)
     {
