@@ -1,0 +1,165 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Globalization;
+using System.IO;
+using System.Linq;
+using System.Text;
+
+namespace Vmm.Tests.Fuzz;
+
+/// <summary>Machine after machine from one seed, until enough operations were done or one went wrong.</summary>
+internal sealed class FuzzRun
+{
+    private const int SegmentsOfMachine = 10;
+
+    // Machines come and go; what stays longer than that is a leak.
+    private const long HeapGrowthLimit = 48L << 20;
+    private const long ResidentGrowthLimit = 256L << 20;
+
+    private readonly Func<FuzzOptions, FuzzPlatform> _platform;
+    private readonly Func<FuzzMachine, IFuzzRunner> _runner;
+    private readonly ulong _seed;
+    private readonly int _segment;
+
+    /// <param name="seed">Decides everything but the timing of threads.</param>
+    /// <param name="segment">Operations between two looks at everything.</param>
+    /// <param name="platform">What machines stand on; in process unless told.</param>
+    /// <param name="runner">How operations are done; in process unless told.</param>
+    public FuzzRun(ulong seed, int segment = 4000, Func<FuzzOptions, FuzzPlatform>? platform = null, Func<FuzzMachine, IFuzzRunner>? runner = null)
+    {
+        _seed = seed;
+        _segment = segment;
+        _platform = platform ?? FuzzPlatform.InProcess;
+        _runner = runner ?? (static machine => new InProcessRunner(machine));
+    }
+
+    /// <summary>How far it got.</summary>
+    public FuzzCounts Counts { get; } = new();
+
+    /// <summary>How long to look for a shorter list when something has gone wrong.</summary>
+    public TimeSpan ShrinkLimit { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Runs until <paramref name="operations"/> were done or the time is up.</summary>
+    /// <returns>A report of what went wrong, or null.</returns>
+    public string? Run(long operations, TimeSpan? limit = null)
+    {
+        long start = Stopwatch.GetTimestamp();
+        long heap = 0;
+        long resident = 0;
+        using var exceptions = new ExceptionWatch();
+        for (int machine = 0; Counts.Operations < operations && (limit == null || Stopwatch.GetElapsedTime(start) < limit); machine++)
+        {
+            FuzzOptions options = FuzzOptions.Of(_seed, machine);
+            using (Breadcrumb.Leave(_seed, machine))
+            {
+                if (RunMachine(options, exceptions, operations) is { } failure)
+                {
+                    return Report(options, machine, failure, exceptions);
+                }
+            }
+
+            long heapNow = GC.GetTotalMemory(forceFullCollection: true);
+            long residentNow = Environment.WorkingSet;
+            if (machine < 4)
+            {
+                // Code is compiled and pools fill at first.
+                (heap, resident) = (Math.Max(heap, heapNow), Math.Max(resident, residentNow));
+            }
+            else if (heapNow - heap > HeapGrowthLimit || residentNow - resident > ResidentGrowthLimit)
+            {
+                return string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"seed {_seed}, machine {machine}: memory grew: heap {heap >> 10} to {heapNow >> 10} KiB, resident {resident >> 10} to {residentNow >> 10} KiB");
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Runs the operations of a file that a failure printed.</summary>
+    /// <returns>What went wrong, or null.</returns>
+    public static string? Replay(string path, Func<FuzzOptions, FuzzPlatform>? platform = null, Func<FuzzMachine, IFuzzRunner>? runner = null)
+    {
+        string[] lines = [.. File.ReadAllLines(path).Select(static l => l.Trim()).Where(static l => l.Length != 0 && l[0] != '#')];
+        string[] head = lines[0].Split(' ');
+        var options = new FuzzOptions(ulong.Parse(head[1], CultureInfo.InvariantCulture), int.Parse(head[2], CultureInfo.InvariantCulture), Enum.Parse<GuardKind>(head[3]));
+        using var exceptions = new ExceptionWatch();
+        var run = new FuzzRun(0, platform: platform, runner: runner);
+        return run.RunOnce(options, [.. lines.Skip(1).Select(FuzzOperation.Parse)], exceptions)?.Reason;
+    }
+
+    /// <summary>Runs a list of operations on one machine.</summary>
+    /// <returns>A report of what went wrong, or null.</returns>
+    public string? Try(FuzzOptions options, IReadOnlyList<FuzzOperation> operations)
+    {
+        using var exceptions = new ExceptionWatch();
+        return RunOnce(options, operations, exceptions) is { } failure ? Report(options, 0, failure, exceptions) : null;
+    }
+
+    private FuzzFailure? RunMachine(FuzzOptions options, ExceptionWatch exceptions, long operations)
+    {
+        using var session = new FuzzSession(options, _platform, _runner, exceptions);
+        var generator = new FuzzGenerator(session.Machine);
+        var segment = new List<FuzzOperation>(_segment);
+        FuzzFailure? failure = null;
+        for (int i = 0; i < SegmentsOfMachine && failure == null && Counts.Operations + session.Counts.Operations < operations; i++)
+        {
+            segment.Clear();
+            generator.Generate(segment, _segment);
+            failure = session.Run(segment);
+            generator.StartOver();
+        }
+
+        failure ??= session.End();
+        Counts.Add(session.Counts);
+        return failure;
+    }
+
+    private FuzzFailure? RunOnce(FuzzOptions options, IReadOnlyList<FuzzOperation> operations, ExceptionWatch exceptions)
+    {
+        exceptions.Forget();
+        using var session = new FuzzSession(options, _platform, _runner, exceptions);
+        return session.Run(operations) ?? session.End();
+    }
+
+    private string Report(FuzzOptions options, int machine, FuzzFailure failure, ExceptionWatch exceptions)
+    {
+        if (ShrinkLimit == TimeSpan.Zero)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"seed {_seed}, machine {machine}, after {failure.Operations.Count} operations on it: {failure.Reason}");
+        }
+
+        FuzzFailure? last = failure;
+        (IReadOnlyList<FuzzOperation> shortest, bool reproduced) = FuzzShrinker.Shrink(
+            failure.Operations,
+            list =>
+            {
+                FuzzFailure? again = RunOnce(options, list, exceptions);
+                last = again ?? last;
+                return again != null;
+            },
+            ShrinkLimit);
+        var text = new StringBuilder();
+        text.Append(CultureInfo.InvariantCulture, $"seed {_seed}, machine {machine}, after {failure.Operations.Count} operations on it: {failure.Reason}\n");
+        text.Append(reproduced
+            ? $"these {shortest.Count} operations on a fresh machine fail too ({last.Reason.Split('\n')[0]}):\n"
+            : "the operations did not fail again on a fresh machine: timing decides, or an earlier machine had a part in it\n");
+        string path = Path.Combine(Path.GetTempPath(), string.Create(CultureInfo.InvariantCulture, $"vmm-fuzz-{_seed}-{machine}.txt"));
+        var replay = new StringBuilder();
+        replay.Append(CultureInfo.InvariantCulture, $"machine {options.Seed} {options.Vcpus} {options.Guard}\n");
+        foreach (FuzzOperation operation in shortest)
+        {
+            replay.Append(operation).Append('\n');
+        }
+
+        File.WriteAllText(path, replay.ToString());
+        if (reproduced && shortest.Count <= 200)
+        {
+            text.Append(replay);
+        }
+
+        text.Append(CultureInfo.InvariantCulture, $"replay: build/fuzz --replay {path}\n");
+        return text.ToString();
+    }
+}
