@@ -113,6 +113,7 @@ internal sealed class MachineDevices : IDisposable
         Slots?.Dispose();
         foreach ((VirtioPciFunction function, _) in Enumerable.Reverse(_devices))
         {
+            _logger.DeviceEnded(function.Name, function.QueueResets, Enum.GetValues<GuestMistake>().Sum(function.CountOf));
             if (function.Bus is { } bus)
             {
                 bus.Remove(function);

@@ -67,6 +67,9 @@ public sealed class VirtioPciFunction : PciFunction
     /// <summary>Feature bits in force; 0 before FEATURES_OK.</summary>
     public ulong NegotiatedFeatures => _transport.NegotiatedFeatures;
 
+    /// <summary>How often drivers have reset a queue by itself (VIRTIO_F_RING_RESET) since the function was made.</summary>
+    public long QueueResets => _transport.QueueResets;
+
     /// <summary>How often drivers got something wrong since the function was made.</summary>
     /// <param name="mistake">What.</param>
     public long CountOf(GuestMistake mistake) => _transport.Counters.Get(mistake);

@@ -165,6 +165,7 @@ internal sealed partial class VirtioTransport
                 {
                     StopQueue(queue);
                     queue.PowerOn();
+                    Interlocked.Increment(ref _queueResets);
                     queue.IsResetting = false;
                 }
             }

@@ -57,6 +57,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private ActivationState _state;
     private ActivationHost? _host;
     private bool _disposed;
+    private long _queueResets;
 
     /// <param name="device">What is carried.</param>
     /// <param name="port">The function that carries it.</param>
@@ -104,6 +105,9 @@ internal sealed partial class VirtioTransport : IDisposable
 
     /// <summary>The queues by index.</summary>
     public ReadOnlySpan<QueueRegisters> Queues => _queues;
+
+    /// <summary>Queues that were reset one by one.</summary>
+    public long QueueResets => Interlocked.Read(ref _queueResets);
 
     /// <summary>What the driver got wrong.</summary>
     public TransportCounters Counters => _counters;

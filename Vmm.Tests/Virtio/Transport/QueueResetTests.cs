@@ -32,6 +32,7 @@ public sealed class QueueResetTests
         rig.Device.Rings[0].Should().BeSameAs(other, "the other queue runs on");
         rig.Doorbells.Addresses.Should().ContainSingle().Which.Should().Be(rig.Driver.NotifyAddress(0));
         rig.Driver.Status.Should().Be(0xf);
+        rig.Function.QueueResets.Should().Be(1);
 
         rig.Driver.SetUpQueue(1, size: 8, vector: 2);
         rig.Device.Rings[1]!.Size.Should().Be(8);
