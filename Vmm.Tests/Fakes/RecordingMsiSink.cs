@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Hypervisor;
@@ -14,6 +15,9 @@ public sealed class RecordingMsiSink : IMsiSink
 
     /// <summary>Whether somebody accepts the messages.</summary>
     public bool Accepts { get; set; } = true;
+
+    /// <summary>Runs when a message arrives, on the sender's thread.</summary>
+    public Action? Arrived { get; set; }
 
     /// <summary>False keeps only <see cref="Count"/>, for tests of allocation.</summary>
     public bool Records { get; set; } = true;
@@ -42,6 +46,7 @@ public sealed class RecordingMsiSink : IMsiSink
             }
         }
 
+        Arrived?.Invoke();
         return Accepts;
     }
 

@@ -67,6 +67,52 @@ public sealed class BarSizingTests
 
     [Fact]
     [Trait("Behaviour", "PCI-4")]
+    [Trait("Behaviour", "PCI-1")]
+    public void Any_pattern_of_byte_enables_writes_those_bytes_and_no_others()
+    {
+        const ulong Size = 0x2_0000_0000;
+        const ulong Old = 0x1122_3344_5566_7788;
+        const ulong New = 0xfedc_ba98_7654_3210;
+        ulong mask = ~(Size - 1);
+        var rig = new PciRig();
+        rig.Add(PciRig.Function(new PciBar(0, PciBarKind.Memory64, Size, [], prefetchable: true)));
+        for (int pattern = 0; pattern < 256; pattern++)
+        {
+            rig.Memory.Write(PciRig.EcamAddress(0x10, 3, 0), 8, Old);
+            ulong lanes = 0;
+            for (int i = 0; i < 8; i++)
+            {
+                if ((pattern & (1 << i)) != 0)
+                {
+                    lanes |= 0xfful << (8 * i);
+                    rig.Write(0x10 + i, 1, (byte)(New >> (8 * i)));
+                }
+            }
+
+            ulong expected = (((Old & ~lanes) | (New & lanes)) & mask) | 0xc;
+            rig.Memory.Read(PciRig.EcamAddress(0x10, 3, 0), 8).Should().Be(expected, "pattern {0:x2}", pattern);
+        }
+
+        // Accesses that are not aligned to their size, over the border of the two registers too.
+        foreach (int width in new[] { 2, 4, 8 })
+        {
+            for (int offset = 0; offset + width <= 8; offset++)
+            {
+                rig.Memory.Write(PciRig.EcamAddress(0x10, 3, 0), 8, Old);
+                rig.Memory.Write(PciRig.EcamAddress(0x10 + offset, 3, 0), width, New);
+                ulong lanes = (ulong.MaxValue >> (64 - (8 * width))) << (8 * offset);
+                ulong expected = (((Old & ~lanes) | ((New << (8 * offset)) & lanes)) & mask) | 0xc;
+                rig.Memory.Read(PciRig.EcamAddress(0x10, 3, 0), 8).Should().Be(expected, "{0} bytes at {1}", width, offset);
+                rig.Memory.Read(PciRig.EcamAddress(0x10 + offset, 3, 0), width).Should().Be((expected >> (8 * offset)) & (ulong.MaxValue >> (64 - (8 * width))));
+            }
+        }
+
+        rig.Memory.Write(PciRig.EcamAddress(0x10, 3, 0), 8, ulong.MaxValue);
+        rig.Memory.Read(PciRig.EcamAddress(0x10, 3, 0), 8).Should().Be(mask | 0xc, "both halves are sized at once");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "PCI-4")]
     public void A_rom_register_has_an_enable_bit_and_2_KiB_granularity()
     {
         var rig = new PciRig();

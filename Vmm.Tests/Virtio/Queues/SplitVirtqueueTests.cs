@@ -303,7 +303,7 @@ public sealed class SplitVirtqueueTests : IDisposable
     {
         // The device sees memory 1 GiB higher, page by page, and the last page of each buffer elsewhere.
         var driver = new GuestDriver(_ram, 8, RingFeatures.IndirectDescriptors);
-        var translator = new FakeTranslator(1UL << 30);
+        var translator = new ShiftingTranslator(1UL << 30);
         _ram.Dma.Translator = translator;
         VirtqueueConfiguration configuration = driver.Configuration with
         {
@@ -352,22 +352,5 @@ public sealed class SplitVirtqueueTests : IDisposable
         Virtqueue.TryCreate(driver.Configuration with { State = state }, dma ?? _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         return queue!;
-    }
-
-    private sealed class FakeTranslator(ulong start) : IDmaTranslator
-    {
-        public ulong Base => start;
-
-        public ulong Unmapped { get; set; } = ulong.MaxValue;
-
-        public int Writes { get; private set; }
-
-        public bool TryTranslate(ulong iova, ulong length, bool write, out ulong address, out ulong contiguous)
-        {
-            address = iova - start;
-            contiguous = Math.Min(length, 4096 - (iova % 4096));
-            Writes += write ? 1 : 0;
-            return iova >= start && iova / 4096 != Unmapped / 4096;
-        }
     }
 }

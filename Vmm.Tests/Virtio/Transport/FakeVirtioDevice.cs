@@ -25,6 +25,8 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public ulong Features { get; set; } = RingFeatures.IndirectDescriptors | RingFeatures.EventIndex | 0x55;
 
+    public VirtioDeviceType Type { get; init; } = VirtioDeviceType.Block;
+
     public bool InOrder { get; set; }
 
     public List<SharedMemoryRegion> Shared { get; } = [];
@@ -50,7 +52,7 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public int Count(string call) => Calls.Count(c => c == call);
 
-    public override VirtioDeviceType DeviceType => VirtioDeviceType.Block;
+    public override VirtioDeviceType DeviceType => Type;
 
     public override ulong OfferedFeatures => Features;
 

@@ -1,3 +1,5 @@
+using System.Collections.Generic;
+using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.Virtio.Transport;
@@ -142,6 +144,28 @@ public sealed class GenerationTests
         rig.Device.LastHost!.ConfigurationChanged();
         rig.Msi.Sent.Should().ContainSingle().Which.Message.Data.Should().Be(0);
         rig.Memory.Read(rig.Driver.Isr, 1).Should().Be(2, "the bit is set in either mode");
+    }
+
+    [Fact]
+    public void The_interrupt_never_comes_before_the_change()
+    {
+        using var rig = new TransportRig();
+        rig.Driver.EnableMsix();
+        rig.Driver.Negotiate();
+        rig.Driver.Set(Reg.ConfigMsixVector, 2, 0);
+        rig.Driver.Status = 0xf;
+        var seen = new List<(ulong Value, ulong Generation)>();
+        rig.Msi.Arrived = () => seen.Add((rig.Memory.Read(rig.Driver.Config, 1), rig.Driver.Get(Reg.ConfigGeneration, 1)));
+        for (byte value = 100; value < 103; value++)
+        {
+            byte next = value;
+            rig.Device.Change(() => rig.Device.Configuration[0] = next);
+            rig.Msi.Count.Should().Be(value - 100, "a change that is not announced yet interrupts nobody");
+            rig.Device.LastHost!.ConfigurationChanged();
+        }
+
+        seen.Select(s => s.Value).Should().Equal(100, 101, 102);
+        seen.Select(s => s.Generation).Should().Equal(1, 2, 3);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Linq;
 using Vmm.Tests.Interop;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
@@ -25,6 +26,19 @@ public sealed class IdentityTests
         rig.Driver.ReadConfig(0x3d, 1).Should().Be(1, "INTA for drivers without MSI-X");
     }
 
+    [Theory]
+    [InlineData(VirtioDeviceType.Net, 0x1041u, 0x020000u)]
+    [InlineData(VirtioDeviceType.Block, 0x1042u, 0x018000u)]
+    [InlineData(VirtioDeviceType.Console, 0x1043u, 0x078000u)]
+    [InlineData(VirtioDeviceType.Entropy, 0x1044u, 0x00ff00u)]
+    public void The_device_id_and_the_class_follow_the_type(VirtioDeviceType type, uint id, uint classCode)
+    {
+        using var rig = new TransportRig(new FakeVirtioDevice { Type = type });
+        rig.Driver.ReadConfig(2, 2).Should().Be(id);
+        (rig.Driver.ReadConfig(8, 4) >> 8).Should().Be(classCode);
+        rig.Driver.ReadConfig(8, 1).Should().Be(1);
+    }
+
     [Fact]
     public void Each_structure_has_its_capability_with_the_length_that_its_type_demands()
     {
@@ -48,10 +62,10 @@ public sealed class IdentityTests
     [Fact]
     public void Structures_lie_inside_one_BAR_without_overlap_and_MSIX_on_pages_of_its_own()
     {
-        using var rig = new TransportRig(new FakeVirtioDevice(Enumerable.Repeat((ushort)16, 300).ToArray()));
+        using var rig = new TransportRig(new FakeVirtioDevice(Enumerable.Repeat((ushort)16, 1500).ToArray()));
         int msix = rig.Driver.Capabilities.Single(c => c.Id == 0x11).Offset;
         uint vectors = (rig.Driver.ReadConfig(msix + 2, 2) & 0x7ff) + 1;
-        vectors.Should().Be(301);
+        vectors.Should().Be(1501);
         (uint Offset, uint Length)[] virtio = rig.Driver.Structures.Where(s => s.Key != VirtioPciCapabilityType.PciConfigurationAccess)
             .Select(s => (s.Value.Offset, s.Value.Length)).ToArray();
         (uint Offset, uint Length)[] interrupts =

@@ -52,6 +52,31 @@ public sealed class SharedMemoryTests : IDisposable
     }
 
     [Fact]
+    [Trait("Behaviour", "PCI-6")]
+    public void A_move_that_the_hypervisor_refuses_is_undone_and_leaves_the_other_BAR_alone()
+    {
+        using var rig = new TransportRig(Device(new SharedMemoryRegion(1, _memory, 0, 0x3000), new SharedMemoryRegion(2, _memory, 0x4000, 0x1000)));
+        rig.Driver.Start(queues: [0, 1]);
+        Place(rig, SharedBase);
+        rig.Slots.Mapped.Should().HaveCount(2);
+
+        // The second of two slots is the one that is refused.
+        rig.Slots.Refuse = address => address == 0x20_0000_3000;
+        Place(rig, 0x20_0000_0000);
+
+        rig.Slots.Mapped.Should().BeEmpty("the first slot was taken back");
+        rig.Function.FailedMappings.Should().BePositive();
+        rig.Function.GetMappedAddress(2).Should().BeNull();
+        rig.Driver.ReadConfig(0x1c, 4).Should().Be(0x20, "the register keeps what the guest wrote");
+        rig.Memory.Read(0x20_0000_0000, 4).Should().Be(uint.MaxValue);
+        rig.Memory.Read(SharedBase, 4).Should().Be(uint.MaxValue);
+        rig.Driver.Status.Should().Be(0xf, "the structures decode on");
+        rig.Doorbells.Addresses.Should().HaveCount(2);
+        Place(rig, SharedBase);
+        rig.Slots.Mapped.Select(slot => slot.Address).Should().Equal(SharedBase, SharedBase + 0x3000);
+    }
+
+    [Fact]
     public unsafe void Bytes_are_the_devices_and_past_a_region_there_is_nothing()
     {
         using var rig = new TransportRig(Device(new SharedMemoryRegion(1, _memory, 0x1000, 0x1804)));
