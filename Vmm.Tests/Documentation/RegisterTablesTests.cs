@@ -1,7 +1,13 @@
 using System;
 using System.IO;
+using System.Linq;
+using System.Reflection;
 using System.Text;
 using Vmm.DeviceModel.Registers;
+using Vmm.Kvm;
+using Vmm.Machine;
+using Vmm.Pci;
+using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Documentation;
@@ -10,11 +16,30 @@ namespace Vmm.Tests.Documentation;
 public sealed class RegisterTablesTests
 {
     [Fact]
+    public void Every_register_map_of_the_product_is_in_the_documentation()
+    {
+        Type[] assemblies = [typeof(PciFunction), typeof(VirtioTransport), typeof(MachineOptions), typeof(KvmSystem)];
+        assemblies.SelectMany(type => type.Assembly.GetTypes())
+            .SelectMany(type => type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly))
+            .Where(field => field.FieldType is { IsGenericType: true } type && type.GetGenericTypeDefinition() == typeof(RegisterMap<>))
+            .Select(field => $"{field.DeclaringType!.Name}.{field.Name}")
+            .Should().Equal($"{nameof(VirtioTransport)}.{nameof(VirtioTransport.CommonConfiguration)}");
+    }
+
+    [Fact]
     public void The_documentation_shows_the_registers_as_they_are()
     {
-        var text = new StringBuilder("# Register blocks\n\nPrinted from the tables that dispatch the accesses.\n");
+        var text = new StringBuilder("# Register blocks\n\nPrinted from the tables and masks that decide about accesses.\n");
         text.Append("\n## virtio-pci common configuration (virtio 1.2, 4.1.4.3)\n\n");
         text.Append(RegisterTable.ToMarkdown(VirtioTransport.CommonConfiguration));
+        using var rig = new TransportRig();
+        rig.Function.Reset();
+        text.Append("\n## Configuration space of a virtio function (PCI 3.0, 6.1; virtio 1.2, 4.1.4)\n\n");
+        text.Append("A block device with two queues and 24 bytes of configuration on a root bus. What is not listed reads zero and ignores writes.\n");
+        text.Append("PowerState (Power Management + 0x04, bits 1:0) and Initiate FLR (PCI Express + 0x08, bit 15) act when they are written.\n\n");
+        text.Append(ConfigurationSpaceTable.Registers(rig.Function));
+        text.Append("\n## BARs of a virtio function\n\n");
+        text.Append(ConfigurationSpaceTable.Regions(rig.Function));
 
         string path = Repository.PathOf("docs/registers.md");
         if (Environment.GetEnvironmentVariable("VMMDEVICES_UPDATE_DOCS") == "1")
