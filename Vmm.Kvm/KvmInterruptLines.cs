@@ -10,7 +10,7 @@ namespace Vmm.Kvm;
 
 /// <summary>The wires into the in-kernel PICs and I/O APIC (KVM_IRQ_LINE, and irqfds with resample).</summary>
 /// <remarks>Thread-safe; no lock of its own.</remarks>
-public sealed unsafe class KvmInterruptLines : IInterruptLines
+public sealed unsafe class KvmInterruptLines : IResampledLines
 {
     private readonly IVmCalls _calls;
     private readonly ILogger _logger;
@@ -37,12 +37,7 @@ public sealed unsafe class KvmInterruptLines : IInterruptLines
         return _lines[gsi];
     }
 
-    /// <summary>Lets an eventfd assert a line as a level; when the guest acknowledges, the line falls and <paramref name="resample"/> is signalled.</summary>
-    /// <param name="gsi">0 to 23.</param>
-    /// <param name="source">Signalled by the kernel or another process to assert.</param>
-    /// <param name="resample">Signalled at the guest's end-of-interrupt, so that the source can assert again.</param>
-    /// <returns>The connection; disposing removes exactly it. Both eventfds must stay open until then.</returns>
-    /// <exception cref="HypervisorException">The hypervisor refused.</exception>
+    /// <inheritdoc/>
     public IDisposable Connect(int gsi, EventFd source, EventFd resample)
     {
         CheckGsi(gsi);

@@ -209,6 +209,16 @@ public partial class PciFunction
         {
             capability.OnAttached();
         }
+
+        try
+        {
+            OnAttached();
+        }
+        catch
+        {
+            Detach();
+            throw;
+        }
     }
 
     /// <summary>The function is where configuration accesses find it: what depends on the bridges above is evaluated.</summary>
@@ -231,6 +241,7 @@ public partial class PciFunction
     /// <summary>Stops decoding and lets go of the bus. Not from inside an access.</summary>
     internal void Detach()
     {
+        OnLeaving();
         lock (Bus!.Hierarchy.Mapping)
         {
             foreach (var mapping in _mappings)
@@ -238,6 +249,8 @@ public partial class PciFunction
                 mapping.Unmap(SpaceOf(mapping));
                 mapping.DropClaims();
             }
+
+            OnDecodingChanged();
 
             Bus = null;
         }

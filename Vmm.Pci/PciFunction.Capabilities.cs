@@ -67,19 +67,19 @@ public partial class PciFunction
 
         int offset = next;
         next += (capability.Length + 3) & ~3;
-        capability.DefineIn(_space, offset);
-        _space.Redefine(offset, extended ? uint.MaxValue : 0xffff, capability.HeaderFor(0));
+        Place(capability, offset, capability.HeaderFor(0));
         Link(capability, extended);
-        capability.Function = this;
-        _capabilities.Add(capability);
-        _msix ??= capability as MsixCapability;
-        _msi ??= capability as MsiCapability;
-        _power ??= capability as PowerManagementCapability;
-        for (int at = offset; at < next; at += 4)
-        {
-            _writeHooks[at / 4] = capability;
-            _readHooks[at / 4] = capability.HandlesReads ? capability : null;
-        }
+    }
+
+    /// <summary>Puts a capability where a real device has it. The function that does so writes the list's pointers itself.</summary>
+    /// <param name="capability">A capability of no function, of a kind that the function does not have yet.</param>
+    /// <param name="offset">A multiple of 4; the capability ends inside the space.</param>
+    /// <param name="next">Offset of the next entry of its list, 0 for none.</param>
+    protected void PlaceCapability(PciCapability capability, int offset, int next)
+    {
+        ArgumentNullException.ThrowIfNull(capability);
+        ThrowIfSealed();
+        Place(capability, offset, capability.HeaderFor(next));
     }
 
     /// <summary>Called by MSI-X and MSI when an enable or mask bit has changed.</summary>
@@ -112,6 +112,22 @@ public partial class PciFunction
         if (_reports.TryTake(out _))
         {
             Log.RouteRefused(_logger, reason, Name, Address, vector);
+        }
+    }
+
+    private void Place(PciCapability capability, int offset, uint header)
+    {
+        capability.DefineIn(_space, offset);
+        _space.Redefine(offset, capability is PciExtendedCapability ? uint.MaxValue : 0xffff, header);
+        capability.Function = this;
+        _capabilities.Add(capability);
+        _msix ??= capability as MsixCapability;
+        _msi ??= capability as MsiCapability;
+        _power ??= capability as PowerManagementCapability;
+        for (int at = offset; at < offset + capability.Length; at += 4)
+        {
+            _writeHooks[at / 4] = capability;
+            _readHooks[at / 4] = capability.HandlesReads ? capability : null;
         }
     }
 

@@ -78,6 +78,10 @@ public partial class PciFunction
         {
             Apply(bus.Memory, functions, static mapping => mapping.Bar.Kind != PciBarKind.Io);
             Apply(bus.Ports, functions, static mapping => mapping.Bar.Kind == PciBarKind.Io);
+            foreach (var function in functions)
+            {
+                function.OnDecodingChanged();
+            }
         }
     }
 

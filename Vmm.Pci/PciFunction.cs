@@ -131,7 +131,7 @@ public partial class PciFunction : IDisposable
     /// <summary>A configuration read of the guest, of any capability and register, at once.</summary>
     /// <param name="offset">First byte, a multiple of <paramref name="width"/>; outside the space reads are all-ones.</param>
     /// <param name="width">1, 2 or 4.</param>
-    public uint ReadConfiguration(int offset, int width)
+    public virtual uint ReadConfiguration(int offset, int width)
     {
         if (!IsAccess(offset, width))
         {
@@ -146,7 +146,7 @@ public partial class PciFunction : IDisposable
     /// <param name="offset">First byte, a multiple of <paramref name="width"/>; outside the space writes are dropped.</param>
     /// <param name="width">1, 2 or 4.</param>
     /// <param name="value">The value in the low bytes.</param>
-    public void WriteConfiguration(int offset, int width, uint value)
+    public virtual void WriteConfiguration(int offset, int width, uint value)
     {
         if (!IsAccess(offset, width))
         {
@@ -201,7 +201,7 @@ public partial class PciFunction : IDisposable
     }
 
     /// <summary>Resets the function when the access that the calling thread may be in has ended.</summary>
-    internal void ScheduleReset()
+    protected internal void ScheduleReset()
     {
         if (Bus is { } bus)
         {
@@ -279,7 +279,36 @@ public partial class PciFunction : IDisposable
     {
     }
 
-    private bool IsAccess(int offset, int width)
+    /// <summary>MSI-X vectors were written in the table: message, mask, or both. No vector's gate is held.</summary>
+    /// <param name="first">Index of the first one.</param>
+    /// <param name="count">1 or 2.</param>
+    protected internal virtual void OnVectorsWritten(int first, int count)
+    {
+    }
+
+    /// <summary>The function is on a bus, its capabilities too; configuration accesses do not reach it yet. Throwing keeps it off the bus.</summary>
+    protected virtual void OnAttached()
+    {
+    }
+
+    /// <summary>
+    /// The function leaves its bus: no configuration access reaches it any more, its BARs still decode and its vectors are still routed. Must not throw.
+    /// </summary>
+    protected virtual void OnLeaving()
+    {
+    }
+
+    /// <summary>
+    /// BARs decode where they did not, or not where they did; <see cref="GetMappedAddress"/> tells. Called under the mapping lock, outside of any access.
+    /// </summary>
+    protected virtual void OnDecodingChanged()
+    {
+    }
+
+    /// <summary>True for an aligned access of 1, 2 or 4 bytes inside the space.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="width">Bytes.</param>
+    protected bool IsAccess(int offset, int width)
     {
         return width is 1 or 2 or 4 && (offset & (width - 1)) == 0 && (uint)offset < (uint)_space.Length;
     }

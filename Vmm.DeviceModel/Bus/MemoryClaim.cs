@@ -6,6 +6,7 @@ namespace Vmm.DeviceModel.Bus;
 /// <summary>A range backed by host memory: whole visible pages become hypervisor memory slots, the rest is dispatched.</summary>
 public sealed class MemoryClaim : Claim
 {
+    private readonly IRegionHandler? _access;
     private HostMemoryHandler? _handler;
 
     /// <summary>Describes a range over a part of <paramref name="memory"/>.</summary>
@@ -15,7 +16,15 @@ public sealed class MemoryClaim : Claim
     /// <param name="length">Bytes, at least 1.</param>
     /// <param name="readOnly">Guest writes are dropped; the slot is made read-only (KVM-8).</param>
     /// <param name="priority">See <see cref="ClaimPriority"/>.</param>
-    public MemoryClaim(string name, HostMemory memory, ulong offset, ulong length, bool readOnly = false, int priority = ClaimPriority.Ram)
+    /// <param name="access">Answers what is dispatched; null for loads and stores in the mapping.</param>
+    public MemoryClaim(
+        string name,
+        HostMemory memory,
+        ulong offset,
+        ulong length,
+        bool readOnly = false,
+        int priority = ClaimPriority.Ram,
+        IRegionHandler? access = null)
         : base(name, length, priority)
     {
         ArgumentNullException.ThrowIfNull(memory);
@@ -27,6 +36,7 @@ public sealed class MemoryClaim : Claim
         Memory = memory;
         Offset = offset;
         ReadOnly = readOnly;
+        _access = access;
     }
 
     /// <summary>The mapping behind the range.</summary>
@@ -43,5 +53,5 @@ public sealed class MemoryClaim : Claim
 
     private HostMemoryHandler Backing => _handler ??= new HostMemoryHandler(Memory, Offset, ReadOnly);
 
-    private protected override IRegionHandler? CreateHandler() => Backing;
+    private protected override IRegionHandler? CreateHandler() => _access ?? Backing;
 }

@@ -73,7 +73,7 @@ internal sealed class BarMapping(PciBar bar)
             string name = $"{prefix} {region.Name}";
             Claim claim = region.Handler is { } handler
                 ? new HandlerClaim(name, region.Length, handler)
-                : new MemoryClaim(name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar);
+                : new MemoryClaim(name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar, region.HasOwnAccess ? region.Access : null);
             _claims.Add((claim, region.Offset, region));
         }
     }

@@ -26,9 +26,21 @@ public sealed class PciBar
         IReadOnlyList<PciBarRegion> regions,
         bool prefetchable = false,
         PciBarPlacement placement = PciBarPlacement.Automatic)
+        : this(index, kind, size, regions, prefetchable, placement, anyRegister: false)
+    {
+    }
+
+    private PciBar(
+        int index,
+        PciBarKind kind,
+        ulong size,
+        IReadOnlyList<PciBarRegion> regions,
+        bool prefetchable,
+        PciBarPlacement placement,
+        bool anyRegister)
     {
         ArgumentNullException.ThrowIfNull(regions);
-        CheckIndex(index, kind);
+        CheckIndex(index, kind, anyRegister);
         CheckSize(index, kind, size);
         if (prefetchable && kind is (PciBarKind.Io or PciBarKind.Rom))
         {
@@ -42,6 +54,18 @@ public sealed class PciBar
         Placement = placement;
         Regions = regions.OrderBy(region => region.Offset).ToArray();
         CheckRegions();
+    }
+
+    /// <summary>Describes a BAR of a real device, some of which have 64-bit BARs at odd registers.</summary>
+    /// <param name="index">0 to 5, or <see cref="RomIndex"/>; at most 4 for 64-bit memory.</param>
+    /// <param name="kind">What it addresses.</param>
+    /// <param name="size">Bytes, a power of two; the limits are on <see cref="PciBarKind"/>.</param>
+    /// <param name="regions">What lies in it.</param>
+    /// <param name="prefetchable">Memory without read side effects.</param>
+    /// <exception cref="ArgumentException">The layout is bad; the message says how.</exception>
+    public static PciBar OfDevice(int index, PciBarKind kind, ulong size, IReadOnlyList<PciBarRegion> regions, bool prefetchable)
+    {
+        return new PciBar(index, kind, size, regions, prefetchable, PciBarPlacement.Automatic, anyRegister: true);
     }
 
     /// <summary>0 to 5, or <see cref="RomIndex"/>.</summary>
@@ -111,7 +135,7 @@ public sealed class PciBar
         return null;
     }
 
-    private static void CheckIndex(int index, PciBarKind kind)
+    private static void CheckIndex(int index, PciBarKind kind, bool anyRegister)
     {
         if (kind == PciBarKind.Rom != (index == RomIndex) || index is < 0 or > RomIndex)
         {
@@ -123,7 +147,7 @@ public sealed class PciBar
             throw new ArgumentException("BAR 5 cannot be 64-bit: there is no register after it for the upper half", nameof(index));
         }
 
-        if (kind == PciBarKind.Memory64 && (index & 1) != 0)
+        if (kind == PciBarKind.Memory64 && (index & 1) != 0 && !anyRegister)
         {
             throw new ArgumentException($"BAR {index}: a 64-bit BAR takes an even register and the odd one after it", nameof(index));
         }

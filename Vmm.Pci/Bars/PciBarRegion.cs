@@ -47,6 +47,25 @@ public sealed class PciBarRegion
         ReadOnly = readOnly;
     }
 
+    /// <summary>
+    /// A region of a device's memory: whole pages are mapped into the guest, and where they are not the device is reached by a handler and never
+    /// through the mapping.
+    /// </summary>
+    /// <param name="name">For logs and counters.</param>
+    /// <param name="offset">Offset in the BAR, in bytes.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="memory">The mapping; it must outlive the function's stay on a bus.</param>
+    /// <param name="memoryOffset">Where in the mapping the region starts.</param>
+    /// <param name="readOnly">Guest writes to mapped pages are dropped.</param>
+    /// <param name="access">Answers where no page is mapped; its offsets start at the region.</param>
+    public PciBarRegion(string name, ulong offset, ulong length, HostMemory memory, ulong memoryOffset, bool readOnly, IRegionHandler access)
+        : this(name, offset, length, memory, memoryOffset, readOnly)
+    {
+        ArgumentNullException.ThrowIfNull(access);
+        Access = access;
+        HasOwnAccess = true;
+    }
+
     /// <summary>For logs and counters.</summary>
     public string Name { get; }
 
@@ -70,6 +89,9 @@ public sealed class PciBarRegion
 
     /// <summary>Reaches the region's bytes without an address: the handler, or one over the host memory.</summary>
     internal IRegionHandler Access { get; }
+
+    /// <summary>True if <see cref="Access"/> answers what is not mapped of <see cref="Memory"/>.</summary>
+    internal bool HasOwnAccess { get; }
 
     internal ulong Last => Offset + (Length - 1);
 

@@ -43,6 +43,20 @@ public abstract class MessageCapability : PciCapability, IDisposable
         }
     }
 
+    /// <summary>Takes the enable bit back: the device could not do what the guest asked for. Everything follows as if the guest had cleared it.</summary>
+    /// <exception cref="InvalidOperationException">Not added to a function yet.</exception>
+    public void Disable()
+    {
+        if (Function is null)
+        {
+            throw new InvalidOperationException("the capability has not been added to a function");
+        }
+
+        ClearEnable();
+        FunctionChanged();
+        Function.InterruptModeChanged();
+    }
+
     /// <summary>Disposes the vectors' eventfds and routes.</summary>
     public void Dispose()
     {
@@ -76,6 +90,8 @@ public abstract class MessageCapability : PciCapability, IDisposable
 
     /// <summary>The function has another address now: its messages carry that requester id.</summary>
     internal void AddressChanged() => RequesterId = Function!.Address.RequesterId;
+
+    private protected abstract void ClearEnable();
 
     /// <summary>True while nothing but the vector's own mask bit keeps a vector from sending.</summary>
     internal abstract bool IsEffective(int index);

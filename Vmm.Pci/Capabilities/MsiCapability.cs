@@ -140,6 +140,8 @@ public sealed class MsiCapability : MessageCapability
         base.OnReset();
     }
 
+    private protected override void ClearEnable() => Function!.ConfigurationSpace.Update(Offset, ControlEnable, 0);
+
     /// <inheritdoc/>
     internal override bool IsEffective(int index) =>
         index < EnabledCount && Function is { IsMsixEnabled: false, IsBusMaster: true } && IsEnabled;

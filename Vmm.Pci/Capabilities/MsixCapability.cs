@@ -61,7 +61,7 @@ public sealed class MsixCapability : MessageCapability
             _vectors[i] = new MsixVector(this, i);
         }
 
-        TableHandler = new MsixTableRegion(_vectors);
+        TableHandler = new MsixTableRegion(this, _vectors);
         PendingHandler = new MsixPendingRegion(_vectors);
         Define(2, 2, (uint)(vectorCount - 1), writable: 0xc000);
         Define(4, 4, tableOffset | (uint)tableBar);
@@ -129,6 +129,8 @@ public sealed class MsixCapability : MessageCapability
         CheckRegion("table", TableBar, TableOffset, TableHandler);
         CheckRegion("pending bit array", PendingBar, PendingOffset, PendingHandler);
     }
+
+    private protected override void ClearEnable() => Function!.ConfigurationSpace.Update(Offset, ControlEnable, 0);
 
     /// <summary>Enabled, not masked as a whole, and allowed to master the bus (PCI-8).</summary>
     internal override bool IsEffective(int index) =>

@@ -3,7 +3,7 @@ using Vmm.DeviceModel.Bus;
 namespace Vmm.Pci.Capabilities;
 
 /// <summary>The MSI-X table as a BAR region: 4 and 8 byte accesses, the rest is ignored and reads all-ones (MSIX-3).</summary>
-internal sealed class MsixTableRegion(MsixVector[] vectors) : IRegionHandler
+internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors) : IRegionHandler
 {
     public ulong Read(ulong offset, int width)
     {
@@ -40,6 +40,7 @@ internal sealed class MsixTableRegion(MsixVector[] vectors) : IRegionHandler
         }
 
         int field = (int)(offset >> 2) & 3;
+        int touched = 1;
         if (width == 4)
         {
             vectors[index].Write(field, 1, value);
@@ -54,7 +55,14 @@ internal sealed class MsixTableRegion(MsixVector[] vectors) : IRegionHandler
             if (index + 1 < (ulong)vectors.Length)
             {
                 vectors[index + 1].Write(0, 1, value >> 32);
+                touched = 2;
             }
         }
+        else
+        {
+            return;
+        }
+
+        owner.Function?.OnVectorsWritten((int)index, touched);
     }
 }

@@ -5,6 +5,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
@@ -69,6 +70,9 @@ public sealed partial class PciBus
 
     /// <summary>Which wire a pin on the root bus drives.</summary>
     public PciInterruptRouting InterruptRouting => Options.InterruptRouting;
+
+    /// <summary>True if the hypervisor tells eventfds of the guest's end-of-interrupt: what a real device's INTx needs.</summary>
+    public bool HasResampledLines => Options.InterruptLines is IResampledLines;
 
     /// <summary>The functions on the bus, by device and function number.</summary>
     public IEnumerable<PciFunction> Functions => _functions.OfType<PciFunction>();
@@ -308,6 +312,24 @@ public sealed partial class PciBus
     private void RunAfterBoth(AddressSpace ports, Action effect)
     {
         ports.Domain.RunAfterAccess(() => Memory.Domain.RunAfterAccess(effect));
+    }
+
+    /// <summary>Connects eventfds to the wire that a function's pin drives, through the bridges above (PCI-9).</summary>
+    /// <param name="function">A function of this bus with a pin.</param>
+    /// <param name="source">Signalled to assert the level.</param>
+    /// <param name="resample">Signalled when the guest has acknowledged it.</param>
+    /// <returns>The connection, or null where the hypervisor has no such wires (<see cref="HasResampledLines"/>).</returns>
+    /// <exception cref="HypervisorException">The hypervisor refused.</exception>
+    public IDisposable? ConnectPin(PciFunction function, EventFd source, EventFd resample)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        var (bus, device, pin) = (this, function.Address.Device, function.Intx.Pin);
+        while (bus.Bridge is { Bus: { } parent } bridge)
+        {
+            (bus, device, pin) = (parent, bridge.Address.Device, PciInterruptRouting.Swizzle(device, pin));
+        }
+
+        return (Options.InterruptLines as IResampledLines)?.Connect(InterruptRouting.GetGsi(device, pin), source, resample);
     }
 
     private IInterruptLine? LineFor(int device, InterruptPin pin)

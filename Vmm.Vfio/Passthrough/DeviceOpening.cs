@@ -1,0 +1,86 @@
+using System;
+using System.Buffers.Binary;
+using Microsoft.Extensions.Logging;
+using Vmm.Pci.Bars;
+using Vmm.Pci.ConfigSpace;
+using Vmm.Pci.Spec;
+using Vmm.Vfio.Backend;
+
+namespace Vmm.Vfio.Passthrough;
+
+/// <summary>The first steps with a device: to a known state, and find out what it is.</summary>
+internal static class DeviceOpening
+{
+    private const ushort NoDevice = 0xffff;
+
+    /// <summary>Resets a device if that is possible, and says so if not. A device that can be reset and fails at it is not fit for use.</summary>
+    /// <exception cref="VfioException">The reset failed.</exception>
+    public static void Reset(IPciDeviceBackend backend, ILogger logger)
+    {
+        if (backend.CanReset)
+        {
+            backend.Reset();
+        }
+        else if (backend.TryHotReset() is { } reason)
+        {
+            Log.ResetRefused(logger, backend.Name, reason);
+        }
+    }
+
+    /// <summary>Resets a device as far as possible.</summary>
+    /// <returns>Null, or why it was not reset.</returns>
+    public static string? TryReset(IPciDeviceBackend backend)
+    {
+        if (!backend.CanReset)
+        {
+            return backend.TryHotReset();
+        }
+
+        try
+        {
+            backend.Reset();
+            return null;
+        }
+        catch (VfioException e)
+        {
+            return e.Message;
+        }
+    }
+
+    /// <summary>Reads configuration space and asks for regions and interrupts.</summary>
+    /// <exception cref="VfioException">There is no device to read, or it is none that a guest can be given.</exception>
+    public static DeviceLayout ReadLayout(IPciDeviceBackend backend, DeviceAccess access)
+    {
+        var region = backend.GetRegion(PciRegionIndex.Configuration);
+        if (region.Size < PciConfigurationSpace.ConventionalLength || !region.CanRead || !region.CanWrite)
+        {
+            throw new VfioException("reading configuration space", backend.Name, 0, $"the device has 0x{region.Size:x} bytes of it, or cannot read or write them");
+        }
+
+        int length = region.Size >= PciConfigurationSpace.ExpressLength ? PciConfigurationSpace.ExpressLength : PciConfigurationSpace.ConventionalLength;
+        var image = new byte[length];
+        for (int offset = 0; offset < length; offset += 4)
+        {
+            BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(offset), (uint)access.Read(PciRegionIndex.Configuration, (ulong)offset, 4));
+        }
+
+        if (BinaryPrimitives.ReadUInt16LittleEndian(image) is NoDevice)
+        {
+            throw new VfioException("reading configuration space", backend.Name, 0, "no vendor ID: the device is gone, or asleep, or was left broken by its last user");
+        }
+
+        int headerType = image[ConfigurationRegisters.HeaderType] & 0x7f;
+        if (headerType != 0)
+        {
+            throw new VfioException("reading configuration space", backend.Name, 0, $"header type {headerType}: only endpoints can be given to a guest, not bridges");
+        }
+
+        var regions = new BackendRegion[PciBar.RomIndex + 1];
+        for (int index = 0; index < regions.Length; index++)
+        {
+            regions[index] = backend.GetRegion((PciRegionIndex)index);
+        }
+
+        return DeviceLayoutReader.Read(image, regions, backend.GetInterrupt);
+    }
+}
