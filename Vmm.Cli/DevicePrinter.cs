@@ -10,6 +10,7 @@ using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
+using Vmm.Vfio.Passthrough;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 
@@ -50,6 +51,10 @@ internal sealed class DevicePrinter(MachinePreview machine)
         {
             AddDevice(node, virtio);
         }
+        else if (function is VfioFunction host)
+        {
+            node.Add(HostDeviceTexts.Of(host));
+        }
 
         AddInterrupts(node, function);
         foreach (PciBar bar in function.Bars)
@@ -57,7 +62,11 @@ internal sealed class DevicePrinter(MachinePreview machine)
             AddBar(node, function, bar);
         }
 
-        if (function.Capabilities.Count != 0)
+        if (function is VfioFunction passed)
+        {
+            HostDeviceTexts.AddCapabilities(node, passed);
+        }
+        else if (function.Capabilities.Count != 0)
         {
             TreeNode list = node.Add("capabilities");
             foreach (var capability in function.Capabilities)
@@ -118,6 +127,11 @@ internal sealed class DevicePrinter(MachinePreview machine)
         string name = bar.Index == PciBar.RomIndex ? "ROM" : Text($"BAR {bar.Index}");
         TreeNode node = parent.Add(Text(
             $"{name} {kind}{(bar.Prefetchable ? ", prefetchable" : "")}, {ByteCount.Of(bar.Size)} at 0x{function.GetBarAddress(bar.Index):x}"));
+        if (function is VfioFunction host)
+        {
+            node.Add(HostDeviceTexts.OfRegion(host, bar));
+        }
+
         int width = (bar.Size - 1).ToString("x", CultureInfo.InvariantCulture).Length;
         foreach (PciBarRegion region in bar.Regions)
         {

@@ -9,7 +9,7 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Cli;
 
-/// <summary>The words of --disk, --net, --rng and --console.</summary>
+/// <summary>The words of --disk, --net, --rng, --console and --device.</summary>
 internal static class DeviceWords
 {
     private const int SerialLimit = 20;
@@ -105,6 +105,21 @@ internal static class DeviceWords
             Id = ReadId(words, names),
             QueueSize = TransportWords.ReadQueueSize(words),
             Transport = TransportWords.Read(words),
+        };
+    }
+
+    /// <summary>Reads one --device.</summary>
+    /// <param name="text">Its value.</param>
+    /// <param name="names">The ids that were given so far.</param>
+    public static HostDeviceOptions ReadHostDevice(string text, HashSet<string> names)
+    {
+        OptionWords words = OptionWords.Parse("--device", text, "path", "x_nv_gpudirect_clique", "p2p", "mmap", "id");
+        return new HostDeviceOptions(words.Require("path"))
+        {
+            Id = ReadId(words, names),
+            GpuDirectClique = words.GetNumber("x_nv_gpudirect_clique", 0, 15),
+            PeerToPeer = words.GetSwitch("p2p"),
+            MapBars = words.GetSwitch("mmap", absent: true),
         };
     }
 

@@ -25,6 +25,9 @@ public sealed class RunOptions
         "Network device on a tap, which is made if absent; ip and mask go on its host side; num_queues counts receive and transmit queues, 2 a pair (2); may be repeated");
     private readonly Option<string[]> _rng = Text("--rng", "src=FILE" + TransportWords.Form, "Entropy device");
     private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE" + TransportWords.Form, "Virtio console (off)");
+    private readonly Option<string[]> _device = Text(
+        "--device", "path=/sys/bus/pci/devices/ADDRESS[,x_nv_gpudirect_clique=N][,p2p=on][,mmap=off][,id=NAME]",
+        "PCI device of the host, bound to vfio-pci; p2p lets other such devices reach its BARs, mmap=off has every access exit; may be repeated");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
     private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (error)");
@@ -36,7 +39,7 @@ public sealed class RunOptions
     {
         return new Command(name, description)
         {
-            _kernel, _initramfs, _cmdline, _cpus, _memory, _disk, _net, _rng, _console, _serial, _noReboot, _logLevel,
+            _kernel, _initramfs, _cmdline, _cpus, _memory, _disk, _net, _rng, _console, _device, _serial, _noReboot, _logLevel,
         };
     }
 
@@ -71,6 +74,7 @@ public sealed class RunOptions
             Nets = [.. (result.GetValue(_net) ?? []).Select(text => DeviceWords.ReadNet(text, names))],
             Entropy = Single(result, _rng) is { } rng ? DeviceWords.ReadEntropy(rng, names) : null,
             Console = Single(result, _console) is { } console ? DeviceWords.ReadConsole(console, names) : new ConsoleOptions(new CharacterOptions(CharacterKind.Off)),
+            HostDevices = [.. (result.GetValue(_device) ?? []).Select(text => DeviceWords.ReadHostDevice(text, names))],
             Serial = serial,
         };
         if (serial.Kind == CharacterKind.Terminal && machine.Console.Character.Kind == CharacterKind.Terminal)

@@ -1,3 +1,4 @@
+using System;
 using Microsoft.Extensions.Logging;
 
 namespace Vmm.Machine;
@@ -28,6 +29,9 @@ internal static partial class Log
 
     [LoggerMessage(6007, LogLevel.Warning, "{Id} gave up {Count} characters of output that nobody read")]
     public static partial void OutputLost(this ILogger logger, string id, int count);
+
+    [LoggerMessage(6009, LogLevel.Error, "{Id} could not be taken from the guest")]
+    public static partial void HostDeviceKept(this ILogger logger, string id, Exception reason);
 
     [LoggerMessage(6008, LogLevel.Debug, "standard input cannot be waited for ({Reason}): no input for {Id}")]
     public static partial void NoInput(this ILogger logger, string id, string reason);

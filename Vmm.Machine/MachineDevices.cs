@@ -9,6 +9,7 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Devices;
 using Vmm.Pci.Host;
+using Vmm.Vfio.Passthrough;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 
@@ -23,6 +24,7 @@ internal sealed class MachineDevices : IDisposable
     private readonly ILogger _deviceLogger;
     private readonly PciHostBridge _bridge;
     private readonly List<MachineDevice> _devices = [];
+    private readonly MachineHostDevices _hostDevices;
 
     /// <summary>Makes the bridge and the devices and gives them addresses.</summary>
     /// <param name="options">Which devices.</param>
@@ -46,6 +48,7 @@ internal sealed class MachineDevices : IDisposable
         _memory = memory;
         _logger = logger;
         _deviceLogger = options.LoggerFactory?.CreateLogger("Vmm.Virtio") ?? NullLogger.Instance;
+        _hostDevices = new MachineHostDevices(memory, stop, options.LoggerFactory, logger);
         var windows = new List<PciWindow>
         {
             new(AddressSpaceKind.Port, MemoryLayout.PciPortStart, MemoryLayout.PciPortLength),
@@ -76,7 +79,7 @@ internal sealed class MachineDevices : IDisposable
             spaces.Ports.Add(
                 new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1), PciHostBridge.ConfigurationPortBase);
             AddAll();
-            Slots = new MachineSlots(options.RootPorts, _bridge.Root, _devices.Count + 1);
+            Slots = new MachineSlots(options.RootPorts, _bridge.Root, _devices.Count + options.HostDevices.Count + 1);
             _bridge.Root.AssignResources();
         }
         catch
@@ -91,6 +94,9 @@ internal sealed class MachineDevices : IDisposable
 
     /// <summary>The devices in the order of their slots.</summary>
     public IReadOnlyList<MachineDevice> Devices => _devices;
+
+    /// <summary>The host's devices that the guest has.</summary>
+    public IReadOnlyList<VfioFunction> HostDevices => _hostDevices.Functions;
 
     /// <summary>The root ports, and what is in their slots.</summary>
     public MachineSlots Slots { get; }
@@ -111,6 +117,7 @@ internal sealed class MachineDevices : IDisposable
     {
         // Null if the constructor failed before.
         Slots?.Dispose();
+        _hostDevices.Dispose();
         foreach ((VirtioPciFunction function, _) in Enumerable.Reverse(_devices))
         {
             _logger.DeviceEnded(function.Name, function.QueueResets, Enum.GetValues<GuestMistake>().Sum(function.CountOf));
@@ -127,7 +134,7 @@ internal sealed class MachineDevices : IDisposable
 
     private void AddAll()
     {
-        if (_options.Disks.Count + _options.Nets.Count + _options.RootPorts.Count + 2 > MachineLimits.Slots)
+        if (_options.Disks.Count + _options.Nets.Count + _options.RootPorts.Count + _options.HostDevices.Count + 2 > MachineLimits.Slots)
         {
             throw new MachineException("disk", null, $"more than {MachineLimits.Slots} devices do not fit on the bus");
         }
@@ -154,6 +161,11 @@ internal sealed class MachineDevices : IDisposable
         {
             string id = _options.Console.Id ?? "console";
             Add(id, _options.Console, () => CreateConsole(_options.Console, id));
+        }
+
+        foreach ((int index, HostDeviceOptions device) in _options.HostDevices.Index())
+        {
+            _hostDevices.Add(device, _bridge.Root, _devices.Count + index + 1);
         }
     }
 

@@ -41,6 +41,9 @@ public sealed record MachineOptions
     /// </summary>
     public IReadOnlyList<PciRootPortOptions> RootPorts { get; init; } = [];
 
+    /// <summary>Devices of the host, after the virtio devices.</summary>
+    public IReadOnlyList<HostDeviceOptions> HostDevices { get; init; } = [];
+
     /// <summary>The serial port COM1.</summary>
     public CharacterOptions Serial { get; init; } = new(CharacterKind.Terminal);
 

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Host;
+using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Machine;
 
@@ -31,6 +32,9 @@ public sealed class MachinePreview : IDisposable
 
     /// <summary>The virtio devices in the order of their slots.</summary>
     public IReadOnlyList<MachineDevice> Devices => _devices.Devices;
+
+    /// <summary>The host's devices that the guest would have.</summary>
+    public IReadOnlyList<VfioFunction> HostDevices => _devices.HostDevices;
 
     /// <summary>Makes the devices and opens their back-ends, as <see cref="VirtualMachine.Create"/> does.</summary>
     /// <param name="options">The machine; what is not about its devices or the size of its RAM does not matter.</param>

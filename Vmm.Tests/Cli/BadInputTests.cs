@@ -69,6 +69,9 @@ public sealed class BadInputTests : IDisposable
     [InlineData("--disk", "file=disk", "unknown word 'file'")]
     [InlineData("--net", "tap=abcdefghijklmnopqrstuvwxyzabcdefghijklmn", "longer than 15 bytes")]
     [InlineData("--rng", "source=/dev/urandom", "unknown word 'source'")]
+    [InlineData("--device", "address=0000:00:10.0", "unknown word 'address'")]
+    [InlineData("--device", "path=/d,x_nv_gpudirect_clique=16", "not from 0 to 15")]
+    [InlineData("--device", "path=/d,p2p=yes", "neither on nor off")]
     public void Wrong_words(string option, string value, string reason)
     {
         Run("--kernel", "K", option, value).ShouldHaveFailed(2, option, value.Split(',')[^1], reason);

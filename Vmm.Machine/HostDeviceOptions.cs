@@ -1,0 +1,21 @@
+namespace Vmm.Machine;
+
+/// <summary>A PCI device of the host that the guest gets.</summary>
+/// <param name="Path">Its directory in sysfs, for example <c>/sys/bus/pci/devices/0000:00:10.0</c>; it is bound to vfio-pci.</param>
+public sealed record HostDeviceOptions(string Path)
+{
+    /// <summary>Shown in logs, or null for the device's address on the host.</summary>
+    public string? Id { get; init; }
+
+    /// <summary>The clique of GPUs that reach each other directly, 0 to 15, or null.</summary>
+    public int? GpuDirectClique { get; init; }
+
+    /// <summary>Lets the machine's other host devices reach the BARs, as far as the host can do that.</summary>
+    public bool PeerToPeer { get; init; }
+
+    /// <summary>Gives the guest mappings of the BARs; without, every access exits.</summary>
+    public bool MapBars { get; init; } = true;
+
+    /// <summary>An uncorrectable error of the device ends the machine; otherwise it is only logged.</summary>
+    public bool StopOnError { get; init; } = true;
+}
