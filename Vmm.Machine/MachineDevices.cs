@@ -9,6 +9,7 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Devices;
 using Vmm.Pci.Host;
+using Vmm.Pci.Interrupts;
 using Vmm.Vfio.Passthrough;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
@@ -18,6 +19,9 @@ namespace Vmm.Machine;
 /// <summary>The PCI host bridge and the virtio devices behind it.</summary>
 internal sealed class MachineDevices : IDisposable
 {
+    // The inputs of the I/O APIC that the pins on bus 0 leave free.
+    private const int FirstPortGsi = 20;
+
     private readonly MachineOptions _options;
     private readonly GuestMemory _memory;
     private readonly ILogger _logger;
@@ -67,6 +71,7 @@ internal sealed class MachineDevices : IDisposable
             MsiSink = hypervisor?.Msi,
             IrqRouting = hypervisor?.IrqRouting,
             InterruptLines = hypervisor?.InterruptLines,
+            PortInterruptRouting = new PciInterruptRouting(FirstPortGsi),
             EcamBase = MemoryLayout.EcamStart,
             BusCount = MemoryLayout.EcamBuses,
             LoggerFactory = options.LoggerFactory,

@@ -188,6 +188,7 @@ public sealed partial class VirtualMachine : IDisposable
             HasSerialPort = Options.Serial.Kind != CharacterKind.Off,
             RootPortSlots = [.. _devices.Slots.Ports.Select(static port => port.Address.Device)],
             PciInterrupt = (slot, pin) => _devices.HostBridge.Root.InterruptRouting.GetGsi(slot, InterruptPin.A + pin),
+            PortInterrupt = (slot, pin) => _devices.HostBridge.Root.PortInterruptRouting.GetGsi(slot, InterruptPin.A + pin),
         });
         BootState state = BootLoader.Load(memory, Layout, kernel, Options.InitramfsPath, Options.CommandLine, rootPointer);
         _logger.KernelLoaded(kernel.Path, state.Protocol.ToString(), state.KernelStart, state.KernelEnd, state.EntryPoint);

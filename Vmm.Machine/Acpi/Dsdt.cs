@@ -95,7 +95,7 @@ internal static class Dsdt
                 for (int pin = 0; pin < 4; pin++)
                 {
                     InterruptPin above = PciInterruptRouting.Swizzle(0, InterruptPin.A + pin);
-                    WriteRoute(aml, 0, pin, options.PciInterrupt(slot, above - InterruptPin.A));
+                    WriteRoute(aml, 0, pin, (options.PortInterrupt ?? options.PciInterrupt)(slot, above - InterruptPin.A));
                 }
             }
         }

@@ -30,5 +30,9 @@ public sealed record PciRootPortOptions : PciBridgeOptions
     /// The guest switches the slot's power. Without it a function that is added is reachable at once, and an orderly removal ends when the
     /// guest turns the power indicator off.
     /// </summary>
-    public bool PowerController { get; init; } = true;
+    /// <remarks>
+    /// Off by default, because an empty slot without power has only the button to call the guest with: Linux, which looks away for a second
+    /// after it has switched the power off, takes a function that is added in this second for a request to remove it.
+    /// </remarks>
+    public bool PowerController { get; init; }
 }

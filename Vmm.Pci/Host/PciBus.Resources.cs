@@ -41,9 +41,17 @@ public sealed partial class PciBus
     /// <summary>The GSI that a pin of a device on this bus drives, swizzled through the bridges above.</summary>
     internal int GetGsi(int device, InterruptPin pin)
     {
-        return Bridge is { Bus: { } parent } bridge
-            ? parent.GetGsi(bridge.Address.Device, PciInterruptRouting.Swizzle(device, pin))
-            : InterruptRouting.GetGsi(device, pin);
+        var routing = InterruptRouting;
+        var at = this;
+        while (at.Bridge is { Bus: { } parent } bridge)
+        {
+            pin = PciInterruptRouting.Swizzle(device, pin);
+            device = bridge.Address.Device;
+            routing = bridge is PciRootPort ? PortInterruptRouting : routing;
+            at = parent;
+        }
+
+        return routing.GetGsi(device, pin);
     }
 
     private void FreeResources(PciFunction function)

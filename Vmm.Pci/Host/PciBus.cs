@@ -71,6 +71,9 @@ public sealed partial class PciBus
     /// <summary>Which wire a pin on the root bus drives.</summary>
     public PciInterruptRouting InterruptRouting => Options.InterruptRouting;
 
+    /// <summary>Which wire a pin behind a root port drives, by the port's device number.</summary>
+    public PciInterruptRouting PortInterruptRouting => Options.PortInterruptRouting ?? Options.InterruptRouting;
+
     /// <summary>True if the hypervisor tells eventfds of the guest's end-of-interrupt: what a real device's INTx needs.</summary>
     public bool HasResampledLines => Options.InterruptLines is IResampledLines;
 
@@ -339,12 +342,16 @@ public sealed partial class PciBus
             return null;
         }
 
-        if (Bridge is { Bus: { } parent } bridge)
+        return LineOf(GetGsi(device, pin), lines);
+    }
+
+    private IInterruptLine LineOf(int gsi, IInterruptLines lines)
+    {
+        if (Bridge is { Bus: { } parent })
         {
-            return parent.LineFor(bridge.Address.Device, PciInterruptRouting.Swizzle(device, pin));
+            return parent.LineOf(gsi, lines);
         }
 
-        int gsi = InterruptRouting.GetGsi(device, pin);
         if (!_lines.TryGetValue(gsi, out var line))
         {
             line = new SharedInterruptLine(lines.GetLine(gsi));

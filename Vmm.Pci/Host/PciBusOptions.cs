@@ -30,6 +30,13 @@ public record PciBusOptions
     /// <summary>Which wire a pin drives.</summary>
     public PciInterruptRouting InterruptRouting { get; init; } = new();
 
+    /// <summary>Which wire a pin behind a root port drives, by the port's device number; null for the wires of the port's own pins.</summary>
+    /// <remarks>
+    /// Wires of their own matter where messages are off: Linux removes a function on the interrupt thread of the port's wire, and waits
+    /// there for all threads of the function's wire to end. If that is the same wire, it waits for itself.
+    /// </remarks>
+    public PciInterruptRouting? PortInterruptRouting { get; init; }
+
     /// <summary>Where functions log; nothing is logged without it.</summary>
     public ILoggerFactory? LoggerFactory { get; init; }
 }

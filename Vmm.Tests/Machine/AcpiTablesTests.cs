@@ -148,7 +148,7 @@ public sealed class AcpiTablesTests
             var rows = dsdt.AsSpan(at, 80);
             for (int pin = 0; pin < 4; pin++)
             {
-                byte[] row = [0x0B, 0xFF, 0xFF, .. Integer(pin), 0x00, 0x0A, (byte)(16 + ((slot + pin) % 4))];
+                byte[] row = [0x0B, 0xFF, 0xFF, .. Integer(pin), 0x00, 0x0A, (byte)(20 + ((slot + pin) % 4))];
                 rows.IndexOf(row).Should().BePositive("slot {0} pin {1}", slot, pin);
             }
         }
@@ -178,6 +178,7 @@ public sealed class AcpiTablesTests
             HasSerialPort = serial,
             RootPortSlots = Ports,
             PciInterrupt = static (slot, pin) => 16 + ((slot + pin) % 4),
+            PortInterrupt = static (slot, pin) => 20 + ((slot + pin) % 4),
         });
     }
 

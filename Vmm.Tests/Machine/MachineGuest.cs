@@ -34,7 +34,7 @@ internal sealed class MachineGuest(VirtualMachine machine, PciRootPort port) : I
     public void PowerOn()
     {
         Acknowledge();
-        machine.MemorySpace.Write(Port + (uint)_slot, 2, 0x10f9 & ~PowerOff);
+        machine.MemorySpace.Write(Port + (uint)_slot, 2, 0x11f9);
         machine.MemorySpace.Write(Port + 4, 2, 6);
         WriteConfiguration(0x10, 4, (uint)Bar);
         WriteConfiguration(0x14, 4, 0);

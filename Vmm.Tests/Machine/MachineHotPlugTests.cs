@@ -36,7 +36,7 @@ public sealed class MachineHotPlugTests : IDisposable
         KvmResourceCounts before = machine.ResourceCounts;
         for (int round = 0; round < 50; round++)
         {
-            machine.HotAdd("port1", new DiskOptions(Disk) { Id = name });
+            machine.HotAdd("port1", new DiskOptions(Disk, ReadOnly: true) { Id = name });
             var guest = new MachineGuest(machine, port);
             guest.PowerOn();
             var driver = VirtioBlockDriver.Open(guest, new VirtioDriverOptions { Completion = CompletionMode.Polling, Timeout = TimeSpan.FromSeconds(3) });
@@ -131,6 +131,7 @@ public sealed class MachineHotPlugTests : IDisposable
         machine.RootPorts.Should().OnlyContain(static port => port.MemoryWindow.Limit - port.MemoryWindow.Base == 0x1f_ffff
             && port.PrefetchableWindow.Limit - port.PrefetchableWindow.Base == 0x1ff_ffff && port.PrefetchableWindow.Base > uint.MaxValue);
         machine.RootPorts[0].MemoryWindow.Should().NotBe(machine.RootPorts[1].MemoryWindow);
+        (machine.HostBridge.Root.InterruptRouting.FirstGsi, machine.HostBridge.Root.PortInterruptRouting.FirstGsi).Should().Be((16, 20), "no wire is shared");
     }
 
     private static void ReadOnAndOn(VirtioBlockDriver driver, Func<bool> stop)

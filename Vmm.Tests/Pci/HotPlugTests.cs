@@ -27,7 +27,7 @@ public sealed class HotPlugTests
     [Fact]
     public void An_empty_slot_is_dark_without_power_and_without_link()
     {
-        var port = _rig.AddPort(options: new PciRootPortOptions { SlotNumber = 0x123 });
+        var port = _rig.AddPort(options: new PciRootPortOptions { SlotNumber = 0x123, PowerController = true });
         int express = Express(port);
         _rig.Read(port, express + 2, 2).Should().Be(0x142, "version 2, root port, with a slot");
         _rig.Read(port, express + 0x14, 4).Should().Be((0x123u << 19) | 0x7b);
@@ -155,7 +155,7 @@ public sealed class HotPlugTests
     [Fact]
     public void Without_a_power_controller_the_link_comes_up_at_once()
     {
-        var port = Start(new PciRootPortOptions { PowerController = false });
+        var port = Start(new PciRootPortOptions());
         port.HotAdd(Function());
         Status(port).Should().Be(Present | PresenceChanged | LinkChanged);
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0x1042_1af4);
@@ -280,7 +280,7 @@ public sealed class HotPlugTests
     [Fact]
     public async Task Accesses_and_removals_race_without_harm()
     {
-        var port = Start(new PciRootPortOptions { PowerController = false });
+        var port = Start(new PciRootPortOptions());
         bool stop = false;
         var vcpu = Task.Run(() =>
         {
@@ -333,10 +333,10 @@ public sealed class HotPlugTests
 
     private bool Level(PciRootPort port, bool messages) => !messages && _rig.Rig.Lines[Gsi].IsAsserted;
 
-    /// <summary>A port as a guest's drivers set it up: numbered, forwarding, hot-plug events enabled.</summary>
+    /// <summary>A port, with power control unless told otherwise, as a guest's drivers set it up: numbered, forwarding, hot-plug events enabled.</summary>
     private PciRootPort Start(PciRootPortOptions? options = null, bool messages = true)
     {
-        var port = _rig.AddPort(options: options);
+        var port = _rig.AddPort(options: options ?? new PciRootPortOptions { PowerController = true });
         _rig.Host.Root.AssignResources();
         _rig.Write(port, 4, 2, 7);
         var msi = port.Msi!;

@@ -95,7 +95,7 @@ public sealed class LspciTests
         string[] sections = Lspci.Sections(text);
         sections.Select(static section => section[..7]).Should().Equal("00:00.0", "00:02.0", "00:04.0", "01:00.0", "02:09.0");
         sections[1].Should().Contain("Bus: primary=00, secondary=01, subordinate=01").And.Contain("Express (v2) Root Port (Slot+)")
-            .And.Contain("Slot #7").And.Contain("AttnBtn+ PwrCtrl+ MRL- AttnInd+ PwrInd+ HotPlug+ Surprise+").And.Contain("PresDet+")
+            .And.Contain("Slot #7").And.Contain("AttnBtn+ PwrCtrl- MRL- AttnInd+ PwrInd+ HotPlug+ Surprise+").And.Contain("PresDet+")
             .And.Contain("DLActive+").And.Contain("MSI: Enable- Count=1/1 Maskable+ 64bit+");
         sections[1].Should().MatchRegex("I/O behind bridge: .*4K").And.MatchRegex("Memory behind bridge: .*2M")
             .And.MatchRegex("Prefetchable memory behind bridge: .*32M");

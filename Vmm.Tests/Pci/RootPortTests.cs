@@ -1,10 +1,12 @@
 using System;
 using System.Linq;
 using System.Threading.Tasks;
+using Vmm.DeviceModel.Bus;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;
+using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
 using Vmm.Tests.Fakes;
 
@@ -143,7 +145,7 @@ public sealed class RootPortTests
     {
         foreach (bool reset in new[] { true, false })
         {
-            var rig = new SlotRig(new PciRootPortOptions { PowerController = false });
+            var rig = new SlotRig(new PciRootPortOptions());
             rig.Bridges.Write(rig.Port, reset ? 0x3e : rig.Express + 0x10, 2, reset ? 0x40u : 0x10u);
             rig.Port.HotAdd(SlotRig.Function());
             rig.Status.Should().Be(SlotRig.Present | SlotRig.PresenceChanged);
@@ -168,7 +170,7 @@ public sealed class RootPortTests
     [Fact]
     public void A_window_forwards_what_lies_wholly_in_it()
     {
-        var rig = new SlotRig(new PciRootPortOptions { PowerController = false });
+        var rig = new SlotRig(new PciRootPortOptions());
         var function = PciRig.Function(
             PciRig.Bar(0, PciBarKind.Memory32, 0x20_0000, new RecordingHandler(0x20_0000)), PciRig.Bar(1, PciBarKind.Io, 256, new RecordingHandler(256)));
         rig.Port.HotAdd(function);
@@ -197,7 +199,7 @@ public sealed class RootPortTests
     [Fact]
     public void A_memory_window_does_not_reach_above_4_GiB_and_a_prefetchable_one_ends_where_it_says()
     {
-        var rig = new SlotRig(new PciRootPortOptions { PowerController = false });
+        var rig = new SlotRig(new PciRootPortOptions());
         var function = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory64, 0x10_0000, new RecordingHandler(0x10_0000)));
         rig.Port.HotAdd(function);
         rig.Bridges.Write(function, 4, 2, 2);
@@ -228,7 +230,7 @@ public sealed class RootPortTests
     [InlineData(InterruptPin.D, 17)]
     public void Pins_of_the_device_in_the_slot_are_the_pins_of_the_port(InterruptPin pin, int gsi)
     {
-        var rig = new SlotRig(new PciRootPortOptions { PowerController = false });
+        var rig = new SlotRig(new PciRootPortOptions());
         var function = new PciFunction(PciRig.Identity, new PciFunctionOptions { Pin = pin });
         rig.Port.HotAdd(function);
         function.Intx.SetLevel(true);
@@ -238,10 +240,39 @@ public sealed class RootPortTests
     }
 
     [Fact]
+    [Trait("Behaviour", "PCI-9")]
+    public void What_is_behind_a_port_can_have_wires_of_its_own()
+    {
+        var lines = new RecordingInterruptLines();
+        var host = new PciHostBridge(new PciHostBridgeOptions
+        {
+            Memory = new AddressSpace(new AddressSpaceOptions()),
+            InterruptLines = lines,
+            PortInterruptRouting = new PciInterruptRouting(20),
+        });
+        var port = new PciRootPort();
+        var bridge = new PciBridge(BridgeRig.BridgeIdentity);
+        host.Root.Add(port, 6);
+        host.Root.Add(bridge, 3);
+        foreach (var (bus, device, pin, gsi) in new[] { (port.Secondary, 0, InterruptPin.B, 23), (bridge.Secondary, 1, InterruptPin.A, 16) })
+        {
+            var function = new PciFunction(PciRig.Identity, new PciFunctionOptions { Pin = pin });
+            bus.Add(function, device);
+            function.Intx.SetLevel(true);
+            lines[gsi].IsAsserted.Should().BeTrue();
+            bus.Remove(function);
+            lines[gsi].IsAsserted.Should().BeFalse();
+        }
+
+        port.Intx.SetLevel(true);
+        lines[18].IsAsserted.Should().BeTrue("the port's own pin is one of bus 0");
+    }
+
+    [Fact]
     [Trait("Behaviour", "PCI-8")]
     public void Messages_from_behind_the_port_need_its_bus_mastering_and_carry_its_bus_number()
     {
-        var rig = new SlotRig(new PciRootPortOptions { PowerController = false });
+        var rig = new SlotRig(new PciRootPortOptions());
         var msi = new MsiCapability(1);
         var function = PciRig.Function();
         function.AddCapability(msi);
@@ -261,7 +292,7 @@ public sealed class RootPortTests
     public void The_slot_is_told_apart_from_a_slot_that_is_not_in_use()
     {
         // Without power control the guest says by the power indicator that it does not use the slot.
-        var rig = new SlotRig(new PciRootPortOptions { PowerController = false });
+        var rig = new SlotRig(new PciRootPortOptions());
         rig.Port.HotAdd(SlotRig.Function());
         rig.Control = (rig.Control & ~SlotRig.IndicatorOff) | SlotRig.IndicatorOn;
         Task removal = rig.Port.HotRemove(SlotRemoval.Orderly);

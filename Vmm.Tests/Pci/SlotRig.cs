@@ -6,7 +6,8 @@ using Vmm.Pci.Capabilities;
 
 namespace Vmm.Tests.Pci;
 
-/// <summary>A root port at 00:02.0 as a guest's drivers set it up: numbered, forwarding, with its hot-plug events enabled and messages.</summary>
+/// <summary>A root port at 00:02.0 as a guest's drivers set it up: numbered, forwarding, with its hot-plug events
+/// enabled and messages. The slot has power control unless told otherwise.</summary>
 internal sealed class SlotRig
 {
     public const uint ButtonPressed = 1;
@@ -21,7 +22,7 @@ internal sealed class SlotRig
 
     public SlotRig(PciRootPortOptions? options = null)
     {
-        Port = Bridges.AddPort(options: options);
+        Port = Bridges.AddPort(options: options ?? new PciRootPortOptions { PowerController = true });
         Express = Port.Capabilities.OfType<PciExpressCapability>().Single().Offset;
         Bridges.Host.Root.AssignResources();
         Bridges.Write(Port, 4, 2, 7);

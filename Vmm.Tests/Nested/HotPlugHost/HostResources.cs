@@ -13,11 +13,12 @@ internal sealed record HostResources(KvmResourceCounts Hypervisor, string Descri
     /// <summary>What is held now.</summary>
     public static HostResources Of(VirtualMachine machine) => new(machine.ResourceCounts, OpenFiles(), DeviceThreads());
 
+    // What a device or a machine can have open; the runtime opens assemblies and pipes of its own when it first needs them.
     private static string OpenFiles()
     {
-        IEnumerable<string> targets = Directory.GetFiles("/proc/self/fd").Select(Target).Where(static target => target.Length != 0);
-        return Summary(targets.Select(static target => target.StartsWith("socket:", StringComparison.Ordinal) || target.StartsWith("pipe:", StringComparison.Ordinal)
-            ? target.Split(':')[0] : target));
+        return Summary(Directory.GetFiles("/proc/self/fd").Select(static path => new FileInfo(path).LinkTarget ?? "").Where(static target =>
+            target.StartsWith("anon_inode:", StringComparison.Ordinal) || target.StartsWith("/dev/", StringComparison.Ordinal)
+            || target.Contains("/disk-", StringComparison.Ordinal)));
     }
 
     // Threads of the runtime come and go; those of devices are named after the device, all of them here "hot...".
@@ -30,14 +31,6 @@ internal sealed record HostResources(KvmResourceCounts Hypervisor, string Descri
     private static string Summary(IEnumerable<string> items)
     {
         return string.Join(", ", items.GroupBy(static item => item).OrderBy(static group => group.Key, StringComparer.Ordinal).Select(static group => $"{group.Key} x{group.Count()}"));
-    }
-
-    private static string Target(string path)
-    {
-        string target = new FileInfo(path).LinkTarget ?? "";
-
-        // The descriptor that lists the folder itself.
-        return target.StartsWith("/proc/", StringComparison.Ordinal) ? "" : target;
     }
 
     private static string Read(string path)

@@ -28,6 +28,7 @@ internal sealed class HotPlugRun
     {
         _console = new GuestConsole(words["console"]);
         _steps = words["steps"].Split(',');
+        bool power = words.GetValueOrDefault("power") == "on";
         _options = new MachineOptions
         {
             KernelPath = words["kernel"],
@@ -36,7 +37,8 @@ internal sealed class HotPlugRun
             CpuCount = Number(words["cpus"]),
             Memory = new MemoryOptions(512 << 20),
             Serial = new CharacterOptions(CharacterKind.File, words["console"]),
-            RootPorts = [.. Enumerable.Range(1, Number(words["ports"])).Select(static i => new PciRootPortOptions { Name = $"port{i}", SlotNumber = i })],
+            RootPorts = [.. Enumerable.Range(1, Number(words["ports"]))
+                .Select(i => new PciRootPortOptions { Name = $"port{i}", SlotNumber = i, PowerController = power })],
         };
     }
 
