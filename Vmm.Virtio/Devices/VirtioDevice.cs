@@ -32,7 +32,10 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Bytes of device configuration; 0 if the device has none.</summary>
     public abstract int ConfigurationLength { get; }
 
-    /// <summary>Memory that is shared with the driver; the same as long as the device exists. A reset leaves it as it is.</summary>
+    /// <summary>
+    /// Memory that is shared with the driver; the same as long as the device exists. A reset leaves it as it is. On PCI each region takes a capability; with
+    /// more than one there is no room for that of PCI Express, and so no function-level reset.
+    /// </summary>
     public virtual IReadOnlyList<SharedMemoryRegion> SharedMemory => [];
 
     /// <summary>
