@@ -6,6 +6,7 @@ using System.Linq;
 using Vmm.Conformance;
 using Vmm.Conformance.Models;
 using Vmm.Conformance.Reports;
+using Vmm.Vfio;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Cli;
@@ -16,6 +17,9 @@ public sealed class ConformanceCommand
     private readonly Option<string[]> _model = Text(
         "--model", ModelWords.Form, "A device of our own, made for the run; also ring_reset=off, notification_data=on, for blk num_queues=N; may be repeated");
 
+    private readonly Option<string[]> _device = Text(
+        "--device", "path=/sys/bus/pci/devices/ADDRESS[,scratch=on]", "A device of the host, bound to vfio-pci; with scratch=on what it stores is overwritten; may be repeated");
+
     private readonly Option<string[]> _json = Text("--json", "FILE", "Write a JSON report");
     private readonly Option<string[]> _only = Text("--only", "ID", "Run this check alone; may be repeated");
     private readonly Option<bool> _list = new("--list") { Description = "List the checks instead of running them" };
@@ -25,7 +29,7 @@ public sealed class ConformanceCommand
     {
         return new Command("conformance", "Checks devices against the specifications of virtio and PCI, from the driver's side")
         {
-            _model, _json, _only, _list,
+            _model, _device, _json, _only, _list,
         };
     }
 
@@ -51,9 +55,10 @@ public sealed class ConformanceCommand
         }
 
         List<ModelOptions> models = [.. (result.GetValue(_model) ?? []).SelectMany(ModelWords.Read)];
-        if (models.Count == 0)
+        List<Func<HostFunction>> devices = [.. (result.GetValue(_device) ?? []).Select(text => HostFunction.Read(_device.Name, text))];
+        if (models.Count + devices.Count == 0)
         {
-            throw new UsageException(_model.Name, null, "is needed: the device to check");
+            throw new UsageException(_model.Name, null, $"is needed: the device to check (or {_device.Name})");
         }
 
         try
@@ -66,6 +71,12 @@ public sealed class ConformanceCommand
                 reports.Add(Check(function.Target, checks, output));
             }
 
+            foreach (Func<HostFunction> take in devices)
+            {
+                using HostFunction function = take();
+                reports.Add(Check(function.Target, checks, output));
+            }
+
             if (file != null)
             {
                 ReportDocument.Create(reports).Write(file);
@@ -73,7 +84,7 @@ public sealed class ConformanceCommand
 
             return StatusOf(reports);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or BackendException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or BackendException or VfioException)
         {
             return VmmCommand.Fail(error, e.Message, ExitStatus.HostFailed);
         }

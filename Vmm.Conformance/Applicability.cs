@@ -1,5 +1,6 @@
 using Vmm.Conformance.Driving;
 using Vmm.Pci.Spec;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Spec;
 
@@ -70,7 +71,8 @@ internal sealed class Applicability
             Need.Msix => facts.MsixVectors != 0,
             Need.TwoVectors & ~Need.Msix => facts.MsixVectors >= 2,
             Need.Pin => _access.HasPin,
-            Need.DeviceConfiguration & ~Need.Virtio => virtio is { Device: not null },
+            // An entropy device has none (5.4.4); a structure for it all the same says nothing.
+            Need.DeviceConfiguration & ~Need.Virtio => virtio is { Device: not null } && DeviceType != (int)VirtioDeviceType.Entropy,
             Need.Work & ~Need.Virtio => Work.QueueOf(DeviceType) is not null,
             Need.TwoQueues & ~Need.Virtio => _queues >= 2,
             Need.Window & ~Need.Virtio => facts.Window != 0,
@@ -114,7 +116,7 @@ internal sealed class Applicability
         Need.VendorData => "there is no vendor data capability",
         Need.ExtendedSpace => "there is no extended configuration space",
         Need.Decoding => "the way to the function does not let BAR registers through",
-        Need.MessageTable & ~Need.Msix => "the MSI-X table cannot be reached",
+        Need.MessageTable & ~Need.Msix => "the MSI-X table and control word cannot be reached",
         Need.PowerOn => "the function has been in use before",
         Need.Scratch => "the medium is not for writing",
         _ => need.ToString(),

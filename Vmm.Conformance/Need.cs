@@ -57,7 +57,7 @@ public enum Need
     /// <summary>A way to the function on which BAR registers and the Command register decide what BAR accesses reach.</summary>
     Decoding = 1 << 15,
 
-    /// <summary>A way to the function on which the MSI-X table is reached as the function has it.</summary>
+    /// <summary>A way to the function on which the MSI-X table and the message control word are reached as the function has them.</summary>
     MessageTable = Msix | (1 << 16),
 
     /// <summary>A function that nobody has used since it was powered on.</summary>

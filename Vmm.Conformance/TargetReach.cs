@@ -12,7 +12,7 @@ public enum TargetReach
     /// <summary>BAR registers and the Command register decide what BAR accesses reach.</summary>
     Decoding = 1,
 
-    /// <summary>The MSI-X table is the function's own.</summary>
+    /// <summary>The MSI-X table and the message control word are the function's own.</summary>
     MessageTable = 2,
 
     /// <summary>Nobody has used the function since it was powered on.</summary>

@@ -53,6 +53,8 @@ internal sealed class GuardedAccess(IPciFunctionAccess inner) : IPciFunctionAcce
 
     public void EnablePin(Action asserted) => Inner.EnablePin(asserted);
 
+    public void PinServed() => Inner.PinServed();
+
     public void DisableInterrupts() => Inner.DisableInterrupts();
 
     public IDmaBuffer MapBuffer(int length)

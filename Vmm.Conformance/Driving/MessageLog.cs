@@ -44,6 +44,15 @@ internal sealed class MessageLog
         }
     }
 
+    /// <summary>Forgets what has arrived.</summary>
+    public void Clear()
+    {
+        lock (_lock)
+        {
+            _counts.Clear();
+        }
+    }
+
     /// <summary>What has arrived, for reports.</summary>
     public override string ToString()
     {

@@ -11,6 +11,7 @@ internal sealed class WorkScene
     private const int RequestDescriptors = 2;
 
     private readonly CheckContext _check;
+    private bool _hearsInterrupts;
 
     private WorkScene(CheckContext check, RawDriver driver)
     {
@@ -37,7 +38,7 @@ internal sealed class WorkScene
     public static WorkScene StartWithPin(CheckContext check)
     {
         WorkScene scene = Create(check, 0);
-        check.Access.EnablePin(() => scene.Messages.Add(-1));
+        scene.EnablePin();
         return scene.Run(NoVector, NoVector);
     }
 
@@ -56,7 +57,7 @@ internal sealed class WorkScene
     public static WorkScene StartWithMessagesAndPin(CheckContext check)
     {
         WorkScene scene = Create(check, 0);
-        check.Access.EnablePin(() => scene.Messages.Add(-1));
+        scene.EnablePin();
         scene.EnableMessages();
         return scene.Run(0, NoVector);
     }
@@ -119,7 +120,17 @@ internal sealed class WorkScene
     /// <param name="when">When none is expected.</param>
     public void Silent(string when) => _check.Never(() => Messages.Total != 0, $"no interrupt {when}", Messages.ToString);
 
-    private void EnableMessages() => _check.Access.EnableMessages(Math.Min(2, _check.Access.MessageVectors), Messages.Add);
+    private void EnableMessages()
+    {
+        _hearsInterrupts = true;
+        _check.Access.EnableMessages(Math.Min(2, _check.Access.MessageVectors), Messages.Add);
+    }
+
+    private void EnablePin()
+    {
+        _hearsInterrupts = true;
+        _check.Access.EnablePin(() => Messages.Add(-1));
+    }
 
     private static WorkScene Create(CheckContext check, ulong features)
     {
@@ -137,6 +148,23 @@ internal sealed class WorkScene
 
         Queue = Driver.SetUpQueue(Driver.WorkQueue, queueVector);
         Driver.Start();
+        if (_hearsInterrupts)
+        {
+            ForgetSpurious();
+        }
+
         return this;
+    }
+
+    /// <summary>A device may notify for no reason (2.7.7.1): what it does so at its start is none of the interrupts that checks count.</summary>
+    private void ForgetSpurious()
+    {
+        _ = Deadline.WaitFor(static () => false, _check.Limits.Quiet);
+        if (Messages.Total != 0)
+        {
+            Driver.ReadIsr();
+            _check.Access.PinServed();
+            Messages.Clear();
+        }
     }
 }

@@ -22,9 +22,9 @@ internal static class MsixDeliveryChecks
         { "MSIX-PENDING-ONCE", "6.8.3", "Several events on a masked vector are one message when it is unmasked", PendingOnce, Needs },
         { "MSIX-MASK-AGAIN", "6.8.3", "After the message is sent, masking and unmasking again sends nothing", MaskAgain, Needs },
         { "MSIX-DATA", "6.8.3", "A message has the data that its entry has after it was changed while masked", DataChanged, Needs | Need.TwoVectors },
-        { "MSIX-DISABLED", "6.8.2.3", "While MSI-X is disabled no message is sent", Disabled, Need.Msix | Need.Work },
+        { "MSIX-DISABLED", "6.8.2.3", "While MSI-X is disabled no message is sent", Disabled, Need.MessageTable | Need.Work },
         { "MSIX-MASTER", "6.2.2", "While Bus Master is clear no message is sent", Master, Needs },
-        { "MSIX-PIN", "6.8.2.3", "While MSI-X is enabled the pin is not asserted", PinSilent, Need.Msix | Need.Pin | Need.Work },
+        { "MSIX-PIN", "6.8.2.3", "While MSI-X is enabled the pin is not asserted", PinSilent, Need.MessageTable | Need.Pin | Need.Work },
     };
 
     private static void Deliver(CheckContext check)

@@ -80,6 +80,7 @@ internal static class PinChecks
         scene.Do();
         AwaitPin(check, scene, 1, "the pin asserted for a used buffer");
         scene.Driver.ReadIsr();
+        check.Access.PinServed();
         scene.Do();
         AwaitPin(check, scene, 2, "the pin asserted again for the next used buffer");
     }

@@ -67,6 +67,9 @@ internal static class QueueResetChecks
         RawQueue queue = driver.SetUpQueue(driver.WorkQueue, vector: 0);
         driver.Start();
         Reset(check, driver, queue.Index);
+
+        // What the device said for no reason at its start is here by then.
+        _ = Deadline.WaitFor(static () => false, check.Limits.Quiet);
         int before = messages.Total;
         Work.Submit(check.DeviceType, queue);
         driver.Notify(queue);

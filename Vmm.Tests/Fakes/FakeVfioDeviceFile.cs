@@ -13,6 +13,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 {
     private const int RegionShift = 40;
 
+    private readonly FakeVfioRegion _nowhere = new() { Flags = 0 };
     private FakeIommufd? _bound;
     private bool _attached;
 
@@ -136,7 +137,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     private (PciRegionIndex Index, FakeVfioRegion Region, ulong Offset) Find(ulong offset)
     {
         int index = (int)(offset >> RegionShift);
-        return ((PciRegionIndex)index, device.Regions[index], offset & ((1ul << RegionShift) - 1));
+        return ((PciRegionIndex)index, device.Regions.ElementAtOrDefault(index) ?? _nowhere, offset & ((1ul << RegionShift) - 1));
     }
 
     private int GetRegion(uint index, Span<byte> argument)

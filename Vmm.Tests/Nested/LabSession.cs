@@ -136,7 +136,8 @@ public static class LabSession
         return output.Trim().Split('\n')[^1];
     }
 
-    private static string Vmm => Environment.GetEnvironmentVariable("VMMDEVICES_VMM") ?? Repository.PathOf("artifacts/publish/vmm");
+    /// <summary>The published program.</summary>
+    public static string Vmm => Environment.GetEnvironmentVariable("VMMDEVICES_VMM") ?? Repository.PathOf("artifacts/publish/vmm");
 
     private static string? FindWhyNot()
     {

@@ -13,7 +13,8 @@ internal sealed class EduDevice(IPciDeviceBackend device)
     /// <summary>Where the engine finds the device's memory.</summary>
     public const ulong Memory = 0x40000;
 
-    public const int MemoryLength = 0x1000;
+    /// <summary>Half of it: QEMU 7.2 ends itself when a copy reaches the last byte.</summary>
+    public const int MemoryLength = 0x800;
 
     public const uint FactorialDone = 0x1;
     public const uint DmaDone = 0x100;

@@ -38,7 +38,8 @@ try
             throw new ArgumentException($"what is '{string.Join(' ', args)}'?");
     }
 
-    int left = Directory.GetFiles("/proc/self/fd").Count(file => File.ResolveLinkTarget(file, false)?.FullName.Contains("vfio", StringComparison.Ordinal) == true);
+    int left = Directory.GetFiles("/proc/self/fd").Select(static file => new FileInfo(file).LinkTarget ?? "").Count(
+        static target => target.StartsWith("/dev/vfio/", StringComparison.Ordinal) || target.Contains("[vfio-device]", StringComparison.Ordinal));
     Console.WriteLine($"LEFT {left}");
     return left == 0 ? 0 : 1;
 }
