@@ -30,7 +30,10 @@ internal static class DecodingChecks
         var driver = new RawDriver(check);
         driver.Set(Offset.DriverFeatureSelect, 4, Mark);
         SetDecoding(check, false);
-        check.Equal("driver_feature_select while Memory Space is clear", uint.MaxValue, driver.Get(Offset.DriverFeatureSelect, 4));
+
+        // What nobody answers is the bus's business: often all ones.
+        ulong seen = driver.Get(Offset.DriverFeatureSelect, 4);
+        check.Require(seen != Mark, "no answer while Memory Space is clear", CheckContext.Hex(seen));
         SetDecoding(check, true);
         check.Equal("driver_feature_select while Memory Space is set", Mark, driver.Get(Offset.DriverFeatureSelect, 4));
     }

@@ -19,7 +19,7 @@ internal static class PinChecks
         { "PCI-PIN-ENABLE", "6.2.2", "Clearing Interrupt Disable asserts the pin if it has a reason", Enable, Needs },
         { "PCI-PIN-AGAIN", "2.2.6", "After the reason was taken away, the next event asserts the pin again", Again, Needs },
         { "PCI-MASTER-DMA", "6.2.2", "While Bus Master is clear the function reaches no memory", Dma, Need.Work },
-        { "PCI-MASTER-RESUME", "6.2.2", "Once Bus Master is set again the function works again", Resume, Need.Work },
+        { "PCI-MASTER-RESUME", "6.2.2", "Once Bus Master is set again the function works again", Resume, CheckSeverity.Recommendation, Need.Work },
     };
 
     private static void Assert(CheckContext check)
