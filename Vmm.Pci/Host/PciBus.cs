@@ -326,13 +326,8 @@ public sealed partial class PciBus
     public IDisposable? ConnectPin(PciFunction function, EventFd source, EventFd resample)
     {
         ArgumentNullException.ThrowIfNull(function);
-        var (bus, device, pin) = (this, function.Address.Device, function.Intx.Pin);
-        while (bus.Bridge is { Bus: { } parent } bridge)
-        {
-            (bus, device, pin) = (parent, bridge.Address.Device, PciInterruptRouting.Swizzle(device, pin));
-        }
-
-        return (Options.InterruptLines as IResampledLines)?.Connect(InterruptRouting.GetGsi(device, pin), source, resample);
+        int gsi = GetGsi(function.Address.Device, function.Intx.Pin);
+        return (Options.InterruptLines as IResampledLines)?.Connect(gsi, source, resample);
     }
 
     private IInterruptLine? LineFor(int device, InterruptPin pin)

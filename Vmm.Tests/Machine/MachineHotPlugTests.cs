@@ -59,7 +59,7 @@ public sealed class MachineHotPlugTests : IDisposable
 
             await removal.WaitAsync(Patience);
             machine.ResourceCounts.Should().Be(before);
-            Threads(name).Should().Be(0);
+            SpinWait.SpinUntil(() => Threads(name) == 0, Patience).Should().BeTrue("the system takes a moment to forget a thread that has ended");
             OpenFiles().Should().Be(0);
             port.Secondary.Functions.Should().BeEmpty();
             Volatile.Write(ref stop, true);

@@ -1,6 +1,8 @@
+using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.Pci;
 using Vmm.Pci.Bridges;
+using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;
 
 namespace Vmm.Tests.Pci;
@@ -52,4 +54,28 @@ internal sealed class BridgeRig
     public void Write(PciFunction function, int offset, int width, uint value) => Write(function.Address, offset, width, value);
 
     public uint Read(PciFunction function, int offset, int width) => Read(function.Address, offset, width);
+
+    /// <summary>Where a port's PCI Express capability lies.</summary>
+    public static int Express(PciRootPort port) => port.Capabilities.OfType<PciExpressCapability>().Single().Offset;
+
+    /// <summary>Slot Status.</summary>
+    public uint Status(PciRootPort port) => Read(port, Express(port) + 0x1a, 2);
+
+    public void Acknowledge(PciRootPort port, uint events) => Write(port, Express(port) + 0x1a, 2, events);
+
+    /// <summary>Changes bits of Slot Control.</summary>
+    public void Command(PciRootPort port, uint bits, uint value)
+    {
+        uint control = Read(port, Express(port) + 0x18, 2);
+        Write(port, Express(port) + 0x18, 2, (control & ~bits) | value);
+    }
+
+    /// <summary>Has the port send messages.</summary>
+    public void EnableMessages(PciRootPort port)
+    {
+        int msi = port.Msi!.Offset;
+        Write(port, msi + 4, 4, 0xfee0_0000);
+        Write(port, msi + 12, 2, 0x41);
+        Write(port, msi + 2, 2, 1);
+    }
 }

@@ -3,9 +3,8 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.Pci;
-using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
-using Vmm.Pci.Capabilities;
+using static Vmm.Tests.Pci.SlotRig;
 
 namespace Vmm.Tests.Pci;
 
@@ -13,12 +12,6 @@ namespace Vmm.Tests.Pci;
 [Trait("Behaviour", "PCI-12")]
 public sealed class HotPlugTests
 {
-    private const uint ButtonPressed = 1;
-    private const uint PresenceChanged = 8;
-    private const uint Completed = 0x10;
-    private const uint Present = 0x40;
-    private const uint LinkChanged = 0x100;
-    private const uint PowerOff = 0x400;
     private const int Gsi = 18;
 
     private readonly BridgeRig _rig = new();
@@ -28,7 +21,7 @@ public sealed class HotPlugTests
     public void An_empty_slot_is_dark_without_power_and_without_link()
     {
         var port = _rig.AddPort(options: new PciRootPortOptions { SlotNumber = 0x123, PowerController = true });
-        int express = Express(port);
+        int express = BridgeRig.Express(port);
         _rig.Read(port, express + 2, 2).Should().Be(0x142, "version 2, root port, with a slot");
         _rig.Read(port, express + 0x14, 4).Should().Be((0x123u << 19) | 0x7b);
         _rig.Read(port, express + 0x18, 2).Should().Be(0x7c0);
@@ -51,7 +44,7 @@ public sealed class HotPlugTests
         for (int i = 0; i < 2; i++)
         {
             _rig.Host.Root.AssignResources();
-            Status(port).Should().Be(Present);
+            _rig.Status(port).Should().Be(Present);
             (port.IsPowered, port.IsLinkActive, port.PowerIndicator).Should().Be((true, true, SlotIndicator.On));
             _rig.Read(function, 0, 4).Should().Be(0x1042_1af4);
             _rig.Host.Reset();
@@ -68,18 +61,18 @@ public sealed class HotPlugTests
         var port = Start(messages: messages);
         var function = Function();
         port.HotAdd(function);
-        Status(port).Should().Be(Present | PresenceChanged | ButtonPressed);
+        _rig.Status(port).Should().Be(Present | PresenceChanged | ButtonPressed);
         Interrupts(port, messages).Should().Be(1);
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0xffff_ffff, "no power");
 
-        Acknowledge(port, PresenceChanged | ButtonPressed);
+        _rig.Acknowledge(port, PresenceChanged | ButtonPressed);
         Level(port, messages).Should().BeFalse();
-        Command(port, PowerOff, 0);
+        _rig.Command(port, PowerOff, 0);
         port.IsLinkActive.Should().BeTrue();
-        (_rig.Read(port, Express(port) + 0x12, 2) & 0x2000).Should().Be(0x2000);
-        Status(port).Should().Be(Present | LinkChanged | Completed);
+        (_rig.Read(port, BridgeRig.Express(port) + 0x12, 2) & 0x2000).Should().Be(0x2000);
+        _rig.Status(port).Should().Be(Present | LinkChanged | Completed);
         Interrupts(port, messages).Should().Be(2, "command completed and link state, as one change of the condition");
-        Acknowledge(port, LinkChanged | Completed);
+        _rig.Acknowledge(port, LinkChanged | Completed);
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0x1042_1af4);
 
         // The guest gives it addresses, as its rescan does.
@@ -98,25 +91,25 @@ public sealed class HotPlugTests
         var function = PowerOn(port);
         Task removal = port.HotRemove(SlotRemoval.Orderly);
         port.HotRemove(SlotRemoval.Orderly).Should().BeSameAs(removal);
-        Status(port).Should().Be(Present | ButtonPressed);
+        _rig.Status(port).Should().Be(Present | ButtonPressed);
         removal.IsCompleted.Should().BeFalse();
-        Acknowledge(port, ButtonPressed);
-        Command(port, 0x300, (uint)SlotIndicator.Blink << 8);
+        _rig.Acknowledge(port, ButtonPressed);
+        _rig.Command(port, 0x300, (uint)SlotIndicator.Blink << 8);
         port.PowerIndicator.Should().Be(SlotIndicator.Blink);
         function.Bus.Should().NotBeNull();
         function.GetMappedAddress(0).Should().NotBeNull("the guest is still using it");
 
         if (powerController)
         {
-            Command(port, PowerOff, PowerOff);
+            _rig.Command(port, PowerOff, PowerOff);
         }
 
-        Command(port, 0x300, (uint)SlotIndicator.Off << 8);
+        _rig.Command(port, 0x300, (uint)SlotIndicator.Off << 8);
         await removal.WaitAsync(TimeSpan.FromSeconds(30));
         function.Bus.Should().BeNull();
         function.GetMappedAddress(0).Should().BeNull();
         function.Command.Should().Be(Vmm.Pci.ConfigSpace.PciCommand.None, "it is at its power-on state");
-        Status(port).Should().Be(PresenceChanged | LinkChanged | Completed);
+        _rig.Status(port).Should().Be(PresenceChanged | LinkChanged | Completed);
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0xffff_ffff);
     }
 
@@ -125,14 +118,14 @@ public sealed class HotPlugTests
     {
         var port = Start();
         var function = PowerOn(port);
-        Command(port, PowerOff, PowerOff);
-        Status(port).Should().Be(Present | LinkChanged | Completed);
+        _rig.Command(port, PowerOff, PowerOff);
+        _rig.Status(port).Should().Be(Present | LinkChanged | Completed);
         function.GetMappedAddress(0).Should().BeNull();
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0xffff_ffff);
-        Command(port, PowerOff, 0);
+        _rig.Command(port, PowerOff, 0);
         _rig.Read(function, 0, 4).Should().Be(0x1042_1af4);
         _rig.Read(function, 4, 2).Should().Be(0, "power was gone");
-        Command(port, PowerOff, PowerOff);
+        _rig.Command(port, PowerOff, PowerOff);
         port.HotRemove(SlotRemoval.Orderly).IsCompletedSuccessfully.Should().BeTrue("nobody uses a slot without power");
         function.Bus.Should().BeNull();
     }
@@ -143,11 +136,11 @@ public sealed class HotPlugTests
         var port = Start();
         var function = PowerOn(port);
         Task removal = port.HotRemove(SlotRemoval.Orderly);
-        Acknowledge(port, ButtonPressed);
+        _rig.Acknowledge(port, ButtonPressed);
         port.HotRemove(SlotRemoval.Surprise).IsCompletedSuccessfully.Should().BeTrue();
         await removal.WaitAsync(TimeSpan.FromSeconds(30));
         function.Bus.Should().BeNull();
-        Status(port).Should().Be(PresenceChanged | LinkChanged);
+        _rig.Status(port).Should().Be(PresenceChanged | LinkChanged);
         _rig.Rig.Memory.Read(port.MemoryWindow.Base, 4).Should().Be(0xffff_ffff);
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0xffff_ffff);
     }
@@ -157,9 +150,9 @@ public sealed class HotPlugTests
     {
         var port = Start(new PciRootPortOptions());
         port.HotAdd(Function());
-        Status(port).Should().Be(Present | PresenceChanged | LinkChanged);
+        _rig.Status(port).Should().Be(Present | PresenceChanged | LinkChanged);
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0x1042_1af4);
-        Command(port, PowerOff, PowerOff);
+        _rig.Command(port, PowerOff, PowerOff);
         port.IsPowered.Should().BeTrue("the bit is read-only");
     }
 
@@ -168,7 +161,7 @@ public sealed class HotPlugTests
     {
         var still = Start(new PciRootPortOptions { HotPlug = false });
         FluentActions.Invoking(() => still.HotAdd(Function())).Should().Throw<InvalidOperationException>();
-        (_rig.Read(still, Express(still) + 0x14, 4) & 0x7ffff).Should().Be(0);
+        (_rig.Read(still, BridgeRig.Express(still) + 0x14, 4) & 0x7ffff).Should().Be(0);
         FluentActions.Invoking(() => new PciRootPort().HotAdd(Function())).Should().Throw<InvalidOperationException>().WithMessage("*no bus*");
         var plain = _rig.AddPort(5, new PciRootPortOptions { AttentionButton = false });
         plain.Secondary.Add(Function(), 0);
@@ -183,28 +176,28 @@ public sealed class HotPlugTests
     public void Every_write_of_slot_control_and_none_of_slot_status_is_a_command(int offset, int width, uint value, int commands)
     {
         var port = Start();
-        _rig.Write(port, Express(port) + 0x18, 2, 0x17ff);
-        Acknowledge(port, Completed);
-        _rig.Write(port, Express(port) + offset, width, value);
-        (Status(port) & Completed).Should().Be((uint)commands * Completed);
+        _rig.Write(port, BridgeRig.Express(port) + 0x18, 2, 0x17ff);
+        _rig.Acknowledge(port, Completed);
+        _rig.Write(port, BridgeRig.Express(port) + offset, width, value);
+        (_rig.Status(port) & Completed).Should().Be((uint)commands * Completed);
     }
 
     [Fact]
     public void The_interrupt_follows_the_enables()
     {
         var port = Start();
-        _rig.Write(port, Express(port) + 0x18, 2, PowerOff);
-        Acknowledge(port, Completed);
+        _rig.Write(port, BridgeRig.Express(port) + 0x18, 2, PowerOff);
+        _rig.Acknowledge(port, Completed);
         _rig.Rig.Sink.Clear();
         port.HotAdd(Function());
         _rig.Rig.Sink.Count.Should().Be(0, "nothing is enabled");
-        _rig.Write(port, Express(port) + 0x18, 2, PowerOff | 0x20);
+        _rig.Write(port, BridgeRig.Express(port) + 0x18, 2, PowerOff | 0x20);
         _rig.Rig.Sink.Count.Should().Be(0, "no event is enabled");
-        _rig.Write(port, Express(port) + 0x18, 2, PowerOff | 0x28);
+        _rig.Write(port, BridgeRig.Express(port) + 0x18, 2, PowerOff | 0x28);
         _rig.Rig.Sink.Count.Should().Be(1, "a waiting event was enabled");
-        _rig.Write(port, Express(port) + 0x18, 2, PowerOff | 0x29);
+        _rig.Write(port, BridgeRig.Express(port) + 0x18, 2, PowerOff | 0x29);
         _rig.Rig.Sink.Count.Should().Be(1, "one condition, one message");
-        Acknowledge(port, 0xffff);
+        _rig.Acknowledge(port, 0xffff);
         port.HotRemove(SlotRemoval.Surprise).IsCompleted.Should().BeTrue();
         _rig.Rig.Sink.Count.Should().Be(2);
     }
@@ -214,18 +207,18 @@ public sealed class HotPlugTests
     {
         var port = Start();
         var function = PowerOn(port);
-        foreach (var (offset, value) in new[] { (0x3e, 0x40u), (Express(port) + 0x10, 0x10u) })
+        foreach (var (offset, value) in new[] { (0x3e, 0x40u), (BridgeRig.Express(port) + 0x10, 0x10u) })
         {
             _rig.Write(function, 0x3c, 1, 5);
             _rig.Write(port, offset, 2, value);
             port.IsLinkActive.Should().BeFalse();
             _rig.Read(function.Address, 0, 4).Should().Be(0xffff_ffff);
-            Status(port).Should().Be(Present | LinkChanged);
-            Acknowledge(port, LinkChanged);
+            _rig.Status(port).Should().Be(Present | LinkChanged);
+            _rig.Acknowledge(port, LinkChanged);
             _rig.Write(port, offset, 2, 0);
             port.IsLinkActive.Should().BeTrue();
             _rig.Read(function, 0x3c, 1).Should().Be(0, "the function was reset");
-            Acknowledge(port, LinkChanged);
+            _rig.Acknowledge(port, LinkChanged);
         }
     }
 
@@ -235,7 +228,7 @@ public sealed class HotPlugTests
         var port = Start();
         var functions = new[] { Function(), Function(), Function() };
         port.HotAdd(functions[0], functions[1], functions[2]);
-        Command(port, PowerOff, 0);
+        _rig.Command(port, PowerOff, 0);
         _rig.Read(new PciAddress(1, 0, 2), 0, 4).Should().Be(0x1042_1af4);
         _rig.Read(new PciAddress(1, 0, 0), 0xe, 1).Should().Be(0x80);
         port.HotRemove(SlotRemoval.Surprise).IsCompleted.Should().BeTrue();
@@ -250,14 +243,14 @@ public sealed class HotPlugTests
         for (int i = 0; i < 50; i++)
         {
             port.HotAdd(function);
-            Acknowledge(port, 0xffff);
-            Command(port, PowerOff, 0);
+            _rig.Acknowledge(port, 0xffff);
+            _rig.Command(port, PowerOff, 0);
             _rig.Write(function, 0x10, 4, (uint)port.MemoryWindow.Base);
             _rig.Write(function, 4, 2, 6);
             _rig.Rig.Memory.Read(port.MemoryWindow.Base, 4).Should().Be(0x77);
             Task removal = port.HotRemove(i % 2 == 0 ? SlotRemoval.Orderly : SlotRemoval.Surprise);
-            Acknowledge(port, 0xffff);
-            Command(port, PowerOff, PowerOff);
+            _rig.Acknowledge(port, 0xffff);
+            _rig.Command(port, PowerOff, PowerOff);
             removal.IsCompletedSuccessfully.Should().BeTrue();
             _rig.Rig.Memory.Read(port.MemoryWindow.Base, 4).Should().Be(0xffff_ffff);
         }
@@ -312,20 +305,6 @@ public sealed class HotPlugTests
         _rig.Rig.Memory.Read(port.MemoryWindow.Base, 4).Should().Be(0xffff_ffff);
     }
 
-    private static int Express(PciRootPort port) => port.Capabilities.OfType<PciExpressCapability>().Single().Offset;
-
-    private static PciFunction Function() => PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new ConstantHandler(0x77)));
-
-    private uint Status(PciRootPort port) => _rig.Read(port, Express(port) + 0x1a, 2);
-
-    private void Acknowledge(PciRootPort port, uint events) => _rig.Write(port, Express(port) + 0x1a, 2, events);
-
-    private void Command(PciRootPort port, uint bits, uint value)
-    {
-        uint control = _rig.Read(port, Express(port) + 0x18, 2);
-        _rig.Write(port, Express(port) + 0x18, 2, (control & ~bits) | value);
-    }
-
     private int Interrupts(PciRootPort port, bool messages)
     {
         return messages ? _rig.Rig.Sink.Count : _rig.Rig.Lines[Gsi].Levels.Count(static level => level) - _raisedBefore;
@@ -339,16 +318,13 @@ public sealed class HotPlugTests
         var port = _rig.AddPort(options: options ?? new PciRootPortOptions { PowerController = true });
         _rig.Host.Root.AssignResources();
         _rig.Write(port, 4, 2, 7);
-        var msi = port.Msi!;
         if (messages)
         {
-            _rig.Write(port, msi.Offset + 4, 4, 0xfee0_0000);
-            _rig.Write(port, msi.Offset + 12, 2, 0x41);
-            _rig.Write(port, msi.Offset + 2, 2, 1);
+            _rig.EnableMessages(port);
         }
 
-        Command(port, 0, 0x103b);
-        Acknowledge(port, 0xffff);
+        _rig.Command(port, 0, 0x103b);
+        _rig.Acknowledge(port, 0xffff);
         _rig.Rig.Sink.Clear();
         if (!messages)
         {
@@ -364,11 +340,11 @@ public sealed class HotPlugTests
     {
         var function = Function();
         port.HotAdd(function);
-        Command(port, PowerOff | 0x300, (uint)SlotIndicator.On << 8);
+        _rig.Command(port, PowerOff | 0x300, (uint)SlotIndicator.On << 8);
         _rig.Write(function, 0x10, 4, (uint)port.MemoryWindow.Base);
         _rig.Write(function, 4, 2, 6);
         function.GetMappedAddress(0).Should().NotBeNull();
-        Acknowledge(port, 0xffff);
+        _rig.Acknowledge(port, 0xffff);
         _rig.Rig.Sink.Clear();
         return function;
     }

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Events;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
@@ -252,6 +253,8 @@ public sealed class RootPortTests
         });
         var port = new PciRootPort();
         var bridge = new PciBridge(BridgeRig.BridgeIdentity);
+        using var source = new EventFd();
+        using var resample = new EventFd();
         host.Root.Add(port, 6);
         host.Root.Add(bridge, 3);
         foreach (var (bus, device, pin, gsi) in new[] { (port.Secondary, 0, InterruptPin.B, 23), (bridge.Secondary, 1, InterruptPin.A, 16) })
@@ -260,6 +263,11 @@ public sealed class RootPortTests
             bus.Add(function, device);
             function.Intx.SetLevel(true);
             lines[gsi].IsAsserted.Should().BeTrue();
+            using (bus.ConnectPin(function, source, resample))
+            {
+                lines.Connections.Should().Equal((gsi, source, resample));
+            }
+
             bus.Remove(function);
             lines[gsi].IsAsserted.Should().BeFalse();
         }

@@ -1,8 +1,6 @@
-using System.Linq;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
-using Vmm.Pci.Capabilities;
 
 namespace Vmm.Tests.Pci;
 
@@ -23,13 +21,10 @@ internal sealed class SlotRig
     public SlotRig(PciRootPortOptions? options = null)
     {
         Port = Bridges.AddPort(options: options ?? new PciRootPortOptions { PowerController = true });
-        Express = Port.Capabilities.OfType<PciExpressCapability>().Single().Offset;
+        Express = BridgeRig.Express(Port);
         Bridges.Host.Root.AssignResources();
         Bridges.Write(Port, 4, 2, 7);
-        var msi = Port.Msi!;
-        Bridges.Write(Port, msi.Offset + 4, 4, 0xfee0_0000);
-        Bridges.Write(Port, msi.Offset + 12, 2, 0x41);
-        Bridges.Write(Port, msi.Offset + 2, 2, 1);
+        Bridges.EnableMessages(Port);
         Control |= AllEvents;
         Acknowledge(0xffff);
         Bridges.Rig.Sink.Clear();
@@ -49,7 +44,7 @@ internal sealed class SlotRig
         set => Bridges.Write(Port, Express + 0x18, 2, value);
     }
 
-    public uint Status => Bridges.Read(Port, Express + 0x1a, 2);
+    public uint Status => Bridges.Status(Port);
 
     /// <summary>Link Control.</summary>
     public uint Link
@@ -70,7 +65,7 @@ internal sealed class SlotRig
     /// <summary>A function with a page of memory that reads 0x77.</summary>
     public static PciFunction Function() => PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new ConstantHandler(0x77)));
 
-    public void Acknowledge(uint events) => Bridges.Write(Port, Express + 0x1a, 2, events);
+    public void Acknowledge(uint events) => Bridges.Acknowledge(Port, events);
 
     /// <summary>Adds a function, and does what the guest does until it runs.</summary>
     public PciFunction Run()

@@ -64,7 +64,7 @@ internal sealed class HotPlugRun
             long start = Stopwatch.GetTimestamp();
             await RunStepAsync(machine, step);
             Say("SECONDS-" + step, $"{Stopwatch.GetElapsedTime(start).TotalSeconds:f1}");
-            HostResources after = HostResources.Of(machine);
+            HostResources after = await SettleAsync(machine, before);
             Say("LEFT-" + step, before == after ? "nothing" : $"before: {before}; after: {after}");
         }
 
@@ -73,6 +73,20 @@ internal sealed class HotPlugRun
             // Its kernel cannot be relied on to end: see SlotRemoval.
             machine.RequestStop();
         }
+    }
+
+    /// <summary>What is held now; the system may take a moment to forget a thread that has ended.</summary>
+    private static async Task<HostResources> SettleAsync(VirtualMachine machine, HostResources before)
+    {
+        DateTime end = DateTime.UtcNow + TimeSpan.FromSeconds(10);
+        HostResources now = HostResources.Of(machine);
+        while (now != before && DateTime.UtcNow < end)
+        {
+            await Task.Delay(100);
+            now = HostResources.Of(machine);
+        }
+
+        return now;
     }
 
     private async Task RunStepAsync(VirtualMachine machine, string step)
