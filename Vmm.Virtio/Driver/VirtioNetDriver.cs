@@ -20,12 +20,14 @@ public sealed class VirtioNetDriver : IDisposable
     private readonly RequestSlots _transmit;
     private readonly RequestSlots? _control;
     private readonly int _bufferSize;
+    private readonly int _receiveBufferSize;
 
     private VirtioNetDriver(VirtioPciDriver driver, NetDriverOptions options)
     {
         Driver = driver;
         _bufferSize = options.BufferSize;
-        _receive = new RequestSlots(driver, driver.Queues[0], driver.Queues[0].Size, _bufferSize);
+        _receiveBufferSize = options.ReceiveBufferSize ?? _bufferSize;
+        _receive = new RequestSlots(driver, driver.Queues[0], driver.Queues[0].Size, _receiveBufferSize);
         _transmit = new RequestSlots(driver, driver.Queues[1], driver.Queues[1].Size, _bufferSize);
         _control = driver.Queues.Count > 2 ? new RequestSlots(driver, driver.Queues[2], 1, MostControlData + 3) : null;
         while (_receive.TryTake(out int slot))
@@ -66,8 +68,11 @@ public sealed class VirtioNetDriver : IDisposable
     {
         options ??= new VirtioDriverOptions();
         net ??= new NetDriverOptions();
-        ArgumentOutOfRangeException.ThrowIfLessThan(net.BufferSize, 64);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(net.BufferSize, 65_562);
+        foreach (int size in (ReadOnlySpan<int>)[net.BufferSize, net.ReceiveBufferSize ?? net.BufferSize])
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(size, 64, nameof(net));
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(size, 65_562, nameof(net));
+        }
 
         // What needs the control queue goes with it.
         ulong wanted = options.WantedFeatures | Wanted;
@@ -250,7 +255,7 @@ public sealed class VirtioNetDriver : IDisposable
 
     private void Post(int slot)
     {
-        if (!_receive.TrySubmit(slot, [new DriverSegment(_receive.IovaOf(slot), (uint)_bufferSize, true)]))
+        if (!_receive.TrySubmit(slot, [new DriverSegment(_receive.IovaOf(slot), (uint)_receiveBufferSize, true)]))
         {
             throw new DriverException("receive", "there are fewer descriptors than buffers");
         }
