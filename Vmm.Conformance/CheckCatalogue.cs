@@ -1,7 +1,9 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.Conformance.Devices;
 using Vmm.Conformance.Pci;
+using Vmm.Conformance.Rings;
 using Vmm.Conformance.Transport;
 
 namespace Vmm.Conformance;
@@ -32,6 +34,13 @@ public static class CheckCatalogue
         InterruptChecks.Group,
         WindowChecks.Group,
         ConfigurationChecks.Group,
+        RingChecks.Split,
+        SplitRingChecks.Group,
+        RingChecks.PackedRings,
+        PackedRingChecks.Group,
+        BlockChecks.Group,
+        NetChecks.Group,
+        StreamChecks.Group,
     ];
 
     /// <summary>Every check in order.</summary>

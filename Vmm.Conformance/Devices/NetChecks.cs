@@ -97,19 +97,37 @@ internal static class NetChecks
     private static void ReceiveFrames(CheckContext check, ulong features, ulong refused)
     {
         using VirtioNetDriver net = Open(check, features, refused, features == 0 ? null : 256);
-        byte[] received = new byte[2048];
         for (int i = 0; i < 20; i++)
         {
             byte[] frame = Frame(200 + (i * 60));
+            Random.Shared.NextBytes(frame.AsSpan(14));
             net.Transmit(frame);
-            if (!net.TryReceive(received, i == 0 ? check.Limits.Reply / 10 : check.Limits.Reply, out int length))
+            if (!ComesBack(net, frame, i == 0 ? check.Limits.Reply / 10 : check.Limits.Reply))
             {
-                check.Require(i == 0, "a frame from the network", "none");
+                check.Require(i == 0, $"a frame of {frame.Length} bytes back as it was sent", "none, or others");
                 check.Skip("nothing comes back from the network");
             }
-
-            check.Require(received.AsSpan(0, length).SequenceEqual(frame), $"a frame of {frame.Length} bytes as it was sent", $"{length} bytes, or others");
         }
+    }
+
+    /// <summary>Passes over what others sent, or earlier checks.</summary>
+    private static bool ComesBack(VirtioNetDriver net, byte[] frame, TimeSpan patience)
+    {
+        byte[] received = new byte[2048];
+        for (int others = 0; others < 1000; others++)
+        {
+            if (!net.TryReceive(received, patience, out int length))
+            {
+                return false;
+            }
+
+            if (length <= received.Length && received.AsSpan(0, length).SequenceEqual(frame))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private static byte[] Frame(int length)

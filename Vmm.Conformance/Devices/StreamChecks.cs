@@ -93,6 +93,12 @@ internal static class StreamChecks
         byte[] text = new byte[3000];
         new Random(5).NextBytes(text);
         byte[] read = new byte[text.Length];
+
+        // What was typed before is not ours.
+        for (int i = 0; i < 1000 && console.Read(read, check.Limits.Reply / 20) != 0; i++)
+        {
+        }
+
         console.Write(text.AsSpan(0, 1));
         if (console.Read(read, check.Limits.Reply / 10) == 0)
         {

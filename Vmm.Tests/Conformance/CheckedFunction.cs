@@ -5,6 +5,8 @@ using Vmm.Conformance.Models;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
+using Vmm.Tests.Fakes;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Transport;
 
@@ -22,6 +24,9 @@ internal sealed class CheckedFunction : IDisposable
             "ports" => Plain(function => function.AddBar(new PciBar(0, PciBarKind.Io, 0x40, []))),
             "rom" => Plain(function => function.AddBar(new PciBar(PciBar.RomIndex, PciBarKind.Rom, 0x10000, []))),
             "shared" => Plain(AddSharedMemory),
+            "read-only" => ReadOnlyDisk(),
+            "mtu" => Device(() => new NetDevice(new FakeNetBackend(), new NetDeviceOptions { Mtu = 1500 })),
+            "pairs" => Device(() => new NetDevice([new FakeNetBackend(), new FakeNetBackend()])),
             _ => Model(words.Split(',')),
         };
     }
@@ -41,9 +46,29 @@ internal sealed class CheckedFunction : IDisposable
                 "rng" => ModelKind.Entropy,
                 _ => ModelKind.Console,
             },
-            Function = new VirtioPciOptions { NotificationData = Array.Exists(words, word => word == "notification_data") },
+            QueueCount = Array.Exists(words, word => word == "queues") ? 3 : 1,
+            Function = new VirtioPciOptions
+            {
+                NotificationData = Array.Exists(words, word => word == "notification_data"),
+                PackedRing = Array.Exists(words, word => word == "packed"),
+                InOrder = Array.Exists(words, word => word == "in_order"),
+            },
         });
         return (function, function.Target);
+    }
+
+    private static (IDisposable Owner, ConformanceTarget Target) ReadOnlyDisk()
+    {
+        using var file = new TemporaryFile(1 << 20);
+
+        // The device has the file open: it may go already.
+        return Device(() => new BlockDevice(RawFileBackend.Open(file.Path, readOnly: true)));
+    }
+
+    private static (IDisposable Owner, ConformanceTarget Target) Device(Func<VirtioDevice> create)
+    {
+        var access = new InProcessFunctionAccess(dma => new VirtioPciFunction(create(), dma));
+        return (access, new ConformanceTarget { Name = "device", Access = access, Reach = TargetReach.All });
     }
 
     private static (IDisposable Owner, ConformanceTarget Target) Plain(Action<PciFunction> add)

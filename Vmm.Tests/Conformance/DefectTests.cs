@@ -17,7 +17,7 @@ public sealed class DefectTests
     };
 
     private static readonly IReadOnlyList<Defect> _defects =
-        [.. PciDefects.Table, .. InterruptDefects.Table, .. StructureDefects.Table, .. TransportDefects.Table];
+        [.. PciDefects.Table, .. InterruptDefects.Table, .. StructureDefects.Table, .. TransportDefects.Table, .. RingDefects.Table, .. DeviceDefects.Table];
 
     public static TheoryData<string> Defects => [.. _defects.Select(defect => defect.Check)];
 

@@ -42,7 +42,11 @@ internal sealed class DefectiveAccess : IPciFunctionAccess
 
     public Func<int, ulong, ulong> OnLength { get; set; } = static (_, length) => length;
 
+    /// <summary>Memory that was mapped, as the function has it.</summary>
     public List<IDmaBuffer> Buffers { get; } = [];
+
+    /// <summary>Something happens to memory before the driver looks at it.</summary>
+    public Action<IDmaBuffer> OnTouch { get; set; } = static _ => { };
 
     public int MessageVectors => Inner.MessageVectors;
 
@@ -233,6 +237,46 @@ internal sealed class DefectiveAccess : IPciFunctionAccess
     {
         IDmaBuffer buffer = Inner.MapBuffer(length);
         Buffers.Add(buffer);
-        return buffer;
+        return new TouchedBuffer(this, buffer);
+    }
+
+    /// <summary>Memory by the address that the function has for it, as the function has it; empty where nothing is mapped.</summary>
+    public Span<byte> MemoryAt(ulong iova)
+    {
+        foreach (IDmaBuffer buffer in Enumerable.Reverse(Buffers))
+        {
+            if (iova >= buffer.Iova && iova - buffer.Iova < (ulong)buffer.Span.Length)
+            {
+                return buffer.Span[(int)(iova - buffer.Iova)..];
+            }
+        }
+
+        return [];
+    }
+
+    private sealed class TouchedBuffer(DefectiveAccess owner, IDmaBuffer inner) : IDmaBuffer
+    {
+        private bool _gone;
+
+        public ulong Iova => inner.Iova;
+
+        public Span<byte> Span
+        {
+            get
+            {
+                owner.OnTouch(inner);
+                return inner.Span;
+            }
+        }
+
+        public void Dispose()
+        {
+            if (!_gone)
+            {
+                _gone = true;
+                owner.Buffers.Remove(inner);
+                inner.Dispose();
+            }
+        }
     }
 }

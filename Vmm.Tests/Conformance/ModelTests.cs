@@ -22,14 +22,33 @@ public sealed class ModelTests
     private const string SmallQueues = "there are no two queues of 4 descriptors";
     private const string LargestQueue = "the queue has the largest size that there is";
 
+    private const string NoPackedRing = "VIRTIO_F_RING_PACKED is not offered";
+    private const string NoInOrder = "VIRTIO_F_IN_ORDER is not offered";
+    private const string NoIndirect = "VIRTIO_F_INDIRECT_DESC is not offered";
+    private const string NoEventIndex = "VIRTIO_F_EVENT_IDX is not offered";
+    private const string NoReadOnly = "feature bit 5 is not offered";
+    private const string NoQueues = "feature bit 12 is not offered";
+    private const string NoMtu = "feature bit 3 is not offered";
+    private const string NoPairs = "feature bit 22 is not offered";
+    private const string NoLongChains = "the queue has fewer than 8 descriptors";
+    private const string NoThreeDescriptors = "the queue has fewer than 3 descriptors";
+    private const string AboutBlock = "it is about block devices";
+    private const string AboutNet = "it is about net devices";
+    private const string AboutEntropy = "it is about entropy devices";
+    private const string AboutConsole = "it is about console devices";
+
     private static readonly string[] _never = [NoPorts, NoRom, NoSharedMemory, NoVendorData];
 
     private static readonly Dictionary<ModelKind, string[]> _byModel = new()
     {
-        [ModelKind.Block] = ["it is about net devices", OneQueue],
-        [ModelKind.Net] = ["it is about block devices"],
-        [ModelKind.Entropy] = ["it is about net devices", "it is about block devices", OneQueue, "there is no device configuration", "the device type has no configuration that is known"],
-        [ModelKind.Console] = ["it is about net devices", "it is about block devices"],
+        [ModelKind.Block] = [AboutNet, AboutEntropy, AboutConsole, OneQueue, NoReadOnly, NoQueues],
+        [ModelKind.Net] = [AboutBlock, AboutEntropy, AboutConsole, NoMtu, NoPairs],
+        [ModelKind.Entropy] =
+        [
+            AboutBlock, AboutNet, AboutConsole, OneQueue, "there is no device configuration", "the device type has no configuration that is known",
+            "an entropy device is given nothing to read",
+        ],
+        [ModelKind.Console] = [AboutBlock, AboutNet, AboutEntropy],
     };
 
     public static TheoryData<ModelKind, string> Variants
@@ -70,24 +89,29 @@ public sealed class ModelTests
     private static (ModelOptions Options, string[] More, string[] Less) Describe(ModelKind model, string variant)
     {
         var options = new ModelOptions { Model = model };
-        string[] more = [NoNotificationData];
+        string[] more = [NoNotificationData, NoPackedRing, NoInOrder];
         return variant switch
         {
             "default" => (options, more, []),
-            "packed" => (options with { Function = new VirtioPciOptions { PackedRing = true } }, more, []),
-            "no indirect" => (options with { Function = new VirtioPciOptions { IndirectDescriptors = false } }, more, []),
-            "no event index" => (options with { Function = new VirtioPciOptions { EventIndex = false } }, more, []),
+            "packed" => (options with { Function = new VirtioPciOptions { PackedRing = true, InOrder = true } }, more, [NoPackedRing, NoInOrder]),
+            "no indirect" => (options with { Function = new VirtioPciOptions { IndirectDescriptors = false } }, [.. more, NoIndirect], []),
+            "no event index" => (options with { Function = new VirtioPciOptions { EventIndex = false } }, [.. more, NoEventIndex], []),
             "one vector" => (options with { Function = new VirtioPciOptions { Vectors = 1 } }, [.. more, OneVector], []),
             "no vector" => (options with { Function = new VirtioPciOptions { Vectors = 0 } }, [.. more, NoMessages], []),
             "iommu" => (options with { Function = new VirtioPciOptions { AccessPlatform = true } }, more, []),
-            "notification data" => (options with { Function = new VirtioPciOptions { NotificationData = true } }, [], []),
+            "notification data" => (options with { Function = new VirtioPciOptions { NotificationData = true } }, more, [NoNotificationData]),
             "no ring reset" => (options with { Function = new VirtioPciOptions { RingReset = false } }, [.. more, NoRingReset], []),
             "small queues" => (
                 options with { QueueSize = 2 },
-                model is ModelKind.Net or ModelKind.Console ? [.. more, OneRequest, SmallQueues] : [.. more, OneRequest],
+                model switch
+                {
+                    ModelKind.Net or ModelKind.Console => [.. more, OneRequest, SmallQueues, NoLongChains],
+                    ModelKind.Block => [.. more, OneRequest, NoLongChains, NoThreeDescriptors],
+                    _ => [.. more, OneRequest, NoLongChains],
+                },
                 []),
             "large queues" => (options with { QueueSize = 32768 }, [.. more, LargestQueue], []),
-            _ => (options with { QueueCount = 4 }, more, [OneQueue]),
+            _ => (options with { QueueCount = 4 }, more, [OneQueue, NoQueues]),
         };
     }
 }
