@@ -47,8 +47,8 @@ internal static class DeviceDefects
         { "NET-MAC-SET", "net", d => d.Read(d.Device + 5, static _ => 0x55) },
         { "NET-MTU", "mtu", d => d.Read(d.Device + 10, static _ => 67) },
         { "NET-PAIRS", "pairs", d => d.Read(d.Device + 8, static _ => 0) },
-        { "NET-RECEIVE", "net", d => First(d, 64 * 2048, static frames => frames[2048 + 12 + 40] ^= 0xff) },
-        { "NET-RECEIVE-MERGE", "net", d => First(d, 64 * 256, static frames => frames[256 + 12 + 40] ^= 0xff) },
+        { "NET-RECEIVE", "net", d => First(d, 64 * 2048, static frames => frames.Slice(2048 + 12 + 40, 16).Fill(0xee)) },
+        { "NET-RECEIVE-MERGE", "net", d => First(d, 64 * 256, static frames => frames.Slice(256 + 12 + 40, 16).Fill(0xee)) },
 
         { "RNG-LENGTH", "rng", d => d.OnTouch = _ => UsedLength(d, 0) },
         { "RNG-CHANGES", "rng", d => Memory(d, 64, static bytes => bytes.Fill(7)) },
