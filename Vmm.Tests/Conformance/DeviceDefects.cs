@@ -123,7 +123,7 @@ internal static class DeviceDefects
     private static void CountInData(DefectiveAccess d)
     {
         byte count = 0;
-        Memory(d, BlockData, data => data[3] = count++);
+        Memory(d, BlockData, data => data[0] = ++count);
     }
 
     private static void Replace(Span<byte> memory, int at, byte from, byte to) => memory[at] = memory[at] == from ? to : memory[at];
