@@ -51,7 +51,7 @@ public sealed class VfioHost
         }
     }
 
-    /// <summary>Takes a device. It comes reset, if it can be, with its interrupts disabled and guest memory mapped.</summary>
+    /// <summary>Takes a device: reset by the kernel as it opens it, if it can be, with interrupts disabled and guest memory mapped.</summary>
     /// <param name="path">Its directory in sysfs, for example <c>/sys/bus/pci/devices/0000:00:10.0</c>.</param>
     /// <returns>The device; its disposal gives it back.</returns>
     /// <exception cref="VfioException">A step was refused; the message names step, path and errno, and what helps. All earlier steps are undone.</exception>

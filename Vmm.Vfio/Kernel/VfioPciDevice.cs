@@ -52,11 +52,6 @@ public sealed unsafe partial class VfioPciDevice : IPciDeviceBackend
         {
             _interrupts[i] = i < (int)info.num_irqs ? ReadInterrupt((PciInterruptIndex)i) : default;
         }
-
-        if (CanReset)
-        {
-            Reset();
-        }
     }
 
     /// <summary>The device's address, for example <c>0000:00:10.0</c>.</summary>

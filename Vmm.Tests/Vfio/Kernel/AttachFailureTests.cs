@@ -148,7 +148,6 @@ public sealed class AttachFailureTests
     [InlineData("VFIO_SET_IOMMU", 19, "intel_iommu=on")]
     [InlineData("VFIO_GROUP_GET_DEVICE_FD", 16, "in use")]
     [InlineData("VFIO_GROUP_GET_DEVICE_FD", 19, "unbound or removed")]
-    [InlineData("VFIO_DEVICE_RESET", 5, "the reset failed")]
     public void Refusals_say_what_helps(string step, int errno, string helps)
     {
         var kernel = new FakeVfioKernel { Refuse = line => line.StartsWith(step, StringComparison.Ordinal) ? errno : 0 };

@@ -219,20 +219,4 @@ public sealed class AttachTests
 
         device.Name.Should().Be(FakeDevices.Address);
     }
-
-    [Theory]
-    [InlineData(true, 1)]
-    [InlineData(false, 0)]
-    [Trait("Behaviour", "VFIO-10")]
-    public void A_device_comes_reset_if_it_can_be(bool canReset, int resets)
-    {
-        var kernel = new FakeVfioKernel();
-        FakeVfioDevice fake = kernel.AddController();
-        fake.CanReset = canReset;
-
-        using VfioPciDevice device = kernel.Attach();
-
-        device.CanReset.Should().Be(canReset);
-        fake.Resets.Should().Be(resets);
-    }
 }

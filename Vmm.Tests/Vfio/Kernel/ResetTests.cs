@@ -25,6 +25,17 @@ public sealed class ResetTests
     }
 
     [Fact]
+    public void A_reset_that_fails_says_so()
+    {
+        var kernel = new FakeVfioKernel();
+        kernel.AddController();
+        using VfioPciDevice device = kernel.Attach();
+        kernel.Refuse = line => line.StartsWith("VFIO_DEVICE_RESET", StringComparison.Ordinal) ? Libc.EIO : 0;
+
+        FluentActions.Invoking(device.Reset).Should().Throw<VfioException>().Where(e => e.Errno == Libc.EIO && e.Path == FakeDevices.Address);
+    }
+
+    [Fact]
     public void Without_a_reset_of_its_own_that_is_said()
     {
         var kernel = new FakeVfioKernel();
