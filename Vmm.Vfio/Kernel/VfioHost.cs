@@ -24,6 +24,7 @@ public sealed class VfioHost
     private readonly Lock _lock = new();
     private readonly List<DmaAddressSpace> _spaces = [];
     private readonly Dictionary<int, VfioGroup> _groups = [];
+    private readonly HashSet<string> _attached = new(StringComparer.Ordinal);
 
     /// <summary>Opens nothing yet.</summary>
     /// <param name="memory">Guest RAM that every device reaches at its guest-physical addresses; without it, devices reach what is mapped for them.</param>
@@ -61,10 +62,19 @@ public sealed class VfioHost
         lock (_lock)
         {
             PciDeviceLocation location = PciDeviceLocation.Find(_calls, path);
+
+            // Through its group the kernel would open it again.
+            if (_attached.Contains(location.Name))
+            {
+                throw new VfioException("attaching", path, Libc.EBUSY, "in use: this machine has the device already");
+            }
+
             VfioAttachment attachment = TryAttachByItself(location) ?? AttachByGroup(location);
             try
             {
-                return new VfioPciDevice(this, attachment);
+                var device = new VfioPciDevice(this, attachment);
+                _attached.Add(location.Name);
+                return device;
             }
             catch
             {
@@ -216,6 +226,7 @@ public sealed class VfioHost
     private void ReleaseLocked(VfioAttachment attachment)
     {
         attachment.File.Dispose();
+        _attached.Remove(attachment.Location.Name);
         Leave(attachment.Group, attachment.Space);
     }
 

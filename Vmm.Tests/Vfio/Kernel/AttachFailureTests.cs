@@ -81,6 +81,23 @@ public sealed class AttachFailureTests
         first.TryRead(Vmm.Vfio.Backend.PciRegionIndex.Configuration, 0, new byte[2]).Should().BeTrue();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_device_that_the_machine_has_already(bool iommufd)
+    {
+        var kernel = new FakeVfioKernel { HasIommufd = iommufd };
+        kernel.AddController();
+        var host = new VfioHost(kernel);
+        VfioPciDevice device = host.Attach(FakeDevices.Path);
+
+        FluentActions.Invoking(() => host.Attach(FakeDevices.Path + "/")).Should().Throw<VfioException>().Where(e => e.Errno == 16 && e.Message.Contains("has the device already"));
+
+        device.Dispose();
+        kernel.ShouldHoldNothing();
+        host.Attach(FakeDevices.Path).Dispose();
+    }
+
     [Fact]
     public void Not_there() => new FakeVfioKernel().Refused().Message.Should().Contain("no such device").And.Contain("lspci -D");
 
