@@ -273,6 +273,70 @@ public sealed class NetQueuePairsTests
         ((NetDevice)net.Device).ReceiveDropped.Should().Be(0);
     }
 
+    [Fact]
+    [Trait("Behaviour", "VTP-9")]
+    public void A_hundred_resets_of_every_queue_with_other_sizes_leave_a_card_that_works()
+    {
+        using DeviceHarness net = Start();
+        var random = new Random(6);
+        for (int round = 0; round < 100; round++)
+        {
+            int inUse = random.Next(1, Pairs + 1);
+            Use(net, inUse).Should().Be(0);
+            ushort size = (ushort)(32 << random.Next(4));
+            foreach (FakeNetBackend backend in _backends)
+            {
+                backend.Arrive([1, 2, 3, 4]);
+            }
+
+            for (int queue = 0; queue < Control; queue++)
+            {
+                net.Device.StopQueue(queue);
+                net.Drivers[queue] = new GuestDriver(net.Ram, size, net.Features, queue);
+                net.StartQueue(queue, null);
+            }
+
+            // What came while no buffers were there comes first, then what is sent now.
+            for (int pair = 0; pair < inUse; pair++)
+            {
+                byte[] frame = [9, (byte)round, (byte)pair, 0];
+                while (_backends[pair].Waiting > 0)
+                {
+                    Take(net, pair, Post(net, pair)).Should().HaveCount(4);
+                }
+
+                ulong place = Post(net, pair);
+                _backends[pair].Arrive(frame);
+                Take(net, pair, place).Should().Equal(frame);
+                Send(net, pair, [.. new byte[12], (byte)round]);
+                _backends[pair].Sent.TryDequeue(out byte[]? sent).Should().BeTrue();
+                sent![12].Should().Be((byte)round);
+            }
+        }
+
+        net.ResetReasons.Should().BeEmpty();
+        ((NetDevice)net.Device).ReceiveDropped.Should().Be(0);
+        ((NetDevice)net.Device).TransmitDropped.Should().Be(0);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "VTP-10")]
+    public void Each_change_of_the_link_is_announced()
+    {
+        using DeviceHarness net = Start();
+        var device = (NetDevice)net.Device;
+        for (int round = 0; round < 100; round++)
+        {
+            uint version = device.ConfigurationVersion;
+            device.LinkUp = round % 2 != 0;
+            device.ReadConfiguration(6, 2).Should().Be((ulong)(round % 2));
+            device.ConfigurationVersion.Should().NotBe(version);
+            net.ConfigurationChanges.Should().Be(round + 1);
+            device.LinkUp = round % 2 != 0;
+            net.ConfigurationChanges.Should().Be(round + 1, "nothing changed");
+        }
+    }
+
     private DeviceHarness Start(ulong without = 0)
     {
         var device = new NetDevice(_backends, new NetDeviceOptions { Id = "net0" });
