@@ -42,7 +42,7 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, st
         string? driver = calls.ReadLinkName($"{path}/driver");
         if (driver is null || !IsVfio(calls, path, driver))
         {
-            throw new VfioException(Step, path, 0, DescribeBinding(path, name, driver));
+            throw new VfioException(Step, path, 0, DescribeBinding(name, driver));
         }
 
         string? node = calls.List($"{path}/vfio-dev") is [var own, ..] ? $"/dev/vfio/devices/{own}" : null;
@@ -55,10 +55,11 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, st
         return string.Equals(driver, "vfio-pci", StringComparison.Ordinal) || calls.List($"{path}/vfio-dev").Count > 0;
     }
 
-    private static string DescribeBinding(string path, string name, string? driver)
+    /// <summary>By the path that stays: one below a driver goes with the binding.</summary>
+    private static string DescribeBinding(string name, string? driver)
     {
         string unbind = driver is null ? "" : $"echo {name} >/sys/bus/pci/drivers/{driver}/unbind; ";
         return $"the device has {(driver is null ? "no driver" : $"driver {driver}")}; give it to VFIO: "
-            + $"{unbind}echo vfio-pci >{path}/driver_override; echo {name} >/sys/bus/pci/drivers_probe";
+            + $"{unbind}echo vfio-pci >/sys/bus/pci/devices/{name}/driver_override; echo {name} >/sys/bus/pci/drivers_probe";
     }
 }
