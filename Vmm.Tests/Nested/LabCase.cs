@@ -35,6 +35,9 @@ public sealed record LabCase(string Name, string Arguments = "")
     /// <summary>Modules the guest loads besides the usual ones.</summary>
     public string Modules { get; init; } = "";
 
+    /// <summary>Files of this machine that the guest has: <c>HOST=GUEST</c> each.</summary>
+    public string[] Files { get; init; } = [];
+
     /// <summary>Bash that runs in the lab before vmm, in the case's folder; its output is <see cref="LabResult.Notes"/>.</summary>
     public string Before { get; init; } = "";
 

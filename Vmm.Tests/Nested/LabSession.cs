@@ -68,6 +68,13 @@ public static class LabSession
         return (process.ExitCode, output.Result + errors.Result);
     }
 
+    /// <summary>Compiles a C program of the checkout for guests, which have no libraries.</summary>
+    public static void Compile(string source, string output)
+    {
+        var (status, text) = Execute(120, "/usr/bin/gcc", "-static", "-O2", "-Wall", "-Werror", "-o", output, Repository.PathOf(source));
+        status.Should().Be(0, "{0} has to compile: {1}", source, text);
+    }
+
     private static string WriteScript(IReadOnlyList<LabCase> cases, string share)
     {
         var script = new StringBuilder();
@@ -77,7 +84,7 @@ public static class LabSession
             string guest = Path.Combine(share, run.Name + ".guest");
             File.WriteAllText(guest, run.Guest + "\n");
             string[] modules = run.Modules.Length == 0 ? [] : ["--modules", run.Modules];
-            string initramfs = Output("build/lab/guest-initramfs", [run.Flavour, "--script", guest, .. modules]);
+            string initramfs = Output("build/lab/guest-initramfs", [run.Flavour, "--script", guest, .. modules, .. run.Files.SelectMany(file => new[] { "--file", file })]);
             string kernel = Output("build/lab/kernels", run.Flavour, run.Vmlinux ? "--vmlinux" : "--vmlinuz");
             script.Append($$"""
 

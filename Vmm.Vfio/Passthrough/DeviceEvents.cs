@@ -34,9 +34,6 @@ internal sealed class DeviceEvents : IDisposable
         }
     }
 
-    /// <summary>True on the thread that the callbacks run on.</summary>
-    public bool IsCurrent => _worker.IsCurrent;
-
     public void Dispose()
     {
         Unwatch(PciInterruptIndex.Error, _watched[0]);

@@ -27,9 +27,6 @@ internal sealed class ExpressCapability(DeviceCapability place, uint flags, bool
 
     private readonly DevicePortType _type = (DevicePortType)((flags & TypeMask) >> 4);
 
-    /// <summary>The device can be asked for a function-level reset, as the capability says it.</summary>
-    public bool CanReset => canReset;
-
     /// <summary>What the guest reads instead of the device's bits.</summary>
     /// <param name="onRootBus">True on a root bus, false behind a port.</param>
     public IEnumerable<ExpressBits> BitsFor(bool onRootBus)
