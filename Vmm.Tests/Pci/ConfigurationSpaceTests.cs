@@ -130,8 +130,47 @@ public sealed class ConfigurationSpaceTests
     {
         FluentActions.Invoking(() => new PciConfigurationSpace(512)).Should().Throw<ArgumentException>().WithMessage("*256 or 4096*");
         var space = new PciConfigurationSpace(256);
-        FluentActions.Invoking(() => space.Define(254, 4, 0)).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => space.Define(254, 4, 0)).Should().Throw<ArgumentException>().WithMessage("*4 bytes at 0xfe*");
+        FluentActions.Invoking(() => space.Define(-1, [1])).Should().Throw<ArgumentException>().WithMessage("*do not lie inside*");
+        FluentActions.Invoking(() => space.Define(257, [])).Should().Throw<ArgumentException>().WithMessage("*do not lie inside*");
+        FluentActions.Invoking(() => space.Define(0, [1, 2], [3])).Should().Throw<ArgumentException>().WithMessage("*a mask must be as long*");
+        FluentActions.Invoking(() => space.Define(0, [1, 2], [3, 4], [0, 0, 0])).Should().Throw<ArgumentException>().WithMessage("*a mask must be as long*");
         FluentActions.Invoking(() => space.Define(0, 1, 0, 1, 1)).Should().Throw<ArgumentException>().WithMessage("*either writable or write-1-to-clear*");
+    }
+
+    [Fact]
+    public void Nothing_can_be_defined_at_the_very_end_and_the_last_byte_can()
+    {
+        var space = new PciConfigurationSpace(256);
+        space.Define(256, []);
+        space.Define(255, [0x5a]);
+
+        space.Read(255, 1).Should().Be(0x5a);
+        space.Read(252, 4).Should().Be(0x5a00_0000);
+    }
+
+    [Fact]
+    public void A_byte_defined_anew_keeps_nothing_and_its_neighbours_keep_everything()
+    {
+        var space = new PciConfigurationSpace(256);
+        space.Define(0x40, 4, 0xffff_ffff, 0x0f0f_0f0f, 0xf0f0_f0f0);
+        space.Define(0x42, 1, 0x12, 0x3c, 0x00);
+
+        space.Read(0x40, 4).Should().Be(0xff12_ffff);
+        space.WritableBits(0x40).Should().Be(0x0f3c_0f0f);
+        space.WriteOneToClearBits(0x40).Should().Be(0xf000_f0f0);
+    }
+
+    [Fact]
+    public void Redefined_facts_touch_their_bits_only()
+    {
+        var space = new PciConfigurationSpace(256);
+        space.Define(0x40, 4, 0x0000_00ff);
+        space.Redefine(0x40, 0x0000_0ff0, 0x0000_0a00);
+
+        space.ReadRegister(0x40).Should().Be(0x0000_0a0f);
+        space.Reset();
+        space.ReadRegister(0x40).Should().Be(0x0000_0a0f);
     }
 
     [Fact]
