@@ -65,6 +65,9 @@ public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture
     public void A_keyboard_behind_the_usb_controller_is_found() => runs["all"].Fact("KEYBOARD").Should().Be("1");
 
     [NestedFact]
+    public void The_codec_behind_the_sound_controller_is_found() => runs["all"].Fact("CODEC").Should().Be("1");
+
+    [NestedFact]
     [Trait("Behaviour", "VFIO-9")]
     public void Interrupts_are_messages_where_the_device_has_them_and_the_pin_otherwise()
     {
@@ -100,6 +103,7 @@ public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture
                 edu-guest $d
             }
             testdev() { testdev-guest $(dev 1b36:0x0005); }
+            codec() { for i in $(seq 100); do [ -e /sys/bus/hdaudio/devices/hdaudioC0D0 ] && break; sleep 0.1; done; echo "CODEC $(ls /sys/bus/hdaudio/devices | grep -c hdaudioC0D0)"; }
             keyboard() { for i in $(seq 100); do grep -q Keyboard /sys/bus/usb/devices/*/product && break; sleep 0.1; done; echo "KEYBOARD $(cat /sys/bus/usb/devices/*/product | grep -c Keyboard)"; }
             """;
 
@@ -107,7 +111,7 @@ public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture
 
             disk nvme0n1; disk sda; disk vda
             card e1000e 10.0.2; card 8139cp 10.0.3
-            testdev; keyboard
+            testdev; keyboard; codec
             educational
             for d in nvme e1000e xhci_hcd ahci 8139cp snd_hda_intel virtio-pci; do echo "DRIVER-$d $(ls -d /sys/bus/pci/drivers/$d/0000:* | wc -l)"; done
             grep -E 'nvme|eth|xhci|ahci|snd|virtio' /proc/interrupts
@@ -178,7 +182,7 @@ public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture
                 {
                     Flavour = "amd64",
                     Memory = "size=200M",
-                    Modules = "nvme e1000e xhci_pci hid-generic usbhid ahci sd_mod 8139cp snd_hda_intel snd_hda_codec_generic uio_pci_generic",
+                    Modules = "nvme e1000e xhci_pci hid-generic usbhid ahci sd_mod 8139cp snd_hda_codec_generic snd_hda_intel uio_pci_generic",
                     Files = [$"{folder}/edu-guest=/bin/edu-guest", $"{folder}/testdev-guest=/bin/testdev-guest"],
                     Guest = Everything,
                     CommandLine = "nokaslr init_on_alloc=0 apparmor=0 cryptomgr.notests audit=0 nowatchdog tsc=reliable no_timer_check rcupdate.rcu_expedited=1",
