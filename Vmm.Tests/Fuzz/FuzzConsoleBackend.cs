@@ -1,5 +1,5 @@
 using System;
-using System.Collections.Concurrent;
+using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Devices;
@@ -12,27 +12,35 @@ internal sealed class FuzzConsoleBackend(FuzzCounts counts) : IConsoleBackend
     private const int Room = 4096;
 
     private readonly EventFd _readable = new();
-    private readonly ConcurrentQueue<byte> _incoming = new();
+    private readonly Lock _lock = new();
+    private readonly Queue<byte> _incoming = new();
 
     public int InputDescriptor => _readable.Descriptor;
 
     /// <summary>What the guest wrote last, as far as it is kept.</summary>
     public byte[] LastWritten { get; private set; } = [];
 
+    /// <summary>What is typed arrives as a whole: a worker that looks meanwhile sees none of it, or all.</summary>
     public void Arrive(ReadOnlySpan<byte> input)
     {
-        foreach (byte each in input)
+        lock (_lock)
         {
-            if (_incoming.Count < Room)
+            foreach (byte each in input[..Math.Min(input.Length, Room - _incoming.Count)])
             {
                 _incoming.Enqueue(each);
             }
-        }
 
-        _readable.Signal();
+            _readable.Signal();
+        }
     }
 
-    public void Clear() => _incoming.Clear();
+    public void Clear()
+    {
+        lock (_lock)
+        {
+            _incoming.Clear();
+        }
+    }
 
     public void Write(ReadOnlySpan<byte> output)
     {
@@ -42,25 +50,22 @@ internal sealed class FuzzConsoleBackend(FuzzCounts counts) : IConsoleBackend
 
     public bool Read(Span<byte> input, out int received)
     {
-        received = 0;
-        while (received < input.Length && _incoming.TryDequeue(out byte next))
+        lock (_lock)
         {
-            input[received++] = next;
-        }
-
-        if (received == 0)
-        {
-            _readable.TryConsume(out _);
-            if (!_incoming.IsEmpty)
+            received = Math.Min(input.Length, _incoming.Count);
+            for (int i = 0; i < received; i++)
             {
-                _readable.Signal();
+                input[i] = _incoming.Dequeue();
+            }
+
+            if (received == 0)
+            {
+                _readable.TryConsume(out _);
+                return true;
             }
         }
-        else
-        {
-            Interlocked.Increment(ref counts.Requests);
-        }
 
+        Interlocked.Increment(ref counts.Requests);
         return true;
     }
 
