@@ -1,7 +1,6 @@
 using System;
 using System.Buffers.Binary;
 using System.Linq;
-using Vmm.Virtio.Driver;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
 namespace Vmm.Tests.Conformance;

@@ -1,6 +1,5 @@
 using System;
 using System.Buffers.Binary;
-using Vmm.Virtio.Driver;
 using Vmm.Virtio.Queues;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 

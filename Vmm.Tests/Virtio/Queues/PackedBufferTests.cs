@@ -1,6 +1,5 @@
 using System;
 using System.Linq;
-using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
 using static Vmm.Tests.Fakes.GuestBuffer;
