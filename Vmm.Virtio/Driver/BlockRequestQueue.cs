@@ -8,10 +8,10 @@ namespace Vmm.Virtio.Driver;
 /// <remarks>One thread at a time; different queues on different threads.</remarks>
 public sealed class BlockRequestQueue
 {
-    private const int HeaderLength = 16;
+    internal const int HeaderLength = 16;
     private const int Stride = 32;
     private const int MostRequests = 256;
-    private const byte NoStatus = 0xff;
+    internal const byte NoStatus = 0xff;
 
     private readonly RequestSlots _slots;
     private readonly DriverSegment[] _segments;
@@ -28,17 +28,20 @@ public sealed class BlockRequestQueue
     /// <summary>Requests that were made and not taken back.</summary>
     public int Outstanding => _slots.Outstanding;
 
+    /// <summary>Pieces of data that a request can have: header and status take a descriptor each.</summary>
+    public int MostPieces => _segments.Length - 2;
+
     /// <summary>Makes a request available; <see cref="Notify"/> tells the device.</summary>
     /// <param name="type">What to do.</param>
     /// <param name="sector">The first sector, for reads and writes.</param>
     /// <param name="data">What the device reads or writes between header and status.</param>
     /// <returns>A number that names the request until it completes; null if the queue is too full for it now.</returns>
-    /// <exception cref="ArgumentException">There are more pieces than a request of this queue can have.</exception>
+    /// <exception cref="ArgumentException">There are more pieces than <see cref="MostPieces"/>.</exception>
     public int? TrySubmit(BlockRequestType type, ulong sector, ReadOnlySpan<DriverSegment> data)
     {
-        if (data.Length > _segments.Length - 2)
+        if (data.Length > MostPieces)
         {
-            throw new ArgumentException($"a request of this queue has at most {_segments.Length - 2} pieces of data", nameof(data));
+            throw new ArgumentException($"a request of this queue has at most {MostPieces} pieces of data", nameof(data));
         }
 
         if (!_slots.TryTake(out int slot))
@@ -47,9 +50,7 @@ public sealed class BlockRequestQueue
         }
 
         Span<byte> memory = _slots.MemoryOf(slot);
-        BinaryPrimitives.WriteUInt32LittleEndian(memory, (uint)type);
-        BinaryPrimitives.WriteUInt32LittleEndian(memory[4..], 0);
-        BinaryPrimitives.WriteUInt64LittleEndian(memory[8..], sector);
+        WriteHeader(memory, type, sector);
         memory[HeaderLength] = NoStatus;
         _segments[0] = new DriverSegment(_slots.IovaOf(slot), HeaderLength, false);
         data.CopyTo(_segments.AsSpan(1));
@@ -87,6 +88,14 @@ public sealed class BlockRequestQueue
         int request = _slots.Wait(out _);
         status = Finish(request);
         return request;
+    }
+
+    /// <summary>Writes struct virtio_blk_req up to its data.</summary>
+    internal static void WriteHeader(Span<byte> place, BlockRequestType type, ulong sector)
+    {
+        BinaryPrimitives.WriteUInt32LittleEndian(place, (uint)type);
+        BinaryPrimitives.WriteUInt32LittleEndian(place[4..], 0);
+        BinaryPrimitives.WriteUInt64LittleEndian(place[8..], sector);
     }
 
     private BlockStatus Finish(int slot)

@@ -309,7 +309,7 @@ public abstract class DriverQueue
     }
 
     /// <summary>Bytes of indirect tables for a queue.</summary>
-    internal static int TablesLength(DriverQueueOptions options, int size) => TableEntries(options, size) * DescriptorSize * size;
+    internal static long TablesLength(DriverQueueOptions options, int size) => (long)TableEntries(options, size) * DescriptorSize * size;
 
     /// <summary>An interrupt came for the queue.</summary>
     internal void Signal()

@@ -18,13 +18,20 @@ public sealed class VirtioBlockDriver : IDisposable
     private const int IdentifierLength = 20;
     private const int RangeLength = 16;
 
+    // Data starts a page, with a header before it and a status behind it where they are needed.
+    private const int DataOffset = 4096;
+    private const int HeaderOffset = DataOffset - BlockRequestQueue.HeaderLength;
+
+    // What the device reads, and what it writes. A device that assumes header and status in descriptors of their own has no queue of 2.
+    private const int FewestDescriptors = 2;
+
     private readonly IDmaBuffer _buffer;
     private BlockRequestQueue[] _queues = [];
 
     private VirtioBlockDriver(VirtioPciDriver driver)
     {
         Driver = driver;
-        _buffer = driver.MapBuffer(MaximumTransfer);
+        _buffer = driver.MapBuffer(DataOffset + MaximumTransfer + 1);
         Capacity = driver.ReadDeviceConfiguration(static field => field(0, 8));
     }
 
@@ -37,11 +44,13 @@ public sealed class VirtioBlockDriver : IDisposable
     /// <summary>The request queues.</summary>
     public IReadOnlyList<BlockRequestQueue> Queues => _queues;
 
+    private Span<byte> Data => _buffer.Span.Slice(DataOffset, MaximumTransfer);
+
     /// <summary>Initialises and starts a block device.</summary>
     /// <param name="access">The function.</param>
     /// <param name="options">What to ask for; flush, discard and write-zeroes are wanted in any case.</param>
     /// <param name="queues">Queues to set up.</param>
-    /// <param name="queueSize">Most descriptors a queue.</param>
+    /// <param name="queueSize">Most descriptors a queue, at least 2.</param>
     /// <exception cref="DriverException">The device cannot be driven.</exception>
     public static VirtioBlockDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null, int queues = 1, int queueSize = 256)
     {
@@ -52,7 +61,7 @@ public sealed class VirtioBlockDriver : IDisposable
         try
         {
             var disk = new VirtioBlockDriver(driver);
-            driver.Start(queues, queueSize);
+            driver.Start([.. Enumerable.Range(0, queues).Select(index => new DriverQueueOptions(index) { MaximumSize = queueSize, MinimumSize = FewestDescriptors })]);
             disk._queues = [.. driver.Queues.Select(queue => new BlockRequestQueue(driver, queue))];
             return disk;
         }
@@ -75,7 +84,7 @@ public sealed class VirtioBlockDriver : IDisposable
         {
             int length = Math.Min(destination.Length, MaximumTransfer);
             Request(BlockRequestType.Read, sector, length, deviceWrites: true, queue);
-            _buffer.Span[..length].CopyTo(destination);
+            Data[..length].CopyTo(destination);
             destination = destination[length..];
             sector += (uint)(length / SectorSize);
         }
@@ -92,7 +101,7 @@ public sealed class VirtioBlockDriver : IDisposable
         while (!source.IsEmpty)
         {
             int length = Math.Min(source.Length, MaximumTransfer);
-            source[..length].CopyTo(_buffer.Span);
+            source[..length].CopyTo(Data);
             Request(BlockRequestType.Write, sector, length, deviceWrites: false, queue);
             source = source[length..];
             sector += (uint)(length / SectorSize);
@@ -113,9 +122,9 @@ public sealed class VirtioBlockDriver : IDisposable
     /// <exception cref="DriverException">The device reports an error, or does not answer.</exception>
     public string GetId()
     {
-        _buffer.Span[..IdentifierLength].Clear();
+        Data[..IdentifierLength].Clear();
         Request(BlockRequestType.GetId, 0, IdentifierLength, deviceWrites: true, 0);
-        ReadOnlySpan<byte> id = _buffer.Span[..IdentifierLength];
+        ReadOnlySpan<byte> id = Data[..IdentifierLength];
         int end = id.IndexOf((byte)0);
         return Encoding.ASCII.GetString(end < 0 ? id : id[..end]);
     }
@@ -156,7 +165,7 @@ public sealed class VirtioBlockDriver : IDisposable
             throw new NotSupportedException($"the device does not offer {type}");
         }
 
-        Span<byte> range = _buffer.Span;
+        Span<byte> range = Data;
         BinaryPrimitives.WriteUInt64LittleEndian(range, sector);
         BinaryPrimitives.WriteUInt32LittleEndian(range[8..], count);
         BinaryPrimitives.WriteUInt32LittleEndian(range[12..], flags);
@@ -171,17 +180,45 @@ public sealed class VirtioBlockDriver : IDisposable
             throw new InvalidOperationException($"{queue.Outstanding} requests are outstanding on queue {queueIndex}");
         }
 
-        var data = new DriverSegment(_buffer.Iova, (uint)length, deviceWrites);
-        if (queue.TrySubmit(type, sector, length == 0 ? [] : [data]) is null)
-        {
-            throw new DriverException("request", $"queue {queueIndex} has only {queue.Queue.FreeDescriptors} descriptors");
-        }
-
-        queue.Notify();
-        _ = queue.WaitComplete(out BlockStatus status);
+        BlockStatus status = queue.Queue.Size > FewestDescriptors
+            ? RequestInPieces(queue, type, sector, length, deviceWrites)
+            : RequestInTwo(queue.Queue, type, sector, length, deviceWrites);
         if (status != BlockStatus.Ok)
         {
             throw new DriverException("request", $"{type} at sector {sector} ended with status {status}");
         }
+    }
+
+    private BlockStatus RequestInPieces(BlockRequestQueue queue, BlockRequestType type, ulong sector, int length, bool deviceWrites)
+    {
+        var data = new DriverSegment(_buffer.Iova + DataOffset, (uint)length, deviceWrites);
+        if (queue.TrySubmit(type, sector, length == 0 ? [] : [data]) is null)
+        {
+            throw new DriverException("request", $"queue {queue.Queue.Index} has only {queue.Queue.FreeDescriptors} descriptors");
+        }
+
+        queue.Notify();
+        _ = queue.WaitComplete(out BlockStatus status);
+        return status;
+    }
+
+    /// <summary>Header, data and status follow each other, and the device may not care where descriptors part them (2.7.4.1).</summary>
+    private BlockStatus RequestInTwo(DriverQueue queue, BlockRequestType type, ulong sector, int length, bool deviceWrites)
+    {
+        Span<byte> memory = _buffer.Span;
+        int end = DataOffset + length;
+        int split = deviceWrites ? DataOffset : end;
+        BlockRequestQueue.WriteHeader(memory[HeaderOffset..], type, sector);
+        memory[end] = BlockRequestQueue.NoStatus;
+        DriverSegment read = new(_buffer.Iova + HeaderOffset, (uint)(split - HeaderOffset), false);
+        DriverSegment written = new(_buffer.Iova + (uint)split, (uint)(end + 1 - split), true);
+        if (queue.TrySubmit([read, written]) is null)
+        {
+            throw new DriverException("request", $"queue {queue.Index} has only {queue.FreeDescriptors} descriptors");
+        }
+
+        queue.Notify();
+        _ = queue.WaitComplete(out _);
+        return (BlockStatus)_buffer.Span[end];
     }
 }

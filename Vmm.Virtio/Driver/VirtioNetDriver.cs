@@ -12,6 +12,7 @@ public sealed class VirtioNetDriver : IDisposable
     private const int HeaderLength = 12;
     private const int BufferCountOffset = 10;
     private const int MostControlData = 4096;
+    private const int MostPairs = 0x8000;
     private const byte NoAnswer = 0xff;
     private const ulong Wanted = NetFeatures.Mac | NetFeatures.Status | NetFeatures.MergeableBuffers
         | NetFeatures.ControlQueue | NetFeatures.ControlReceiveMode | NetFeatures.ControlMacAddress;
@@ -63,6 +64,7 @@ public sealed class VirtioNetDriver : IDisposable
     /// <param name="access">The function.</param>
     /// <param name="options">What to ask for; mergeable buffers, the control queue, address and status are wanted unless they are refused.</param>
     /// <param name="net">Buffers and queues.</param>
+    /// <exception cref="ArgumentException">Buffers or queues have sizes that cannot be, or the buffers of a queue are over 2 GiB.</exception>
     /// <exception cref="DriverException">The device cannot be driven.</exception>
     public static VirtioNetDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null, NetDriverOptions? net = null)
     {
@@ -72,6 +74,7 @@ public sealed class VirtioNetDriver : IDisposable
         {
             ArgumentOutOfRangeException.ThrowIfLessThan(size, 64, nameof(net));
             ArgumentOutOfRangeException.ThrowIfGreaterThan(size, 65_562, nameof(net));
+            ArgumentOutOfRangeException.ThrowIfGreaterThan((long)size * net.QueueSize, int.MaxValue, nameof(net));
         }
 
         // What needs the control queue goes with it.
@@ -85,8 +88,13 @@ public sealed class VirtioNetDriver : IDisposable
             {
                 // Behind all pairs (5.1.2).
                 bool several = (driver.Features & NetFeatures.MultiQueue) != 0;
-                ulong pairs = several ? driver.ReadDeviceConfiguration(static field => field(8, 2)) : 1;
-                queues.Add(new DriverQueueOptions((int)pairs * 2) { MaximumSize = net.QueueSize });
+                int pairs = several ? (int)driver.ReadDeviceConfiguration(static field => field(8, 2)) : 1;
+                if (pairs is < 1 or > MostPairs)
+                {
+                    throw new DriverException("device configuration", $"max_virtqueue_pairs is {pairs}");
+                }
+
+                queues.Add(new DriverQueueOptions(pairs * 2) { MaximumSize = Math.Max(net.QueueSize, 2), MinimumSize = 2 });
             }
 
             driver.Start(queues);

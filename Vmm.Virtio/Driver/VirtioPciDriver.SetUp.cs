@@ -102,6 +102,12 @@ public sealed partial class VirtioPciDriver
         ArgumentOutOfRangeException.ThrowIfNegative(queue.IndirectSegments);
         ArgumentOutOfRangeException.ThrowIfLessThan(queue.MaximumSize, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(queue.MaximumSize, Virtqueue.MaximumSize);
+        ArgumentOutOfRangeException.ThrowIfLessThan(queue.MinimumSize, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(queue.MinimumSize, queue.MaximumSize);
+        if (DriverQueue.TablesLength(queue, queue.MaximumSize) > int.MaxValue)
+        {
+            throw new ArgumentException($"{queue.MaximumSize} tables of {queue.IndirectSegments} entries are over 2 GiB", nameof(queue));
+        }
     }
 
     private DriverQueue SetUpQueue(DriverQueueOptions options)
@@ -120,6 +126,11 @@ public sealed partial class VirtioPciDriver
 
         bool packed = (Features & RingFeatures.Packed) != 0;
         size = packed ? size : 1 << BitOperations.Log2((uint)size);
+        if (size < options.MinimumSize)
+        {
+            throw new DriverException("queues", $"queue {options.Index} has {size} descriptors and {options.MinimumSize} are needed");
+        }
+
         Common.QueueSize = (ushort)size;
         if (Common.QueueSize != size)
         {
@@ -141,7 +152,7 @@ public sealed partial class VirtioPciDriver
 
     private DriverQueue MakeQueue(DriverQueueOptions options, int size, bool packed)
     {
-        int tables = (Features & RingFeatures.IndirectDescriptors) != 0 ? DriverQueue.TablesLength(options, size) : 0;
+        int tables = (Features & RingFeatures.IndirectDescriptors) != 0 ? (int)DriverQueue.TablesLength(options, size) : 0;
         IDmaBuffer ring = MapBuffer(packed ? PackedDriverQueue.RingLength(size) : SplitDriverQueue.RingLength(size));
         IDmaBuffer? table = null;
         try

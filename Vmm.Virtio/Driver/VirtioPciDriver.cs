@@ -106,6 +106,7 @@ public sealed partial class VirtioPciDriver : IDisposable
 
     /// <summary>Sets interrupts and any of the queues up and starts the device (3.1.1, steps 7 and 8).</summary>
     /// <param name="queues">Queues to set up, each once; also none.</param>
+    /// <exception cref="ArgumentException">The options of a queue cannot be.</exception>
     /// <exception cref="DriverException">The device cannot be started; FAILED is set and nothing is mapped.</exception>
     public void Start(IReadOnlyList<DriverQueueOptions> queues)
     {
