@@ -107,7 +107,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
         }
     }
 
-    internal EventFd CreateEventFd(MessageVector vector)
+    internal EventFd GetOrCreateEventFd(MessageVector vector)
     {
         lock (_creation)
         {

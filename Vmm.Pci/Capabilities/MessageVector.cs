@@ -109,10 +109,7 @@ public abstract class MessageVector : IInterruptVector
 
     /// <inheritdoc/>
     /// <exception cref="InvalidOperationException">The function's bus has no interrupt routing, so nobody could deliver the eventfd's signals.</exception>
-    public EventFd GetEventFd()
-    {
-        return Volatile.Read(ref _eventFd) ?? _owner.CreateEventFd(this);
-    }
+    public EventFd GetEventFd() => _owner.GetOrCreateEventFd(this);
 
     internal EventFd? EventFdOrNull => Volatile.Read(ref _eventFd);
 
@@ -150,11 +147,6 @@ public abstract class MessageVector : IInterruptVector
     /// <summary>Forgets an event that was not delivered; the entry stays as the guest programmed it.</summary>
     internal void ClearPending()
     {
-        if (!Volatile.Read(ref _pending) && Volatile.Read(ref _eventFd) is null)
-        {
-            return;
-        }
-
         Acquire();
         try
         {
@@ -229,8 +221,9 @@ public abstract class MessageVector : IInterruptVector
                 Send();
             }
         }
-        else if (now && messageChanged && _armed)
+        else if (now && messageChanged)
         {
+            // A route that was refused with the message before is tried again.
             Arm();
         }
         else if (was && !now)

@@ -35,7 +35,7 @@ public sealed class MsiCapability : MessageCapability
     public MsiCapability(int vectorCount, bool is64Bit = true, bool perVectorMasking = false)
         : base(CapabilityIds.Msi, LengthOf(is64Bit, perVectorMasking))
     {
-        if (vectorCount is < 1 or > MaximumVectors || !BitOperations.IsPow2(vectorCount))
+        if (vectorCount > MaximumVectors || !BitOperations.IsPow2(vectorCount))
         {
             throw new ArgumentException($"MSI has 1, 2, 4, 8, 16 or 32 vectors, not {vectorCount}", nameof(vectorCount));
         }

@@ -116,7 +116,7 @@ public sealed class MsixCapability : MessageCapability
     /// <inheritdoc/>
     protected internal override void OnWritten(int offset, in ConfigurationWrite write)
     {
-        if (offset == 0 && (write.Changed & (ControlEnable | ControlFunctionMask)) != 0)
+        if ((write.Changed & (ControlEnable | ControlFunctionMask)) != 0)
         {
             FunctionChanged();
             Function!.InterruptModeChanged();

@@ -105,6 +105,91 @@ public sealed class MsixEventFdTests
     }
 
     [Fact]
+    [Trait("Behaviour", "MSIX-5")]
+    [Trait("Behaviour", "MSIX-8")]
+    public void A_refused_route_is_tried_again_with_the_next_message()
+    {
+        var rig = new MsixRig();
+        var eventFd = rig.Msix[0].GetEventFd();
+        var route = rig.Rig.Routing.Routes.Single();
+        rig.Rig.Routing.ArmsLeft = 0;
+        rig.Program(0, 0xfee00000, 0x40);
+        rig.Enable();
+        eventFd.Signal();
+        rig.PendingBits().Should().Be(0, "an event of an unmasked vector is not pending");
+        rig.Rig.Routing.ArmsLeft = null;
+        rig.Write(0, 8, 0x41);
+        route.Armed.Should().Be(new MsiMessage(0xfee00000, 0x41));
+        rig.Msix.RefusedRoutes.Should().Be(1);
+        eventFd.TryConsume(out _).Should().BeTrue("the route delivers what the eventfd holds");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MSIX-5")]
+    [Trait("Behaviour", "MSIX-7")]
+    public void A_message_written_by_8_bytes_is_one_change()
+    {
+        var rig = new MsixRig();
+        rig.Msix[1].GetEventFd();
+        var route = rig.Rig.Routing.Routes.Single();
+        rig.Program(1, 0xfee00000, 0x41);
+        rig.Enable();
+        rig.Rig.Memory.Write(rig.Table + 16, 8, 0x1_fee01000);
+        rig.Rig.Memory.Write(rig.Table + 16, 8, 0x1_fee01003);
+        rig.Rig.Memory.Write(rig.Table + 16, 8, 0x2_fee01000);
+        rig.Rig.Memory.Write(rig.Table + 24, 8, 0x42);
+        rig.Rig.Memory.Write(rig.Table + 24, 8, 0x1_0000_0043);
+        rig.Rig.Memory.Write(rig.Table + 24, 8, 0x0000_0044);
+        route.Calls.Should().Equal(
+            "arm fee00000/41", "arm 1fee01000/41", "arm 2fee01000/41", "arm 2fee01000/42", "disarm", "arm 2fee01000/44");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MSIX-5")]
+    public void What_is_forgotten_are_the_events_that_nobody_delivers()
+    {
+        var rig = new MsixRig();
+        rig.Enable();
+        rig.Program(0, 0xfee00000, 0x40);
+        rig.Program(1, 0xfee00000, 0x41, masked: true);
+        var armed = rig.Msix[0].GetEventFd();
+        var masked = rig.Msix[1].GetEventFd();
+        armed.Signal();
+        masked.Signal();
+        rig.Msix[2].Signal();
+
+        rig.Msix.ClearPending();
+
+        rig.PendingBits().Should().Be(0);
+        masked.TryConsume(out _).Should().BeFalse();
+        armed.TryConsume(out _).Should().BeTrue("that is the hypervisor's");
+        rig.Mask(1, false);
+        rig.Mask(2, false);
+        rig.Rig.Sink.Count.Should().Be(0);
+        rig.Msix[1].Message.Should().Be(new MsiMessage(0xfee00000, 0x41), "the entry stays as it was programmed");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MSIX-5")]
+    public void A_route_is_disarmed_before_it_goes_and_the_next_one_starts_anew()
+    {
+        var rig = new MsixRig();
+        rig.Enable();
+        rig.Program(1, 0xfee00000, 0x41);
+        rig.Msix[1].GetEventFd();
+        rig.Rig.Bridge.Root.Remove(rig.Function);
+        rig.Rig.Routing.Routes.Single().Calls.Should().Equal("arm fee00000/41", "disarm", "dispose");
+
+        rig.Rig.Add(rig.Function);
+        rig.Mask(1, true);
+        var eventFd = rig.Msix[1].GetEventFd();
+        eventFd.Signal();
+        rig.Msix[1].IsPending.Should().BeTrue("nothing delivers it");
+        rig.Msix.Dispose();
+        rig.Rig.Routing.LiveRoutes.Should().Be(0);
+    }
+
+    [Fact]
     public void Eventfds_and_routes_go_when_the_function_leaves_its_bus()
     {
         var rig = new MsixRig();

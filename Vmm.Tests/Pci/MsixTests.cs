@@ -49,9 +49,14 @@ public sealed class MsixTests
         FluentActions.Invoking(() => new MsixCapability(0, 0, 0, 0, 0x8000)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new MsixCapability(2049, 0, 0, 0, 0x10000)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new MsixCapability(1, 6, 0, 0, 0x8000)).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => new MsixCapability(1, 0, 0, 6, 0x8000)).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => new MsixCapability(1, -1, 0, 0, 0x8000)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new MsixCapability(1, 0, 4, 0, 0x8000)).Should().Throw<ArgumentException>().WithMessage("*multiples of 8*");
+        FluentActions.Invoking(() => new MsixCapability(1, 0, 0, 0, 0x8004)).Should().Throw<ArgumentException>().WithMessage("*multiples of 8*");
         FluentActions.Invoking(() => new MsixCapability(1, 0, 0, 0, 8)).Should().Throw<ArgumentException>().WithMessage("*overlap*");
         FluentActions.Invoking(() => new MsixCapability(1, 0, 0, 0, 16)).Should().NotThrow();
+        FluentActions.Invoking(() => new MsixCapability(2048, 5, 0, 5, 0x8000)).Should().NotThrow();
+        FluentActions.Invoking(() => new MsixCapability(2048, 5, 0, 5, 0x7ff8)).Should().Throw<ArgumentException>().WithMessage("*overlap*");
     }
 
     [Fact]
@@ -265,6 +270,29 @@ public sealed class MsixTests
         rig.PendingBits().Should().Be(0);
         rig.Rig.Memory.Read(rig.Pending + 8, 4).Should().Be(1);
         rig.Rig.Memory.Read(rig.Pending + 12, 4).Should().Be(0);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MSIX-6")]
+    public void The_pending_array_answers_4_and_8_bytes_at_any_dword_and_ends_with_its_last_quad_word()
+    {
+        var rig = new MsixRig(130);
+        foreach (int vector in new[] { 0, 33, 63, 64, 129 })
+        {
+            rig.Msix[vector].Signal();
+        }
+
+        var pending = rig.Msix.PendingHandler;
+        pending.Read(0, 8).Should().Be(0x8000_0002_0000_0001);
+        pending.Read(4, 4).Should().Be(0x8000_0002);
+        pending.Read(4, 8).Should().Be(0x0000_0001_8000_0002);
+        pending.Read(8, 8).Should().Be(1);
+        pending.Read(16, 8).Should().Be(2, "vectors 130 to 191 are none");
+        pending.Read(20, 4).Should().Be(0);
+        foreach ((ulong offset, int width) in new (ulong, int)[] { (0, 1), (0, 2), (2, 4), (6, 8), (24, 4), (24, 8), (ulong.MaxValue - 7, 8) })
+        {
+            pending.Read(offset, width).Should().Be(ulong.MaxValue, $"{width} bytes at 0x{offset:x}");
+        }
     }
 
     [Fact]
