@@ -106,7 +106,7 @@ internal sealed unsafe class DmaView
     /// <summary>Copies bytes that are not one run of host memory.</summary>
     /// <param name="address">Device address.</param>
     /// <param name="destination">Where to.</param>
-    /// <returns>False if any byte is not RAM.</returns>
+    /// <returns>False if any byte is not RAM, or the bytes wrap around the end of the address space.</returns>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public bool TryRead(ulong address, Span<byte> destination)
     {
@@ -121,6 +121,10 @@ internal sealed unsafe class DmaView
             new ReadOnlySpan<byte>(host, (int)contiguous).CopyTo(destination);
             destination = destination[(int)contiguous..];
             address += contiguous;
+            if (!destination.IsEmpty && address == 0)
+            {
+                return false;
+            }
         }
 
         return true;

@@ -36,7 +36,7 @@ public readonly unsafe ref struct GuestBuffers
     /// <summary>Number of pieces, of which the last may be used in part.</summary>
     internal int Count => _count;
 
-    /// <summary>Bytes of the first piece that come before the run.</summary>
+    /// <summary>Bytes of the first piece that come before the run, less than the piece has.</summary>
     internal nuint Skip => _skip;
 
     /// <summary>The bytes from <paramref name="start"/> on.</summary>
@@ -75,19 +75,14 @@ public readonly unsafe ref struct GuestBuffers
             return destination.Length;
         }
 
-        int copied = 0;
-        foreach (Span<byte> piece in this)
+        GuestBuffers part = Slice(0, Math.Min(Length, destination.Length));
+        foreach (Span<byte> piece in part)
         {
-            int length = Math.Min(piece.Length, destination.Length - copied);
-            piece[..length].CopyTo(destination[copied..]);
-            copied += length;
-            if (copied == destination.Length)
-            {
-                break;
-            }
+            piece.CopyTo(destination);
+            destination = destination[piece.Length..];
         }
 
-        return copied;
+        return (int)part.Length;
     }
 
     /// <summary>Copies to the start of the run.</summary>
@@ -101,19 +96,14 @@ public readonly unsafe ref struct GuestBuffers
             return source.Length;
         }
 
-        int copied = 0;
-        foreach (Span<byte> piece in this)
+        GuestBuffers part = Slice(0, Math.Min(Length, source.Length));
+        foreach (Span<byte> piece in part)
         {
-            int length = Math.Min(piece.Length, source.Length - copied);
-            source.Slice(copied, length).CopyTo(piece);
-            copied += length;
-            if (copied == source.Length)
-            {
-                break;
-            }
+            source[..piece.Length].CopyTo(piece);
+            source = source[piece.Length..];
         }
 
-        return copied;
+        return (int)part.Length;
     }
 
     /// <summary>Sets every byte.</summary>
@@ -132,7 +122,7 @@ public readonly unsafe ref struct GuestBuffers
     // The usual case: a header, a status, a block in one buffer.
     private bool FitsFirst(int length)
     {
-        return length > 0 && length <= Length && _skip < _segments->Length && (nuint)length <= _segments->Length - _skip;
+        return length > 0 && length <= Length && (nuint)length <= _segments->Length - _skip;
     }
 
     /// <summary>Walks the pieces of a run.</summary>

@@ -35,14 +35,14 @@ internal sealed unsafe class SegmentList
             return false;
         }
 
-        foreach (Span<byte> piece in buffers)
+        GuestSegment* segment = buffers.Segments;
+        nuint skip = buffers.Skip;
+        for (nuint left = (nuint)buffers.Length; left > 0; segment++)
         {
-            if (_count == _segments.Length)
-            {
-                return false;
-            }
-
-            Append((byte*)Unsafe.AsPointer(ref piece[0]), piece.Length);
+            nuint length = Math.Min(segment->Length - skip, left);
+            Append(segment->Base + skip, length);
+            left -= length;
+            skip = 0;
         }
 
         return true;
@@ -56,15 +56,15 @@ internal sealed unsafe class SegmentList
             return false;
         }
 
-        Append((byte*)Unsafe.AsPointer(ref array[0]), length);
+        Append((byte*)Unsafe.AsPointer(ref array[0]), (nuint)length);
         return true;
     }
 
-    private void Append(byte* start, int length)
+    private void Append(byte* start, nuint length)
     {
         _segments[_count].Base = start;
-        _segments[_count].Length = (nuint)length;
+        _segments[_count].Length = length;
         _count++;
-        _length += length;
+        _length += (long)length;
     }
 }

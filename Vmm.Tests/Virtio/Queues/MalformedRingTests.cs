@@ -171,6 +171,7 @@ public sealed class MalformedRingTests : IDisposable
         using (queue.Enter())
         {
             queue.Complete(_chain, 4);
+            queue.CompleteTogether([_chain], [4]);
             queue.NeedsInterrupt().Should().BeFalse();
             queue.DisableKicks();
             queue.EnableKicks().Should().BeFalse();

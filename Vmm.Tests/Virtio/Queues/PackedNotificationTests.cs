@@ -158,6 +158,28 @@ public sealed class PackedNotificationTests
         }
     }
 
+    [Theory]
+    [Trait("Behaviour", "VQ-5")]
+    [InlineData(true, 0x0000_ffffu, true)] // enabled, whatever the place says
+    [InlineData(true, 0x0001_8000u, false)]
+    [InlineData(true, 0xfffd_8000u, false)] // bits 15:2 of the flags are reserved
+    [InlineData(true, 0xfffc_8000u, true)]
+    [InlineData(true, 0x0002_8000u, true)] // this very descriptor
+    [InlineData(true, 0xfffe_8000u, true)]
+    [InlineData(true, 0x0002_8001u, false)]
+    [InlineData(true, 0x0002_0000u, false)]
+    [InlineData(true, 0x0003_8001u, true)] // no such flags: rather one too many than one too few
+    [InlineData(false, 0x0002_8001u, true)] // a place means nothing without VIRTIO_F_EVENT_IDX
+    public void What_the_driver_asks_for_decides(bool eventIndex, uint wish, bool expected)
+    {
+        using var ram = new GuestRam();
+        using var interrupt = new CountingVector();
+        var driver = new PackedGuestDriver(ram, 4, eventIndex ? RingFeatures.EventIndex : 0);
+        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        driver.DriverEvent = wish;
+        Serve(driver, queue!, new DescriptorChain()).Should().Be(expected);
+    }
+
     [Fact]
     [Trait("Behaviour", "VQ-5")]
     public void A_restored_ring_signals_once_more_than_it_must()

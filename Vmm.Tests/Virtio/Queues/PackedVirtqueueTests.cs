@@ -107,6 +107,45 @@ public sealed class PackedVirtqueueTests : IDisposable
 
     [Fact]
     [Trait("Behaviour", "VQ-1")]
+    public void The_id_of_a_chain_is_that_of_its_last_descriptor()
+    {
+        var driver = new PackedGuestDriver(_ram, 4);
+        Virtqueue queue = Create(driver);
+        driver.SetDescriptor(1, 0x2000, 8, PackedGuestDriver.Write | PackedGuestDriver.Available, 0x5678);
+        driver.SetDescriptor(0, 0x1000, 4, PackedGuestDriver.Next | PackedGuestDriver.Available, 0x1234);
+        using (queue.Enter())
+        {
+            queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
+            _chain.Head.Should().Be(0x5678);
+            queue.CompleteTogether([], []);
+            driver.HasUsed.Should().BeFalse();
+            queue.Complete(_chain, 0x01020304);
+        }
+
+        _ram.Read(driver.PlaceOf(0) + 8, 8).Should().Equal(4, 3, 2, 1, 0x78, 0x56, 0x82, 0x80);
+        queue.Save().Should().Be(new VirtqueueState { AvailableIndex = 0x8002, UsedIndex = 0x8002 });
+    }
+
+    [Fact]
+    [Trait("Behaviour", "VQ-1")]
+    public void In_a_table_only_WRITE_counts_of_the_flags()
+    {
+        const int Ignored = PackedGuestDriver.Next | PackedGuestDriver.Available | PackedGuestDriver.Used | 0x4038;
+        var driver = new PackedGuestDriver(_ram, 4, RingFeatures.IndirectDescriptors);
+        Virtqueue queue = Create(driver);
+        ulong table = _ram.Allocate(32);
+        driver.SetDescriptorAt(table, 0x1000, 3, Ignored);
+        driver.SetDescriptorAt(table + 16, 0x2000, 5, Ignored | PackedGuestDriver.Write);
+        driver.SetDescriptor(0, table, 32, PackedGuestDriver.Indirect | PackedGuestDriver.Available);
+        using (queue.Enter())
+        {
+            queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
+            (_chain.ReadableLength, _chain.WritableLength).Should().Be((3, 5));
+        }
+    }
+
+    [Fact]
+    [Trait("Behaviour", "VQ-1")]
     public void Chains_that_complete_together_appear_with_the_first()
     {
         var driver = new PackedGuestDriver(_ram, 5);

@@ -146,6 +146,59 @@ public sealed class SuppressionTests : IDisposable
     }
 
     [Fact]
+    public void Other_bits_of_the_drivers_flags_mean_nothing()
+    {
+        var driver = new GuestDriver(_ram, 8);
+        Virtqueue queue = Create(driver);
+        _ram.Write(driver.Driver, (ushort)0xfffe);
+        Serve(driver, queue).Should().BeTrue();
+        _ram.Write(driver.Driver, (ushort)0xffff);
+        Serve(driver, queue).Should().BeFalse();
+        _ram.Write(driver.Driver, (ushort)0);
+        using (queue.Enter())
+        {
+            queue.NeedsInterrupt().Should().BeFalse("the driver looks at the used ring itself when it clears the flag");
+        }
+    }
+
+    [Fact]
+    public void With_event_indices_the_flags_mean_nothing_and_stay_zero()
+    {
+        var driver = new GuestDriver(_ram, 8, RingFeatures.EventIndex);
+        Virtqueue queue = Create(driver);
+        driver.NoInterrupt = true;
+        driver.UsedEvent = 0;
+        Serve(driver, queue).Should().BeTrue("that flag is for drivers without VIRTIO_F_EVENT_IDX");
+        Serve(driver, queue).Should().BeFalse("entry 0 was signalled");
+        using (queue.Enter())
+        {
+            queue.DisableKicks();
+        }
+
+        driver.NoNotify.Should().BeFalse();
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData((long)RingFeatures.EventIndex)]
+    [Trait("Behaviour", "VQ-6")]
+    public void A_restored_ring_signals_once_more_than_it_must(long features)
+    {
+        var driver = new GuestDriver(_ram, 8, (ulong)features);
+        VirtqueueConfiguration configuration = driver.Configuration with { State = new VirtqueueState { AvailableIndex = 0, UsedIndex = 0 } };
+        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        driver.UsedEvent = 100;
+        using (queue!.Enter())
+        {
+            queue.SignalIfNeeded().Should().BeTrue("nobody knows whether the last ones were signalled");
+            queue.SignalIfNeeded().Should().BeFalse();
+        }
+
+        _interrupt.Count.Should().Be(1);
+        Serve(driver, queue).Should().Be(features == 0, "from here on the driver's wish counts");
+    }
+
+    [Fact]
     public void Chains_that_complete_together_are_seen_together()
     {
         var driver = new GuestDriver(_ram, 8);
@@ -158,6 +211,8 @@ public sealed class SuppressionTests : IDisposable
         {
             queue.TryPop(_chain);
             queue.TryPop(second);
+            queue.CompleteTogether([], []);
+            driver.UsedIndex.Should().Be(0);
             queue.CompleteTogether([_chain, second], [4, 5]);
         }
 
