@@ -6,7 +6,6 @@ using System.Security.Cryptography;
 namespace Vmm.Tests.Nested;
 
 /// <summary>Debian kernels boot under vmm in every shape of machine and read the disk.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Runs>
 {

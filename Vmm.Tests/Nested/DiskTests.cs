@@ -5,7 +5,6 @@ using System.Security.Cryptography;
 namespace Vmm.Tests.Nested;
 
 /// <summary>Real files behind virtio-blk, seen from both sides.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Runs>
 {

@@ -5,7 +5,6 @@ using System.Security.Cryptography;
 namespace Vmm.Tests.Nested;
 
 /// <summary>Linux takes drivers and functions away and brings them back, again and again, while another disk is being read.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 public sealed class DriverTests(DriverTests.Runs runs) : IClassFixture<DriverTests.Runs>
 {

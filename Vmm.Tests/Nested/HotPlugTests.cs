@@ -10,7 +10,6 @@ namespace Vmm.Tests.Nested;
 /// The machine is run by Nested/HotPlugHost. Orderly removals are asked for by the attention button, so that each waits for the five seconds in
 /// which a person could press it again; that is why several ports work at once.
 /// </remarks>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 [Trait("Behaviour", "PCI-12")]
 public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlugTests.Runs>

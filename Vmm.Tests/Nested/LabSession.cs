@@ -4,12 +4,17 @@ using System.Diagnostics;
 using System.IO;
 using System.Linq;
 using System.Text;
+using System.Threading;
 
 namespace Vmm.Tests.Nested;
 
 /// <summary>Runs several guests under <c>vmm</c> in one boot of the nested lab (build/lab/run).</summary>
 public static class LabSession
 {
+    /// <summary>A lab keeps one processor busy and has up to 4 GiB; xunit runs as many classes at once as there are processors.</summary>
+    private static readonly SemaphoreSlim Labs = new(
+        (int)Math.Clamp(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (5L << 30), 1, Environment.ProcessorCount));
+
     /// <summary>Why nested tests cannot run here, or null.</summary>
     public static string? WhyNot { get; } = FindWhyNot();
 
@@ -32,16 +37,29 @@ public static class LabSession
             string script = Path.Combine(share.FullName, "script");
             File.WriteAllText(script, WriteScript(cases, share.FullName));
             int limit = cases.Sum(c => c.TimeoutSeconds + 10) + 60;
-            var (status, output) = Execute(
-                limit + 60,
-                "build/lab/run",
-                ["--timeout", $"{limit}", "--memory", $"{memory}", "--out", share.FullName, .. options, "--", "bash", script]);
+            var (status, output) = RunLab(limit, ["--memory", $"{memory}", "--out", share.FullName, .. options, "--", "bash", script]);
             status.Should().Be(0, "the lab has to run the script: {0}", output);
             return cases.ToDictionary(c => c.Name, c => ReadResult(Path.Combine(share.FullName, "results", c.Name)));
         }
         finally
         {
             share.Delete(recursive: true);
+        }
+    }
+
+    /// <summary>Boots a lab for one command, as soon as there is room for it, and returns the command's status and output.</summary>
+    /// <param name="timeoutSeconds">The lab's limit, counted from its start.</param>
+    /// <param name="arguments">For build/lab/run, but the limit.</param>
+    public static (int Status, string Output) RunLab(int timeoutSeconds, params string[] arguments)
+    {
+        Labs.Wait();
+        try
+        {
+            return Execute(timeoutSeconds + 60, "build/lab/run", ["--timeout", $"{timeoutSeconds}", .. arguments]);
+        }
+        finally
+        {
+            Labs.Release();
         }
     }
 

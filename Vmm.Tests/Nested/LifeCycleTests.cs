@@ -5,7 +5,6 @@ using System.Globalization;
 namespace Vmm.Tests.Nested;
 
 /// <summary>How runs end: power-off, reboot, panic, triple fault, signals.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<LifeCycleTests.Runs>
 {

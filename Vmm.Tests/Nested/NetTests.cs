@@ -5,7 +5,6 @@ using System.Security.Cryptography;
 namespace Vmm.Tests.Nested;
 
 /// <summary>A real tap behind virtio-net: ping and TCP in both directions, with offloads on and off.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 public sealed class NetTests(NetTests.Runs runs) : IClassFixture<NetTests.Runs>
 {

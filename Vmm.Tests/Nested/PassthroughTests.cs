@@ -7,7 +7,6 @@ using System.Security.Cryptography;
 namespace Vmm.Tests.Nested;
 
 /// <summary>Nine real devices of the lab, passed to one Linux guest at once, each used by its driver or, where there is none, from user space.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 [Trait("Behaviour", "VFIO-14")]
 public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture<PassthroughTests.Runs>

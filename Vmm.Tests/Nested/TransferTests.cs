@@ -10,7 +10,6 @@ namespace Vmm.Tests.Nested;
 /// way through each disk and each card. A disk is copied from its first half to its second, a card brings what it takes back; the host compares
 /// byte by byte.
 /// </summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<TransferTests.Runs>
 {

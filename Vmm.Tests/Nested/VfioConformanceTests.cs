@@ -6,7 +6,6 @@ using System.Text.Json;
 namespace Vmm.Tests.Nested;
 
 /// <summary>The conformance suite on QEMU's virtio devices, through the kernel's VFIO: where they fall short is written down, and only that.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClassFixture<VfioConformanceTests.Runs>
 {
@@ -66,10 +65,9 @@ public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClas
                     words=; for address in $LAB_VFIO; do words="$words --device path=/sys/bus/pci/devices/$address,scratch=on"; done
                     timeout 400 {{LabSession.Vmm}} conformance $words --json {{report}}; [ $? -le 1 ]
                     """;
-                var (status, output) = LabSession.Execute(
-                    560,
-                    "build/lab/run",
-                    ["--timeout", "500", "--out", share.FullName, .. devices.SelectMany(device => new[] { "--vfio", device }), .. words.SelectMany(word => new[] { "--qemu", word }), "--", "bash", "-c", command]);
+                var (status, output) = LabSession.RunLab(
+                    500,
+                    ["--out", share.FullName, .. devices.SelectMany(device => new[] { "--vfio", device }), .. words.SelectMany(word => new[] { "--qemu", word }), "--", "bash", "-c", command]);
                 status.Should().Be(0, "the suite has to run: {0}", output);
                 return JsonDocument.Parse(File.ReadAllText(report));
             }

@@ -7,7 +7,6 @@ using System.Security.Cryptography;
 namespace Vmm.Tests.Nested;
 
 /// <summary>Real devices through the kernel's VFIO, used from user space by the program of <c>VfioProbe</c>: all nine that the lab has.</summary>
-[Collection(NestedCollection.Name)]
 [Trait("Category", "Nested")]
 [Trait("Behaviour", "VFIO-14")]
 public sealed class VfioDeviceTests(VfioDeviceTests.Runs runs) : IClassFixture<VfioDeviceTests.Runs>
@@ -111,10 +110,9 @@ public sealed class VfioDeviceTests(VfioDeviceTests.Runs runs) : IClassFixture<V
                     "virtio-blk-pci,drive=disk,iommu_platform=on,disable-legacy=on",
                 ];
                 string[] drives = ["-drive", $"if=none,id=nvme,format=raw,file={nvme}", "-drive", $"if=none,id=disk,format=raw,file={disk}"];
-                var (status, output) = LabSession.Execute(
-                    700,
-                    "build/lab/run",
-                    ["--timeout", "600", .. devices.SelectMany(device => new[] { "--vfio", device }), .. drives.SelectMany(word => new[] { "--qemu", word }), "--", "bash", script]);
+                var (status, output) = LabSession.RunLab(
+                    600,
+                    [.. devices.SelectMany(device => new[] { "--vfio", device }), .. drives.SelectMany(word => new[] { "--qemu", word }), "--", "bash", script]);
                 status.Should().Be(0, "the lab has to run the script: {0}", output);
                 return output.Split("\n== ").Skip(1).Select(section => section.Split('\n')).ToDictionary(lines => lines[0], lines => lines[1..]);
             }
