@@ -33,6 +33,7 @@ public sealed class NetDevice : WorkerDevice
     private readonly ushort _mtu;
     private readonly bool _offloads;
     private readonly MacAddress _initialMac;
+    private readonly Lock _offloadsLock = new();
     private ulong _mac;
     private ulong _guestOffloads;
     private bool _linkUp = true;
@@ -150,6 +151,21 @@ public sealed class NetDevice : WorkerDevice
 
     internal void CountReceiveDrop() => Interlocked.Increment(ref _receiveDropped);
 
+    /// <summary>
+    /// The back-end is to send what large packets hold as small ones from now on, because a receive queue has too few buffers for a large one:
+    /// they would all be dropped, and TCP would not get on. Lasts until the driver sets its offloads again. From any receive worker.
+    /// </summary>
+    internal void DoWithoutLargePackets()
+    {
+        lock (_offloadsLock)
+        {
+            if ((_guestOffloads & NetFeatures.GuestSegmentation) != 0)
+            {
+                SetOffloads(_guestOffloads & NetFeatures.GuestChecksum);
+            }
+        }
+    }
+
     internal void CountTransmitDrop() => Interlocked.Increment(ref _transmitDropped);
 
     /// <summary>VIRTIO_NET_CTRL_MAC_ADDR_SET.</summary>
@@ -262,6 +278,14 @@ public sealed class NetDevice : WorkerDevice
     private bool IsReceiveQueue(int index) => index % 2 == 0 && index != ControlQueue;
 
     private bool ApplyGuestOffloads(ulong offloads)
+    {
+        lock (_offloadsLock)
+        {
+            return SetOffloads(offloads);
+        }
+    }
+
+    private bool SetOffloads(ulong offloads)
     {
         NetOffloads wanted = ((offloads & NetFeatures.GuestChecksum) != 0 ? NetOffloads.Checksum : 0)
             | ((offloads & NetFeatures.GuestTso4) != 0 ? NetOffloads.Tso4 : 0)

@@ -184,13 +184,14 @@ internal sealed class NetReceiveServer : QueueServer
             }
 
             // More buffers than there are now might come, unless there can be no more of them.
-            if (_popped < _chains.Length && _pieces < MaximumPieces)
+            if (_popped < _chains.Length && _pieces < MaximumPieces && HasRingRoom())
             {
                 return Outcome.NoRoom;
             }
 
             _waitingLength = 0;
             _device.CountReceiveDrop();
+            _device.DoWithoutLargePackets();
             return Outcome.Delivered;
         }
 
@@ -204,6 +205,20 @@ internal sealed class NetReceiveServer : QueueServer
         _waitingLength = 0;
         Deliver(length);
         return Outcome.Delivered;
+    }
+
+    /// <summary>Whether the driver has descriptors left for one more buffer like those it has posted, all of which are popped.</summary>
+    private bool HasRingRoom()
+    {
+        uint taken = 0;
+        uint largest = 0;
+        for (int i = 0; i < _popped; i++)
+        {
+            taken += _chains[i].RingDescriptors;
+            largest = Math.Max(largest, _chains[i].RingDescriptors);
+        }
+
+        return taken + largest <= Queue.Size;
     }
 
     /// <summary>Completes as many popped chains as the packet in them fills.</summary>

@@ -49,7 +49,7 @@ public sealed unsafe class DescriptorChain
 
     internal int Capacity { get; private set; }
 
-    /// <summary>Descriptors that the chain takes in a packed ring.</summary>
+    /// <summary>Descriptors of the ring (not of an indirect table) that the chain takes.</summary>
     internal uint RingDescriptors { get; set; }
 
     internal int ReadableCount { get; set; }

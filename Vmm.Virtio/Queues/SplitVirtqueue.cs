@@ -259,6 +259,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
                     }
 
                     inside = true;
+                    chain.RingDescriptors = count - left + 1;
                     count = left = (uint)length / DescriptorSize;
                     index = 0;
                     continue;
@@ -321,6 +322,11 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
         chain.WritableCount = pieces - chain.ReadableCount;
         chain.WritableLength = (long)total - chain.ReadableLength;
+        if (!inside)
+        {
+            chain.RingDescriptors = count - left + 1;
+        }
+
         return total <= uint.MaxValue || Break(TooLong);
     }
 

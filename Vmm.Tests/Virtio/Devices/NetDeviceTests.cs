@@ -163,6 +163,39 @@ public sealed class NetDeviceTests
     }
 
     [Fact]
+    public void Large_packets_are_done_without_where_the_whole_queue_is_too_short_for_one()
+    {
+        using DeviceHarness net = Start(queueSize: 32);
+        const NetOffloads All = NetOffloads.Checksum | NetOffloads.Tso4 | NetOffloads.Tso6 | NetOffloads.TsoEcn;
+        Dictionary<ushort, (ulong Place, uint Length)> posted = [];
+        for (int i = 0; i < 16; i++)
+        {
+            Post(net, posted, 1536);
+        }
+
+        net.Kick(Receive);
+        byte[] frame = Frame(16000, 9);
+        _backend.Arrive(frame);
+        TakePacket(net, posted).Should().Equal(frame);
+        _backend.Offloads.Should().Equal([All], "this one found room");
+        while (posted.Count < 16)
+        {
+            Post(net, posted, 1000);
+        }
+
+        net.Kick(Receive);
+        _backend.Arrive(Frame(60000, 10));
+        frame = Frame(1514, 11);
+        _backend.Arrive(frame);
+        TakePacket(net, posted).Should().Equal(frame);
+        ((NetDevice)net.Device).ReceiveDropped.Should().Be(1);
+        _backend.Offloads.Should().Equal(All, NetOffloads.Checksum);
+
+        Command(net, 5, 0, BitConverter.GetBytes((1UL << 1) | GuestTso4)).Should().Be(0);
+        _backend.Offloads[^1].Should().Be(NetOffloads.Checksum | NetOffloads.Tso4, "the driver asks again");
+    }
+
+    [Fact]
     [Trait("Behaviour", "VTP-16")]
     public void A_buffer_without_room_is_a_broken_ring()
     {
@@ -264,10 +297,10 @@ public sealed class NetDeviceTests
         MacAddress.CreateRandom().IsUnicast.Should().BeTrue();
     }
 
-    private DeviceHarness Start(ulong without = 0)
+    private DeviceHarness Start(ulong without = 0, ushort queueSize = 256)
     {
         var mac = new MacAddress(0x525400123456);
-        var device = new NetDevice(_backend, new NetDeviceOptions { Id = "net0", Mac = mac });
+        var device = new NetDevice(_backend, new NetDeviceOptions { Id = "net0", Mac = mac, QueueSize = queueSize });
         return new DeviceHarness(device, features: device.OfferedFeatures & ~without).Start();
     }
 

@@ -1,6 +1,5 @@
 using System;
 using System.Linq;
-using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
