@@ -104,7 +104,7 @@ public sealed class MsixCapability : MessageCapability
     public MsixVector this[int index] => _vectors[index];
 
     /// <summary>Bytes of the pending bit array of a number of vectors: whole quad-words (MSIX-6).</summary>
-    /// <param name="vectorCount">1 to 2048.</param>
+    /// <param name="vectorCount">0 to 2048.</param>
     public static ulong PendingLength(int vectorCount) => (ulong)((vectorCount + 63) / 64 * 8);
 
     /// <summary>The table as a region of the BAR <see cref="TableBar"/>.</summary>

@@ -30,7 +30,7 @@ public enum GuestMistake
     /// <summary>A vector outside the MSI-X table; the event is unmapped instead.</summary>
     VectorRefused,
 
-    /// <summary>A notification of a width that the negotiated features do not have, or of a queue that is not enabled.</summary>
+    /// <summary>A notification that is neither 2 nor 4 bytes wide, or of a queue that is not enabled.</summary>
     NotificationIgnored,
 
     /// <summary>An access through the configuration window that no BAR answers.</summary>

@@ -7,7 +7,7 @@ namespace Vmm.Virtio.Transport;
 /// <summary>The registers of one queue and what runs behind them.</summary>
 /// <remarks>
 /// vCPU threads read and write the registers without a lock; the values count only once the queue is enabled, and are copied then.
-/// <see cref="IsRunning"/> and <see cref="HasFailed"/> belong to the transition lock of <see cref="VirtioTransport"/>.
+/// <see cref="IsRunning"/> belongs to the transition lock of <see cref="VirtioTransport"/>.
 /// </remarks>
 internal sealed class QueueRegisters
 {
@@ -79,9 +79,6 @@ internal sealed class QueueRegisters
     /// <summary>The device serves the queue.</summary>
     public bool IsRunning { get; set; }
 
-    /// <summary>The queue could not be started; it is not tried again before a reset.</summary>
-    public bool HasFailed { get; set; }
-
     /// <summary>Gives every register its power-on value.</summary>
     public void PowerOn()
     {
@@ -91,7 +88,6 @@ internal sealed class QueueRegisters
         Driver = 0;
         Device = 0;
         IsEnabled = false;
-        HasFailed = false;
         Kick?.TryConsume(out _);
     }
 }

@@ -16,7 +16,6 @@ internal sealed class SharedMemoryLayout
 
     private const ulong PageSize = 0x1000;
     private const ulong HugePageSize = 2 << 20;
-    private const ulong Limit = 1UL << 62;
 
     private readonly ulong _end;
 
@@ -34,10 +33,6 @@ internal sealed class SharedMemoryLayout
             ulong offset = (_end + alignment - 1) & ~(alignment - 1);
             _end = offset + region.Length;
             places.Add((region, offset));
-            if (_end > Limit)
-            {
-                throw new ArgumentException("the shared memory regions do not fit into one BAR", nameof(device));
-            }
         }
 
         if (places.Select(place => place.Region.Id).Distinct().Count() != places.Count)

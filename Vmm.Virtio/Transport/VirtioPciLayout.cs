@@ -29,7 +29,7 @@ internal sealed class VirtioPciLayout
         NotifyLength = (uint)Math.Max(1, device.QueueSizes.Count) * NotifyRegion.Multiplier;
         NotifyOffset = Take(ref next, NotifyLength);
         TableOffset = Take(ref next, (uint)(vectors * MsixCapability.EntryLength));
-        PendingOffset = Take(ref next, vectors == 0 ? 0 : (uint)MsixCapability.PendingLength(vectors));
+        PendingOffset = Take(ref next, (uint)MsixCapability.PendingLength(vectors));
         Size = BitOperations.RoundUpToPowerOf2(next);
     }
 

@@ -93,7 +93,7 @@ internal sealed partial class VirtioTransport
 
     /// <summary>A notification that came as a write: what a doorbell would have done (4.1.5.2).</summary>
     /// <param name="index">The queue whose notify address it was.</param>
-    /// <param name="width">2, or 4 with NOTIFICATION_DATA.</param>
+    /// <param name="width">2, or 4 with NOTIFICATION_DATA; either is taken whatever was negotiated.</param>
     /// <param name="value">What was written.</param>
     public void Notify(int index, int width, ulong value)
     {

@@ -67,21 +67,16 @@ internal sealed partial class VirtioTransport
         lock (_transition)
         {
             const DeviceStatus Relevant = DeviceStatus.DriverOk | DeviceStatus.Failed | DeviceStatus.NeedsReset;
-            if (_disposed || _state != ActivationState.Inactive || (Status & Relevant) != DeviceStatus.DriverOk)
+            if (_disposed || _active || (Status & Relevant) != DeviceStatus.DriverOk)
             {
                 return;
             }
 
-            _state = ActivationState.Activating;
             _host = new ActivationHost(this);
-            if (TryStart("start", () => _device.Start(NegotiatedFeatures, _host)) && TryStartQueues())
-            {
-                _state = ActivationState.Active;
-            }
-            else
+            _active = TryStart("start", () => _device.Start(NegotiatedFeatures, _host)) && TryStartQueues();
+            if (!_active)
             {
                 StopQueues();
-                _state = ActivationState.Inactive;
             }
         }
     }
@@ -91,7 +86,7 @@ internal sealed partial class VirtioTransport
     {
         lock (_transition)
         {
-            if (_state == ActivationState.Active && (Status & DeviceStatus.NeedsReset) == 0)
+            if (_active && (Status & DeviceStatus.NeedsReset) == 0)
             {
                 TryStartQueues();
             }
@@ -103,10 +98,9 @@ internal sealed partial class VirtioTransport
         bool all = true;
         foreach (QueueRegisters queue in _queues)
         {
-            if (queue is { IsEnabled: true, IsResetting: false, IsRunning: false, HasFailed: false } && !TryStartQueue(queue))
+            if (queue is { IsEnabled: true, IsResetting: false, IsRunning: false })
             {
-                queue.HasFailed = true;
-                all = false;
+                all &= TryStartQueue(queue);
             }
         }
 
@@ -198,7 +192,6 @@ internal sealed partial class VirtioTransport
             _driverFeatureSelect = 0;
             _driverFeaturesLow = 0;
             _driverFeaturesHigh = 0;
-            _negotiated = 0;
             _queueSelect = 0;
             Volatile.Write(ref _configurationVector, VirtioPciIds.NoVector);
             foreach (QueueRegisters queue in _queues)
@@ -222,7 +215,7 @@ internal sealed partial class VirtioTransport
         _host?.Revoke();
         _host = null;
         StopQueues();
-        _state = ActivationState.Inactive;
+        _active = false;
     }
 
     private void StopQueues()

@@ -54,7 +54,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private uint _notedChanges;
     private uint _announcedVersion;
 
-    private ActivationState _state;
+    private bool _active;
     private ActivationHost? _host;
     private bool _disposed;
     private long _queueResets;
@@ -145,7 +145,7 @@ internal sealed partial class VirtioTransport : IDisposable
         }
     }
 
-    /// <summary>The device's configuration has changed.</summary>
+    /// <summary>The device's configuration has changed. Only between DRIVER_OK and reset: no driver is interrupted before DRIVER_OK (3.1.1).</summary>
     public void OnConfigurationChanged()
     {
         // A device that changes its configuration under ChangeConfiguration has moved the version already.
@@ -156,19 +156,16 @@ internal sealed partial class VirtioTransport : IDisposable
         }
 
         _announcedVersion = version;
-        if ((Status & DeviceStatus.DriverOk) != 0)
-        {
-            _interrupts.SignalConfiguration(ConfigurationVector);
-        }
+        _interrupts.SignalConfiguration(ConfigurationVector);
     }
 
-    /// <summary>Sets DEVICE_NEEDS_RESET and tells the driver (virtio 1.2, 2.1.2).</summary>
+    /// <summary>Sets DEVICE_NEEDS_RESET and tells the driver (virtio 1.2, 2.1.2). Only between DRIVER_OK and reset.</summary>
     public void SetNeedsReset(string reason)
     {
         int seen = Volatile.Read(ref _status);
         while (true)
         {
-            if (seen == 0 || (seen & (int)DeviceStatus.NeedsReset) != 0)
+            if ((seen & (int)DeviceStatus.NeedsReset) != 0)
             {
                 return;
             }
@@ -187,10 +184,7 @@ internal sealed partial class VirtioTransport : IDisposable
             Log.NeedsReset(_logger, _name, reason, suppressed);
         }
 
-        if ((seen & (int)DeviceStatus.DriverOk) != 0)
-        {
-            _interrupts.SignalConfiguration(ConfigurationVector);
-        }
+        _interrupts.SignalConfiguration(ConfigurationVector);
     }
 
     /// <summary>Counts a driver's mistake and, now and then, logs it.</summary>
@@ -208,18 +202,12 @@ internal sealed partial class VirtioTransport : IDisposable
     {
         lock (_transition)
         {
-            if (_disposed)
-            {
-                return;
-            }
-
             _disposed = true;
             StopEverything();
             _device.Dispose();
             foreach (QueueRegisters queue in _queues)
             {
                 queue.Kick?.Dispose();
-                queue.Kick = null;
             }
         }
     }

@@ -214,6 +214,45 @@ public sealed class CommonConfigurationTests
         rig.Driver.Get(Reg.QueueEnable, 2).Should().Be(1);
     }
 
+    [Fact]
+    [Trait("Behaviour", "VTP-8")]
+    [Trait("Behaviour", "VTP-11")]
+    public void The_largest_size_the_last_vector_and_NO_VECTOR_are_no_mistakes()
+    {
+        using var rig = new TransportRig();
+        rig.Driver.Set(Reg.QueueSize, 2, 1);
+        rig.Driver.Get(Reg.QueueSize, 2).Should().Be(1);
+        rig.Driver.Set(Reg.QueueSize, 2, 64);
+        rig.Driver.Get(Reg.QueueSize, 2).Should().Be(64);
+        foreach (int register in new[] { Reg.ConfigMsixVector, Reg.QueueMsixVector })
+        {
+            rig.Driver.Set(register, 2, 2);
+            rig.Driver.Get(register, 2).Should().Be(2);
+            rig.Driver.Set(register, 2, VirtioPciIds.NoVector);
+            rig.Driver.Get(register, 2).Should().Be(VirtioPciIds.NoVector);
+        }
+
+        foreach (GuestMistake mistake in System.Enum.GetValues<GuestMistake>())
+        {
+            rig.Function.CountOf(mistake).Should().Be(0, mistake.ToString());
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(65)]
+    [InlineData(0x8000)]
+    [Trait("Behaviour", "VTP-8")]
+    public void A_size_that_no_packed_ring_of_the_queue_can_have_is_refused(int size)
+    {
+        using var rig = new TransportRig(options: new VirtioPciOptions { PackedRing = true });
+        rig.Driver.Negotiate(TestDriver.Version1 | RingFeatures.Packed).Should().BeTrue();
+        rig.Driver.Set(Reg.QueueSize, 2, 63);
+        rig.Driver.Set(Reg.QueueSize, 2, (uint)size);
+        rig.Driver.Get(Reg.QueueSize, 2).Should().Be(63);
+        rig.Function.CountOf(GuestMistake.QueueSizeRefused).Should().Be(1);
+    }
+
     [Theory]
     [InlineData(3)]
     [InlineData(0x7ff)]

@@ -13,6 +13,7 @@ internal sealed class CountingDoorbells : IDoorbells
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<ulong, EventFd> _registered = [];
+    private readonly Dictionary<ulong, int> _widths = [];
 
     /// <summary>Refuse everything.</summary>
     public bool Refuses { get; set; }
@@ -39,6 +40,15 @@ internal sealed class CountingDoorbells : IDoorbells
         }
     }
 
+    /// <summary>Bytes of a write that the doorbell at an address takes.</summary>
+    public int WidthOf(ulong address)
+    {
+        lock (_lock)
+        {
+            return _widths[address];
+        }
+    }
+
     public IDisposable Register(AddressSpaceKind kind, ulong address, int width, ulong? dataMatch, EventFd target)
     {
         if (Refuses)
@@ -49,6 +59,7 @@ internal sealed class CountingDoorbells : IDoorbells
         lock (_lock)
         {
             _registered.Add(address, target);
+            _widths[address] = width;
         }
 
         return new Registration(this, address);

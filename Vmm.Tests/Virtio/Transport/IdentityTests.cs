@@ -109,6 +109,41 @@ public sealed class IdentityTests
     }
 
     [Fact]
+    public void A_device_with_more_queues_than_a_table_has_vectors_shares_them()
+    {
+        using var rig = new TransportRig(new FakeVirtioDevice(Enumerable.Repeat((ushort)16, 3000).ToArray()));
+        rig.Function.Msix!.VectorCount.Should().Be(2048);
+        rig.Driver.Structures[VirtioPciCapabilityType.Notification].Length.Should().Be(12000, "4 bytes a queue");
+    }
+
+    [Theory]
+    [InlineData(1, 0x1000u)]
+    [InlineData(256, 0x1000u)]
+    [InlineData(257, 0x2000u)]
+    public void What_fills_its_pages_takes_no_more_of_them(int vectors, uint expected)
+    {
+        using var rig = new TransportRig(options: new VirtioPciOptions { Vectors = vectors });
+        (rig.Function.Msix!.PendingOffset - rig.Function.Msix.TableOffset).Should().Be(expected);
+    }
+
+    [Fact]
+    public void The_BAR_is_as_small_as_its_structures_allow()
+    {
+        using var rig = new TransportRig(options: new VirtioPciOptions { Vectors = 0 });
+        rig.Function.Bars[0].Size.Should().Be(0x4000, "common, ISR, device and notify");
+        using var most = new TransportRig(new FakeVirtioDevice { Configuration = [] });
+        most.Function.Bars[0].Size.Should().Be(0x8000, "common, ISR, notify, table and pending bits");
+    }
+
+    [Fact]
+    public void A_queue_number_that_the_registers_cannot_say_is_refused()
+    {
+        using var rig = new TransportRig();
+        FluentActions.Invoking(() => rig.AddFunction(new FakeVirtioDevice(Enumerable.Repeat((ushort)1, 65536).ToArray())))
+            .Should().Throw<System.ArgumentException>().WithMessage("*65535*");
+    }
+
+    [Fact]
     public void Without_vectors_there_is_no_MSIX_capability()
     {
         using var rig = new TransportRig(options: new VirtioPciOptions { Vectors = 0 });
@@ -128,6 +163,7 @@ public sealed class IdentityTests
         driver.Place(TransportRig.BarBase + 0x100000);
 
         driver.Get(Reg.NumQueues, 2).Should().Be(0);
+        driver.Structures[VirtioPciCapabilityType.Notification].Length.Should().Be(4, "a structure is never empty");
         driver.Negotiate().Should().BeTrue();
         driver.Status = 0xf;
         none.Started.Should().BeTrue();

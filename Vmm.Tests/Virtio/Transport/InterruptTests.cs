@@ -142,6 +142,7 @@ public sealed class InterruptTests
         rig.Driver.Start(queues: 0);
         rig.Device.Rings[0]!.Interrupt.Invoking(i => i.GetEventFd()).Should().Throw<System.InvalidOperationException>();
         rig.Driver.EnableMsix();
+        rig.Device.Rings[0]!.Interrupt.Invoking(i => i.GetEventFd()).Should().Throw<System.InvalidOperationException>("it is mapped to no vector");
         rig.Driver.Set(Reg.QueueSelect, 2, 0);
         rig.Driver.Set(Reg.QueueMsixVector, 2, 1);
         rig.Device.Rings[0]!.Interrupt.GetEventFd().Should().BeSameAs(rig.Function.Msix![1].GetEventFd());

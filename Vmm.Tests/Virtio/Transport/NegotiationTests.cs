@@ -35,6 +35,25 @@ public sealed class NegotiationTests
     }
 
     [Theory]
+    [InlineData(false, false, 0ul)]
+    [InlineData(true, false, 0ul)]
+    [InlineData(false, true, 0ul)]
+    [InlineData(true, true, RingFeatures.InOrder)]
+    public void IN_ORDER_is_offered_if_it_is_wanted_and_the_device_keeps_it(bool wanted, bool kept, ulong expected)
+    {
+        using var rig = new TransportRig(new FakeVirtioDevice { InOrder = kept }, new VirtioPciOptions { InOrder = wanted });
+        (rig.Driver.OfferedFeatures() & RingFeatures.InOrder).Should().Be(expected);
+    }
+
+    [Fact]
+    public void Packed_rings_are_offered_only_if_they_are_wanted()
+    {
+        using var rig = new TransportRig(options: new VirtioPciOptions { PackedRing = true });
+        rig.Driver.OfferedFeatures().Should().Be(
+            rig.Device.Features | TransportFeatures.Version1 | TransportFeatures.RingReset | RingFeatures.Packed);
+    }
+
+    [Theory]
     [InlineData(0ul)]
     [InlineData(0x55ul)]
     public void FEATURES_OK_is_refused_without_VERSION_1(ulong features)

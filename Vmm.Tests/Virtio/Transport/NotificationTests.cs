@@ -60,6 +60,61 @@ public sealed class NotificationTests
     }
 
     [Fact]
+    public void A_plain_write_of_either_width_notifies_whatever_was_negotiated()
+    {
+        using var rig = new TransportRig(doorbells: false);
+        rig.Driver.Start(queues: [0, 1]);
+        Drain(rig);
+        foreach (int width in new[] { 2, 4 })
+        {
+            rig.Driver.Notify(1, width);
+            rig.Device.Kicks[1]!.TryConsume(out ulong count).Should().BeTrue();
+            count.Should().Be(1);
+        }
+
+        rig.Function.CountOf(GuestMistake.NotificationIgnored).Should().Be(0);
+    }
+
+    [Theory]
+    [InlineData(TestDriver.Version1, 2)]
+    [InlineData(TestDriver.Version1 | TransportFeatures.NotificationData, 4)]
+    public void A_doorbell_takes_writes_of_the_width_that_was_negotiated(ulong features, int width)
+    {
+        using var rig = new TransportRig(options: new VirtioPciOptions { NotificationData = true });
+        rig.Driver.Start(features, 0);
+        rig.Doorbells.WidthOf(rig.Driver.NotifyAddress(0)).Should().Be(width);
+    }
+
+    [Fact]
+    public void A_notification_before_DRIVER_OK_is_no_mistake_and_nothing_is_missed()
+    {
+        using var rig = new TransportRig(doorbells: false);
+        rig.Driver.Negotiate();
+        rig.Driver.SetUpQueue(0);
+        rig.Driver.Notify(0);
+        rig.Function.CountOf(GuestMistake.NotificationIgnored).Should().Be(0);
+        rig.Driver.Status = 0xf;
+        rig.Device.Calls.Should().Equal("reset", "start", "start-queue 0");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "PCI-8")]
+    [Trait("Behaviour", "VTP-9")]
+    public void A_queue_that_was_reset_is_not_looked_at()
+    {
+        using var rig = new TransportRig();
+        rig.Driver.Start(TestDriver.Version1 | TransportFeatures.RingReset, 0, 1);
+        rig.Driver.Set(CommonConfigurationOffset.QueueSelect, 2, 0);
+        rig.Device.Kicks[0]!.Signal();
+        rig.Driver.Set(CommonConfigurationOffset.QueueReset, 2, 1);
+        rig.Device.Kicks[0]!.TryConsume(out _).Should().BeFalse("what was for the queue before is forgotten");
+        rig.Driver.WriteConfig(4, 2, 2);
+        rig.Driver.WriteConfig(4, 2, 6);
+        rig.Device.Kicks[1]!.TryConsume(out _).Should().BeTrue();
+        rig.Device.Kicks[0]!.TryConsume(out _).Should().BeFalse();
+    }
+
+    [Fact]
     public void With_NOTIFICATION_DATA_a_notification_is_32_bits_of_any_ring_position()
     {
         using var rig = new TransportRig(options: new VirtioPciOptions { NotificationData = true }, doorbells: false);
@@ -81,6 +136,7 @@ public sealed class NotificationTests
         rig.Driver.Start(queues: [0, 1]);
         Drain(rig);
         rig.Memory.Write(rig.Driver.NotifyAddress(0) + offset, width, 0);
+        rig.Function.CountOf(GuestMistake.NotificationIgnored).Should().Be(offset < 8 ? 1 : 0, "behind the two queues there is no register");
         rig.Device.Kicks[0]!.TryConsume(out _).Should().BeFalse();
         rig.Device.Kicks[1]!.TryConsume(out _).Should().BeFalse();
         rig.Memory.Read(rig.Driver.NotifyAddress(0), 4).Should().Be(0, "there is nothing to read");

@@ -111,6 +111,25 @@ public sealed class SharedMemoryTests : IDisposable
         rig.Memory.Read(SharedBase + regions[0].Offset, 8).Should().Be(77, "both are the same bytes of the host");
     }
 
+    [Theory]
+    [InlineData(0x800, 0x1000, 0x1000, 0x2000)]
+    [InlineData(0x1000, (2 << 20) - 0x1000, 0x1000, 2 << 20)]
+    [InlineData(0x1000, 2 << 20, 2 << 20, 4 << 20)]
+    [InlineData(0x1001, 0x1000, 0x2000, 0x4000)]
+    public void Regions_are_aligned_to_pages_and_from_2_MiB_on_to_those(ulong first, ulong second, ulong offset, ulong size)
+    {
+        using var rig = new TransportRig(Device(new(0, _memory, 0, first), new(1, _memory, 0, second)));
+        Regions(rig).Select(r => r.Offset).Should().Equal(0, offset);
+        rig.Function.Bars[1].Size.Should().Be(size);
+    }
+
+    [Fact]
+    public void The_BAR_has_whole_pages_at_the_least()
+    {
+        using var rig = new TransportRig(Device(new SharedMemoryRegion(0, _memory, 0, 0x10)));
+        rig.Function.Bars[1].Size.Should().Be(0x1000);
+    }
+
     [Fact]
     public void More_than_4_GiB_is_told_by_the_upper_halves()
     {
