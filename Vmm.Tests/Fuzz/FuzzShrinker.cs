@@ -12,10 +12,10 @@ internal static class FuzzShrinker
     /// <param name="fails">Runs a list on a fresh machine; true if it fails still.</param>
     /// <param name="limit">How long to try.</param>
     /// <returns>The shortest list found that fails, and whether the whole list failed again at all.</returns>
-    public static (IReadOnlyList<FuzzOperation> Operations, bool Reproduced) Shrink(IReadOnlyList<FuzzOperation> operations, Func<IReadOnlyList<FuzzOperation>, bool> fails, TimeSpan limit)
+    public static (IReadOnlyList<T> Operations, bool Reproduced) Shrink<T>(IReadOnlyList<T> operations, Func<IReadOnlyList<T>, bool> fails, TimeSpan limit)
     {
         long start = Stopwatch.GetTimestamp();
-        FuzzOperation[] current = [.. operations];
+        T[] current = [.. operations];
         if (!fails(current))
         {
             return (current, false);
@@ -28,7 +28,7 @@ internal static class FuzzShrinker
             bool reduced = false;
             for (int from = 0; from < current.Length && Stopwatch.GetElapsedTime(start) < limit;)
             {
-                FuzzOperation[] rest = [.. current.Take(from), .. current.Skip(from + size)];
+                T[] rest = [.. current.Take(from), .. current.Skip(from + size)];
                 if (rest.Length > 0 && fails(rest))
                 {
                     current = rest;

@@ -55,13 +55,7 @@ public sealed class BlockRequestQueue
         _segments[0] = new DriverSegment(_slots.IovaOf(slot), HeaderLength, false);
         data.CopyTo(_segments.AsSpan(1));
         _segments[data.Length + 1] = new DriverSegment(_slots.IovaOf(slot) + HeaderLength, 1, true);
-        if (_slots.TrySubmit(slot, _segments.AsSpan(0, data.Length + 2)))
-        {
-            return slot;
-        }
-
-        _slots.Return(slot);
-        return null;
+        return Submit(slot, data.Length + 2);
     }
 
     /// <summary>Tells the device of new requests, unless it asked not to be told.</summary>
@@ -90,12 +84,38 @@ public sealed class BlockRequestQueue
         return request;
     }
 
+    /// <summary>Makes a request available whose header, data and status are in the caller's memory; <see cref="TryComplete"/> knows no status of it.</summary>
+    /// <param name="read">What the device reads.</param>
+    /// <param name="written">What it writes.</param>
+    internal int? TrySubmitInTwo(in DriverSegment read, in DriverSegment written)
+    {
+        if (!_slots.TryTake(out int slot))
+        {
+            return null;
+        }
+
+        _slots.MemoryOf(slot)[HeaderLength] = NoStatus;
+        (_segments[0], _segments[1]) = (read, written);
+        return Submit(slot, 2);
+    }
+
     /// <summary>Writes struct virtio_blk_req up to its data.</summary>
     internal static void WriteHeader(Span<byte> place, BlockRequestType type, ulong sector)
     {
         BinaryPrimitives.WriteUInt32LittleEndian(place, (uint)type);
         BinaryPrimitives.WriteUInt32LittleEndian(place[4..], 0);
         BinaryPrimitives.WriteUInt64LittleEndian(place[8..], sector);
+    }
+
+    private int? Submit(int slot, int count)
+    {
+        if (_slots.TrySubmit(slot, _segments.AsSpan(0, count)))
+        {
+            return slot;
+        }
+
+        _slots.Return(slot);
+        return null;
     }
 
     private BlockStatus Finish(int slot)

@@ -27,6 +27,7 @@ public sealed class VirtioBlockDriver : IDisposable
 
     private readonly IDmaBuffer _buffer;
     private BlockRequestQueue[] _queues = [];
+    private bool _unanswered;
 
     private VirtioBlockDriver(VirtioPciDriver driver)
     {
@@ -174,15 +175,23 @@ public sealed class VirtioBlockDriver : IDisposable
 
     private void Request(BlockRequestType type, ulong sector, int length, bool deviceWrites, int queueIndex)
     {
+        // Its answer would be taken for that of this one, and may still come into the buffer.
+        if (_unanswered)
+        {
+            throw new DriverException("request", "an earlier request is unanswered");
+        }
+
         BlockRequestQueue queue = _queues[queueIndex];
         if (queue.Outstanding != 0)
         {
             throw new InvalidOperationException($"{queue.Outstanding} requests are outstanding on queue {queueIndex}");
         }
 
+        _unanswered = true;
         BlockStatus status = queue.Queue.Size > FewestDescriptors
             ? RequestInPieces(queue, type, sector, length, deviceWrites)
-            : RequestInTwo(queue.Queue, type, sector, length, deviceWrites);
+            : RequestInTwo(queue, type, sector, length, deviceWrites);
+        _unanswered = false;
         if (status != BlockStatus.Ok)
         {
             throw new DriverException("request", $"{type} at sector {sector} ended with status {status}");
@@ -203,7 +212,7 @@ public sealed class VirtioBlockDriver : IDisposable
     }
 
     /// <summary>Header, data and status follow each other, and the device may not care where descriptors part them (2.7.4.1).</summary>
-    private BlockStatus RequestInTwo(DriverQueue queue, BlockRequestType type, ulong sector, int length, bool deviceWrites)
+    private BlockStatus RequestInTwo(BlockRequestQueue queue, BlockRequestType type, ulong sector, int length, bool deviceWrites)
     {
         Span<byte> memory = _buffer.Span;
         int end = DataOffset + length;
@@ -212,9 +221,9 @@ public sealed class VirtioBlockDriver : IDisposable
         memory[end] = BlockRequestQueue.NoStatus;
         DriverSegment read = new(_buffer.Iova + HeaderOffset, (uint)(split - HeaderOffset), false);
         DriverSegment written = new(_buffer.Iova + (uint)split, (uint)(end + 1 - split), true);
-        if (queue.TrySubmit([read, written]) is null)
+        if (queue.TrySubmitInTwo(read, written) is null)
         {
-            throw new DriverException("request", $"queue {queue.Index} has only {queue.FreeDescriptors} descriptors");
+            throw new DriverException("request", $"queue {queue.Queue.Index} has only {queue.Queue.FreeDescriptors} descriptors");
         }
 
         queue.Notify();
