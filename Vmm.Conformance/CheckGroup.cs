@@ -52,7 +52,7 @@ public sealed class CheckGroup : IEnumerable<Check>
         Add(new Check(id, Place(section), requirement, body) { Needs = needs, Features = features, Severity = severity });
     }
 
-    /// <summary>Adds a requirement of one device type.</summary>
+    /// <summary>Adds a requirement or a recommendation of one device type.</summary>
     /// <param name="id">Stable name.</param>
     /// <param name="section">Section of the document of the table, or of another with its name.</param>
     /// <param name="requirement">The requirement in our words.</param>
@@ -60,10 +60,18 @@ public sealed class CheckGroup : IEnumerable<Check>
     /// <param name="type">The device type.</param>
     /// <param name="needs">What the function must have.</param>
     /// <param name="features">Features that must be offered.</param>
+    /// <param name="severity">MUST or SHOULD.</param>
     public void Add(
-        string id, string section, string requirement, Action<CheckContext> body, VirtioDeviceType type, Need needs = Need.None, ulong features = 0)
+        string id,
+        string section,
+        string requirement,
+        Action<CheckContext> body,
+        VirtioDeviceType type,
+        Need needs = Need.None,
+        ulong features = 0,
+        CheckSeverity severity = CheckSeverity.Requirement)
     {
-        Add(new Check(id, Place(section), requirement, body) { Needs = needs, Features = features, DeviceType = type });
+        Add(new Check(id, Place(section), requirement, body) { Needs = needs, Features = features, DeviceType = type, Severity = severity });
     }
 
     /// <summary>Adds a check.</summary>

@@ -10,23 +10,26 @@ internal static class BlockChecks
     private const VirtioDeviceType Block = VirtioDeviceType.Block;
     private const BlockRequestType Unknown = (BlockRequestType)0x7357;
     private const int Sector = VirtioBlockDriver.SectorSize;
+    private const int IdLength = 20;
 
     public static CheckGroup Group { get; } = new("block devices", "virtio 1.2")
     {
         { "BLK-READ", "5.2.6", "The first and the last sector can be read, and the status is written", Read, Block },
         { "BLK-READ-STABLE", "5.2.6", "A sector that nobody writes reads the same again", ReadStable, Block },
-        { "BLK-RANGE", "5.2.6", "A read beyond the capacity ends with IOERR", Range, Block },
-        { "BLK-RANGE-WRAP", "5.2.6", "A read at the last sector number there can be ends with IOERR", RangeWrap, Block },
+        // What drivers must not ask (5.2.6.1), and no sentence on devices demands to be refused.
+        { "BLK-RANGE", "5.2.6", "A read beyond the capacity ends with IOERR", Range, Block, Need.None, 0, CheckSeverity.Recommendation },
+        { "BLK-RANGE-WRAP", "5.2.6", "A read at the last sector number there can be ends with IOERR", RangeWrap, Block, Need.None, 0, CheckSeverity.Recommendation },
         { "BLK-UNSUPPORTED", "5.2.6", "A request of an unknown type ends with UNSUPP", Unsupported, Block },
         { "BLK-AFTER-ERROR", "5.2.6", "The device goes on after requests that failed", AfterError, Block },
         { "BLK-ID", "5.2.6", "GET_ID gives a string of at most 20 characters, the same each time", Id, Block },
+        { "BLK-ID-PADDED", "5.2.6", "The id is padded with NUL up to 20 bytes", IdPadded, Block, Need.None, 0, CheckSeverity.Recommendation },
         { "BLK-FLUSH", "5.2.6.2", "With FLUSH negotiated a flush succeeds", Flush, Block, Need.Virtio, BlockScene.FlushFeature },
         { "BLK-WRITE", "5.2.6", "What was written is read", Write, Block, Need.Scratch },
-        { "BLK-WRITE-RANGE", "5.2.6", "A write beyond the capacity ends with IOERR", WriteRange, Block, Need.Scratch },
+        { "BLK-WRITE-RANGE", "5.2.6", "A write beyond the capacity ends with IOERR", WriteRange, Block, Need.Scratch, 0, CheckSeverity.Recommendation },
         { "BLK-READ-ONLY", "5.2.6.2", "A read-only device ends writes with IOERR and does not write", ReadOnly, Block, Need.Virtio, BlockScene.ReadOnlyFeature },
         { "BLK-DISCARD", "5.2.6", "Sectors can be discarded", Discard, Block, Need.Scratch, BlockScene.DiscardFeature },
         { "BLK-DISCARD-UNMAP", "5.2.6.2", "A discard with the unmap flag ends with UNSUPP", DiscardUnmap, Block, Need.Scratch, BlockScene.DiscardFeature },
-        { "BLK-DISCARD-RANGE", "5.2.6", "A discard beyond the capacity ends with IOERR", DiscardRange, Block, Need.Scratch, BlockScene.DiscardFeature },
+        { "BLK-DISCARD-RANGE", "5.2.6", "A discard beyond the capacity ends with IOERR", DiscardRange, Block, Need.Scratch, BlockScene.DiscardFeature, CheckSeverity.Recommendation },
         { "BLK-ZEROES", "5.2.6.2", "Sectors written with zeroes read as zeroes, and their neighbours do not", Zeroes, Block, Need.Scratch, BlockScene.ZeroesFeature },
         { "BLK-ZEROES-FLAGS", "5.2.6.2", "A write of zeroes with an unknown flag ends with UNSUPP", ZeroesFlags, Block, Need.Scratch, BlockScene.ZeroesFeature },
         { "BLK-QUEUES", "5.2.5", "With MQ num_queues is not zero and every queue serves", Queues, Block, Need.Virtio, BlockScene.QueuesFeature },
@@ -90,19 +93,31 @@ internal static class BlockChecks
         byte[]? first = null;
         for (int i = 0; i < 3; i++)
         {
-            scene.Data[..21].Fill((byte)(0xf0 + i));
-            byte status = scene.Request(BlockRequestType.GetId, 0, 20, true);
-            if (status == (byte)BlockStatus.Unsupported)
-            {
-                check.Skip("the device does not tell its id");
-            }
-
-            scene.Expect(BlockStatus.Ok, status, "GET_ID");
-            Span<byte> id = scene.Data[..20];
+            Span<byte> id = ReadId(check, scene, (byte)(0xf0 + i));
             id = id.IndexOf((byte)0) is >= 0 and var end ? id[..end] : id;
             first ??= id.ToArray();
             check.Require(id.SequenceEqual(first), $"the id {Convert.ToHexString(first)} each time", Convert.ToHexString(id));
         }
+    }
+
+    private static void IdPadded(CheckContext check)
+    {
+        Span<byte> id = ReadId(check, BlockScene.Start(check), 0xf0);
+        int end = id.IndexOf((byte)0);
+        check.Require(end < 0 || id[end..].IndexOfAnyExcept((byte)0) < 0, "NUL behind the id", Convert.ToHexString(id));
+    }
+
+    private static Span<byte> ReadId(CheckContext check, BlockScene scene, byte before)
+    {
+        scene.Data[..IdLength].Fill(before);
+        byte status = scene.Request(BlockRequestType.GetId, 0, IdLength, true);
+        if (status == (byte)BlockStatus.Unsupported)
+        {
+            check.Skip("the device does not tell its id");
+        }
+
+        scene.Expect(BlockStatus.Ok, status, "GET_ID");
+        return scene.Data[..IdLength];
     }
 
     private static void Flush(CheckContext check)

@@ -22,10 +22,10 @@ internal static class RingChecks
         Add("ONCE", "2.7.14", "2.8.22", "A buffer is used once", RingBodies.Once);
         Add("SEVERAL", "2.7.13", "2.8.21", "A full queue of buffers is used", RingBodies.Several);
         Add("WRAP", "2.7.8", "2.8.1", "The device goes on where indices or wrap counters wrap", RingBodies.Wrap);
-        Add("FRAMING", "2.7.4.2", "2.8.5", "The arrangement of descriptors makes no difference", RingBodies.Framing);
+        Add("FRAMING", "2.7.4.1", "2.8.5", "The arrangement of descriptors makes no difference", RingBodies.Framing);
         Add("CHAIN-LONG", "2.7.5", "2.8.18", "A chain may be as long as the queue", RingBodies.LongChain, severity: CheckSeverity.Recommendation);
-        Add("READABLE", "2.7.5.2", "2.8.17", "A device-readable buffer is not written", RingBodies.ReadableKept);
-        Add("WRITABLE", "2.7.8.2", "2.8.17", "Nothing is written behind a device-writable buffer", RingBodies.WritableOnly);
+        Add("READABLE", "2.7.5.1", "2.8.15", "A device-readable buffer is not written", RingBodies.ReadableKept);
+        Add("WRITABLE", "2.7.5", "2.8.4", "Nothing is written behind a device-writable buffer", RingBodies.WritableOnly);
         Add("SIZE-SMALLEST", "2.7", "2.8", "The smallest queue that holds a request works", RingBodies.Smallest);
         Add("SIZE-LARGEST", "2.7", "2.8", "A queue of the maximum size works", RingBodies.Largest);
         Add("INDIRECT", "2.7.5.3", "2.8.7", "Buffers in indirect tables are used, among others that are not", RingBodies.Indirect, RingFeatures.IndirectDescriptors);

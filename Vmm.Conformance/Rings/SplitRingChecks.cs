@@ -16,7 +16,7 @@ internal static class SplitRingChecks
 
     public static CheckGroup Group { get; } = new("split virtqueues: tables and flags", "virtio 1.2")
     {
-        { "RING-TABLE", "2.7.5.2", "The device writes no descriptor", Table, Need.Work },
+        { "RING-TABLE", "2.7.5.1", "The device writes no descriptor", Table, Need.Work },
         { "RING-AVAILABLE", "2.7.6", "The device does not write the available ring", Available, Need.Work },
         { "RING-FLAGS", "2.7.10.2", "Without event indices the flags of the used ring are 0 or 1", Flags, Need.Work },
         { "RING-EVENT-FLAGS", "2.7.10.2", "With event indices the flags of the used ring are 0", EventFlags, Need.Work, EventIndex },

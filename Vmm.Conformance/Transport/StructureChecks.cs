@@ -24,7 +24,7 @@ internal static class StructureChecks
         { "VTP-CAP-NOTIFY-DATA", "4.1.4.4.1", "With NOTIFICATION_DATA offered, offset and multiplier of notifications are multiples of 4", NotifyData, Need.Virtio, TransportFeatures.NotificationData },
         { "VTP-CAP-NOTIFY-LENGTH", "4.1.4.4.1", "The notification structure is long enough for the address of every queue", NotifyLength, Need.Virtio },
         { "VTP-CAP-ISR", "4.1.4.5.1", "There is an ISR structure of a byte at least", Isr },
-        { "VTP-CAP-DEVICE", "4.1.4.6", "A device type with configuration has a structure for it, 4-byte aligned", Device },
+        { "VTP-CAP-DEVICE", "4.1.4.6.1", "A device type with configuration has a structure for it, 4-byte aligned", Device },
         { "VTP-CAP-WINDOW", "4.1.4.9.1", "There is a window in configuration space, of 20 bytes at least", Window },
         { "VTP-CAP-LENGTH", "4.1.4.2", "The length of a capability covers the whole of it", Length },
         { "VTP-CAP-BAR", "4.1.4", "Structures are in BARs 0 to 5 that there are", Bar },

@@ -28,6 +28,7 @@ internal static class DeviceDefects
         { "BLK-UNSUPPORTED", d => Status(d, Unsupported, IoError) },
         { "BLK-AFTER-ERROR", FailForGood },
         { "BLK-ID", CountInData },
+        { "BLK-ID-PADDED", d => Memory(d, BlockData, static data => data[19] = 0xee) },
         { "BLK-FLUSH", d => Status(d, Ok, Unsupported) },
         { "BLK-WRITE", d => Memory(d, BlockData, static data => data[7] = 0xee) },
         { "BLK-WRITE-RANGE", d => Status(d, IoError, Ok) },

@@ -116,7 +116,7 @@ public abstract class DriverQueue
     {
         ThrowIfClosed();
 
-        // A chain is no longer than the queue, also through a table (2.7.5.3.1, 2.8.7).
+        // A chain is no longer than the queue, also through a table (2.7.5.3.1, 2.8.17).
         int longest = indirect ? _tableEntries : Size;
         if (segments.IsEmpty || segments.Length > longest)
         {
@@ -401,7 +401,7 @@ public abstract class DriverQueue
             }
         }
 
-        // The sum of a chain is less than 4 GiB (2.7.4.3.2).
+        // The sum of a chain is less than 4 GiB (2.7.5.2).
         return readable + writable <= uint.MaxValue ? writable : throw new ArgumentException("a request has less than 4 GiB", nameof(segments));
     }
 

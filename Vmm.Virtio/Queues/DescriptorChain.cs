@@ -7,7 +7,7 @@ namespace Vmm.Virtio.Queues;
 /// <remarks>
 /// Made once and used again for every request, so that nothing is allocated while requests flow. Valid from a successful
 /// <see cref="Virtqueue.TryPop"/> to the end of the scope it happened in. A buffer that crosses two regions of guest RAM appears as several
-/// pieces (MEM-2); an empty buffer as none. Framing means nothing: devices look at bytes, not at how descriptors cut them (2.7.4.3).
+/// pieces (MEM-2); an empty buffer as none. Framing means nothing: devices look at bytes, not at how descriptors cut them (2.7.4.1).
 /// </remarks>
 public sealed unsafe class DescriptorChain
 {

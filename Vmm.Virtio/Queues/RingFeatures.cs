@@ -12,6 +12,6 @@ public static class RingFeatures
     /// <summary>VIRTIO_F_RING_PACKED, bit 34: the packed layout (2.8).</summary>
     public const ulong Packed = 1UL << 34;
 
-    /// <summary>VIRTIO_F_IN_ORDER, bit 35: the device uses buffers in the order in which they were made available (2.7.9, 2.8.9).</summary>
+    /// <summary>VIRTIO_F_IN_ORDER, bit 35: the device uses buffers in the order in which they were made available (2.7.9, 2.8.8).</summary>
     public const ulong InOrder = 1UL << 35;
 }

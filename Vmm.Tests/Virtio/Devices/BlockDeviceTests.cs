@@ -48,7 +48,7 @@ public sealed class BlockDeviceTests
     [Fact]
     public void Framing_means_nothing()
     {
-        // 2.7.4.3: the header, the data and the status may be cut in any way, and share descriptors.
+        // 2.7.4.1: the header, the data and the status may be cut in any way, and share descriptors.
         byte[] content = Pattern(64 * 512, 2);
         using var file = new TemporaryFile(content);
         using DeviceHarness disk = Open(file);
