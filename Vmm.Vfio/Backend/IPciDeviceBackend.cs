@@ -14,7 +14,7 @@ public interface IPciDeviceBackend : IDisposable
     /// <summary>Names the device in messages, for example <c>0000:00:10.0</c>.</summary>
     string Name { get; }
 
-    /// <summary>Whether <see cref="Reset"/> can work.</summary>
+    /// <summary>Whether <see cref="Reset"/> can work. Such a device comes reset, and disposing the backend resets it once more (VFIO-10).</summary>
     bool CanReset { get; }
 
     /// <summary>Where the device masters memory.</summary>

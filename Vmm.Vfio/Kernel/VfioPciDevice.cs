@@ -109,19 +109,14 @@ public sealed unsafe partial class VfioPciDevice : IPciDeviceBackend
         }
     }
 
-    /// <summary>Takes the device off memory and interrupts, resets it, closes it, and gives group and container back if it was their last.</summary>
+    /// <summary>Takes the device off memory and interrupts, closes it, at which the kernel resets it, and gives group and container back if it was their last.</summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
-            // Best effort, in this order: closing the device does it all once more.
+            // Best effort, in this order: closing the device does it once more.
             StopMastering();
             DisableAllInterrupts();
-            if (CanReset)
-            {
-                _ = File.Ioctl(VfioRequests.VFIO_DEVICE_RESET, 0);
-            }
-
             _owner.Release(_attachment);
         }
     }

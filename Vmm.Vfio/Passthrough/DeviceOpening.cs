@@ -13,15 +13,10 @@ internal static class DeviceOpening
 {
     private const ushort NoDevice = 0xffff;
 
-    /// <summary>Resets a device if that is possible, and says so if not. A device that can be reset and fails at it is not fit for use.</summary>
-    /// <exception cref="VfioException">The reset failed.</exception>
-    public static void Reset(IPciDeviceBackend backend, ILogger logger)
+    /// <summary>Resets a device that does not come reset with its bus, if that is possible, and says so if not.</summary>
+    public static void ResetWithBus(IPciDeviceBackend backend, ILogger logger)
     {
-        if (backend.CanReset)
-        {
-            backend.Reset();
-        }
-        else if (backend.TryHotReset() is { } reason)
+        if (!backend.CanReset && backend.TryHotReset() is { } reason)
         {
             Log.ResetRefused(logger, backend.Name, reason);
         }

@@ -103,7 +103,7 @@ public sealed partial class VfioFunction : PciFunction
     /// <summary>The device has a pin, and the machine can deliver it.</summary>
     internal bool HasPin => Intx.Pin != InterruptPin.None && Bus is { HasResampledLines: true };
 
-    /// <summary>Takes a device for a guest: resets it, reads what it is, maps what can be mapped.</summary>
+    /// <summary>Takes a device for a guest, as its backend has just opened it: reads what it is, maps what can be mapped.</summary>
     /// <param name="backend">The device; the function disposes it. After a failure it is the caller's, as it was.</param>
     /// <param name="options">How the guest gets it.</param>
     /// <exception cref="VfioException">The device does not answer, is not an endpoint, or refuses a step; everything is undone.</exception>
@@ -120,7 +120,7 @@ public sealed partial class VfioFunction : PciFunction
 
         var logger = options.LoggerFactory?.CreateLogger<VfioFunction>() ?? (ILogger)NullLogger.Instance;
         var access = new DeviceAccess(backend);
-        DeviceOpening.Reset(backend, logger);
+        DeviceOpening.ResetWithBus(backend, logger);
         var layout = DeviceOpening.ReadLayout(backend, access);
         foreach (string remark in layout.Remarks)
         {

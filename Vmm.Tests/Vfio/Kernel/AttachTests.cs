@@ -36,7 +36,7 @@ public sealed class AttachTests
 
     [Fact]
     [Trait("Behaviour", "VFIO-10")]
-    public void Giving_a_device_back_takes_it_off_the_bus_then_resets_then_closes_it_and_only_then_unmaps_memory()
+    public void Giving_a_device_back_takes_it_off_the_bus_then_has_it_reset_by_closing_it_and_only_then_unmaps_memory()
     {
         var kernel = new FakeVfioKernel();
         FakeVfioDevice fake = kernel.AddController();
@@ -54,7 +54,6 @@ public sealed class AttachTests
 
         kernel.Log.Skip(before).Should().Equal(
             "VFIO_DEVICE_SET_IRQS 0000:00:10.0 Msix trigger 0+0",
-            "VFIO_DEVICE_RESET 0000:00:10.0",
             "close 0000:00:10.0",
             "VFIO_IOMMU_UNMAP_DMA /dev/vfio/vfio 0x0+0x10000",
             "VFIO_GROUP_UNSET_CONTAINER /dev/vfio/5",
