@@ -18,7 +18,7 @@ public static class LabSession
     /// <summary>Why nested tests cannot run here, or null.</summary>
     public static string? WhyNot { get; } = FindWhyNot();
 
-    /// <summary>Runs the cases in order.</summary>
+    /// <summary>Runs the cases in order. VMMDEVICES_NESTED_KEEP names a directory for scripts, consoles and notes, to look at by hand.</summary>
     /// <param name="cases">The guests.</param>
     /// <param name="files">Made in a folder that the lab sees as $SHARE, by name.</param>
     /// <param name="memory">Memory of the lab in MiB.</param>
@@ -38,6 +38,11 @@ public static class LabSession
             File.WriteAllText(script, WriteScript(cases, share.FullName));
             int limit = cases.Sum(c => c.TimeoutSeconds + 10) + 60;
             var (status, output) = RunLab(limit, ["--memory", $"{memory}", "--out", share.FullName, .. options, "--", "bash", script]);
+            if (Environment.GetEnvironmentVariable("VMMDEVICES_NESTED_KEEP") is { Length: > 0 } kept)
+            {
+                Execute(60, "/bin/cp", "-rT", share.FullName, kept);
+            }
+
             status.Should().Be(0, "the lab has to run the script: {0}", output);
             return cases.ToDictionary(c => c.Name, c => ReadResult(Path.Combine(share.FullName, "results", c.Name)));
         }
