@@ -65,6 +65,7 @@ static int serve(const char *path, int port)
     for (;;) {
         int connection = accept(listener, NULL, NULL);
         if (connection >= 0 && fork() == 0) {
+            close(listener);
             size_t quarter = status.st_size / STREAMS;
             unsigned char number;
             if (read(connection, &number, 1) != 1 || number >= STREAMS)
