@@ -36,6 +36,6 @@ internal static partial class Log
     [LoggerMessage(6008, LogLevel.Debug, "standard input cannot be waited for ({Reason}): no input for {Id}")]
     public static partial void NoInput(this ILogger logger, string id, string reason);
 
-    [LoggerMessage(6009, LogLevel.Debug, "device {Id} had {QueueResets} resets of single queues and ignored {Mistakes} mistakes of drivers")]
+    [LoggerMessage(6010, LogLevel.Debug, "device {Id} had {QueueResets} resets of single queues and ignored {Mistakes} mistakes of drivers")]
     public static partial void DeviceEnded(this ILogger logger, string id, long queueResets, long mistakes);
 }

@@ -1,3 +1,4 @@
+using System;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 
@@ -10,6 +11,9 @@ namespace Vmm.Pci.Capabilities;
 /// </remarks>
 public sealed class PowerManagementCapability : PciCapability
 {
+    /// <summary>Version and Device Specific Initialization.</summary>
+    public const ushort SupportedCapabilities = 0x27;
+
     private const int ControlStatus = 4;
     private const uint PowerStateBits = 3;
 
@@ -17,13 +21,21 @@ public sealed class PowerManagementCapability : PciCapability
     /// <param name="noSoftReset">
     /// True: the function comes back from D3hot with its registers and its state. False: it is reset on its way back to D0.
     /// </param>
-    public PowerManagementCapability(bool noSoftReset = false)
+    /// <param name="capabilities">
+    /// The capabilities register, of which only the version (bits 0 to 2) and Device Specific Initialization (bit 5) may be set: D1, D2 and PME are
+    /// not supported. Version 3 is that of PCI-PM 1.2.
+    /// </param>
+    /// <exception cref="ArgumentException">Other bits of <paramref name="capabilities"/> are set.</exception>
+    public PowerManagementCapability(bool noSoftReset = false, ushort capabilities = 3)
         : base(CapabilityIds.PowerManagement, 8)
     {
-        NoSoftReset = noSoftReset;
+        if ((capabilities & ~SupportedCapabilities) != 0)
+        {
+            throw new ArgumentException($"0x{capabilities:x4} names power management that is not supported", nameof(capabilities));
+        }
 
-        // Version 3 is that of PCI-PM 1.2. D1, D2 and PME are not supported: all other bits are zero.
-        Define(2, 2, 3);
+        NoSoftReset = noSoftReset;
+        Define(2, 2, capabilities);
         Define(ControlStatus, 2, noSoftReset ? 8u : 0);
     }
 

@@ -1,3 +1,4 @@
+using System;
 using Vmm.Pci.Capabilities;
 
 namespace Vmm.Tests.Pci;
@@ -21,6 +22,26 @@ public sealed class PowerManagementTests
         rig.Rig.Write(power.Offset + 5, 1, 0x03);
         rig.Function.PowerState.Should().Be(PciPowerState.D0, "the state lies in the low byte");
         rig.Decodes.Should().BeTrue();
+    }
+
+    [Fact]
+    public void The_version_and_a_need_for_initialization_can_be_another_function_s_and_nothing_else()
+    {
+        var power = new PowerManagementCapability(capabilities: 0x22);
+        new CapabilityRig(power).Rig.Read(power.Offset + 2, 2).Should().Be(0x22);
+        for (int bit = 0; bit < 16; bit++)
+        {
+            ushort capabilities = (ushort)(1 << bit);
+            Action making = () => _ = new PowerManagementCapability(capabilities: capabilities);
+            if (bit is <= 2 or 5)
+            {
+                making.Should().NotThrow();
+            }
+            else
+            {
+                making.Should().Throw<ArgumentException>();
+            }
+        }
     }
 
     [Fact]

@@ -187,7 +187,9 @@ public sealed partial class VfioFunction
         else if (offset == Layout.PowerManagement?.Offset)
         {
             const int NoSoftReset = 8;
-            var power = new PowerManagementCapability((Layout.Image.Span[offset + 4] & NoSoftReset) != 0);
+            var image = Layout.Image.Span[offset..];
+            var power = new PowerManagementCapability(
+                (image[4] & NoSoftReset) != 0, (ushort)(image[2] & PowerManagementCapability.SupportedCapabilities));
             PlaceCapability(power, offset, next);
             Own(offset, power.Length);
         }
