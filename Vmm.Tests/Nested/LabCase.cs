@@ -48,5 +48,5 @@ public sealed record LabCase(string Name, string Arguments = "")
     public string After { get; init; } = "";
 
     /// <summary>The run is killed after that many seconds (status 137).</summary>
-    public int TimeoutSeconds { get; init; } = 120;
+    public int TimeoutSeconds { get; init; } = 300;
 }

@@ -195,7 +195,7 @@ public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<Trans
                 Guest = Move,
                 Files = RoundTrip.Files,
                 After = Compare + RoundTrip.End,
-                TimeoutSeconds = 400,
+                TimeoutSeconds = 900,
             };
         }
 
