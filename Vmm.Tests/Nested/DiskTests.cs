@@ -89,7 +89,7 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
 
         private static LabCase[] Cases { get; } =
         [
-            new("large", "--disk path=$SHARE/large,readonly=on") { Guest = GuestScripts.ReadDiskAndReport, TimeoutSeconds = 240 },
+            new("large", "--disk path=$SHARE/large,readonly=on") { Guest = GuestScripts.ReadDiskAndReport, TimeoutSeconds = 900 },
             new("write", "--disk path=data")
             {
                 Before = "truncate -s 32M data",

@@ -74,7 +74,7 @@ public sealed class DriverTests(DriverTests.Runs runs) : IClassFixture<DriverTes
             return new(name, "--disk path=$SHARE/disk,readonly=on --disk path=$SHARE/disk,readonly=on --net tap=vmmdrv0,ip=192.168.51.1,mask=255.255.255.0")
             {
                 CommandLine = commandLine,
-                TimeoutSeconds = 240,
+                TimeoutSeconds = 900,
                 Guest = $$"""
                     FUNCTION=$(basename $(dirname $(readlink -f /sys/block/vdb/device)))
                     VIRTIO=$(readlink -f /sys/block/vdb/device)

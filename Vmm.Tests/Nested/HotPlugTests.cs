@@ -174,7 +174,7 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
             {
                 Command = $"{program} kernel=$KERNEL initramfs=$INITRAMFS console=console cmdline=\"$CMDLINE\" cpus={(name == "cloud" ? 2 : 1)} ports={ports} steps={steps}",
                 CommandLine = commandLine,
-                TimeoutSeconds = 300,
+                TimeoutSeconds = 900,
                 Guest = script + Report,
             };
         }

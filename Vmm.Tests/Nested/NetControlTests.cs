@@ -92,7 +92,7 @@ public sealed class NetControlTests(NetControlTests.Runs runs) : IClassFixture<N
             Files = RoundTrip.Files,
             Beside = "until grep -q TAKE-IT-AWAY console 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.2; done; ip link del vmmctl0",
             After = RoundTrip.End,
-            TimeoutSeconds = 600,
+            TimeoutSeconds = 900,
         };
     }
 }

@@ -83,13 +83,13 @@ public sealed class NetTests(NetTests.Runs runs) : IClassFixture<NetTests.Runs>
             Digest = Convert.ToHexStringLower(SHA256.HashData(disk));
             LabCase[] cases =
             [
-                new("offloads", Arguments) { Before = Serve, Guest = Transfer, After = Stop, TimeoutSeconds = 400 },
+                new("offloads", Arguments) { Before = Serve, Guest = Transfer, After = Stop, TimeoutSeconds = 900 },
                 new("plain", Arguments)
                 {
                     Before = Serve,
                     Guest = "ethtool -K eth0 tx off tso off gso off gro off rx-gro-hw off\n" + Transfer,
                     After = Stop,
-                    TimeoutSeconds = 600,
+                    TimeoutSeconds = 900,
                 },
             ];
             _results = new(() => LabSession.Run(cases, new Dictionary<string, byte[]> { ["disk"] = disk }));

@@ -185,7 +185,7 @@ public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture
                     Files = [$"{folder}/edu-guest=/bin/edu-guest", $"{folder}/testdev-guest=/bin/testdev-guest"],
                     Guest = Everything,
                     CommandLine = "nokaslr init_on_alloc=0 apparmor=0 cryptomgr.notests audit=0 nowatchdog tsc=reliable no_timer_check rcupdate.rcu_expedited=1",
-                    TimeoutSeconds = 240,
+                    TimeoutSeconds = 900,
                 },
             ];
         }

@@ -109,7 +109,7 @@ public sealed class PassthroughViewTests(PassthroughViewTests.Runs runs) : IClas
                 .Where(lines => lines[0].EndsWith(".0", StringComparison.Ordinal))
                 .ToDictionary(lines => int.Parse(lines[0][^4..^2], NumberStyles.HexNumber), lines => new View(
                     lines[0][..^13],
-                    [.. lines.Skip(1).Where(line => line.Length == 32).SelectMany(Convert.FromHexString)],
+                    [.. lines.Skip(1).Where(line => line.Length == 32 && line.All(char.IsAsciiHexDigit)).SelectMany(Convert.FromHexString)],
                     [.. lines.Where(line => line.StartsWith("BAR", StringComparison.Ordinal))]));
         }
     }
@@ -185,8 +185,8 @@ public sealed class PassthroughViewTests(PassthroughViewTests.Runs runs) : IClas
                 string[] addresses = [.. Enumerable.Range(0x10, devices.Length).Select(slot => $"0000:00:{slot:x2}.0"), "0000:01:00.0"];
                 LabCase[] cases =
                 [
-                    new("ours", string.Join(' ', addresses.Select(address => $"--device path=/sys/bus/pci/devices/{address}"))) { Before = Bind, Guest = Print, TimeoutSeconds = 300 },
-                    new("qemu") { Guest = Print, TimeoutSeconds = 300, Command = Qemu + string.Concat(addresses.Select(address => $" -device vfio-pci,host={address}")) },
+                    new("ours", string.Join(' ', addresses.Select(address => $"--device path=/sys/bus/pci/devices/{address}"))) { Before = Bind, Guest = Print, TimeoutSeconds = 900 },
+                    new("qemu") { Guest = Print, TimeoutSeconds = 900, Command = Qemu + string.Concat(addresses.Select(address => $" -device vfio-pci,host={address}")) },
                 ];
                 return LabSession.Run(
                     cases,
