@@ -1,5 +1,3 @@
-using System;
-
 namespace Vmm.Tests.Nested;
 
 /// <summary>A nested test that takes more time than every run of all tests can have: it runs when VMM_SOAK is set, else says so.</summary>
@@ -9,7 +7,7 @@ public sealed class LongNestedFactAttribute : FactAttribute
 
     /// <summary>Why such tests do not run, or null.</summary>
     public static string? WhyNot { get; } = LabSession.WhyNot
-        ?? (Environment.GetEnvironmentVariable("VMM_SOAK") is { Length: > 0 } ? null : "takes a quarter of an hour: VMM_SOAK=1 runs it");
+        ?? (Soak.On ? null : "takes minutes: VMM_SOAK=1 runs it");
 }
 
 /// <summary>Like <see cref="LongNestedFactAttribute"/>, with data.</summary>

@@ -14,7 +14,7 @@ public sealed class NetControlTests(NetControlTests.Runs runs) : IClassFixture<N
     private const int RingReset = 40;
     private const int Packed = 34;
 
-    private static int Rounds => Environment.GetEnvironmentVariable("VMM_SOAK") is { Length: > 0 } ? 100 : 15;
+    private static int Rounds => Soak.On ? 100 : 15;
 
     [NestedTheory]
     [InlineData("split")]

@@ -1,167 +1,39 @@
+using System.Linq;
+
 namespace Vmm.Tests.Nested;
 
-/// <summary>Real devices of the lab, passed to Linux guests one by one and all at once, each used by its driver or, where there is none, from user space.</summary>
+/// <summary>Each of the nine devices alone in a Linux guest, and all of them over reboots.</summary>
 [Trait("Category", "Nested")]
 [Trait("Behaviour", "VFIO-14")]
-public sealed class PassthroughLongTests(PassthroughRuns runs) : IClassFixture<PassthroughRuns>
+public sealed class PassthroughLongTests(PassthroughLongTests.Runs runs) : IClassFixture<PassthroughLongTests.Runs>
 {
-    private static readonly string[] Drivers = ["nvme", "e1000e", "xhci_hcd", "ahci", "8139cp", "snd_hda_intel", "virtio-pci"];
-
-    [LongNestedFact]
-    [Trait("Behaviour", "VFIO-2")]
-    public void All_nine_at_once_have_their_drivers()
-    {
-        runs["all"].ShouldHavePassed();
-        runs["all"].Errors.Should().BeEmpty();
-        foreach (string driver in Drivers)
-        {
-            runs["all"].Fact($"DRIVER-{driver}").Should().Be(driver == "virtio-pci" ? "2" : "1", "{0}", driver);
-        }
-    }
-
-    [LongNestedTheory]
-    [InlineData("all", "nvme")]
-    [InlineData("all", "sata")]
-    [InlineData("all", "virtio")]
-    [InlineData("pins", "nvme")]
-    [InlineData("pins", "sata")]
-    [InlineData("pins", "virtio")]
-    [InlineData("alone-nvme", "nvme")]
-    [InlineData("alone-sata", "sata")]
-    [InlineData("alone-virtio", "virtio")]
-    [Trait("Behaviour", "VFIO-11")]
-    public void Disks_read_as_the_host_has_them_and_keep_what_is_written(string run, string disk)
-    {
-        runs[run].ShouldHavePassed();
-        runs[run].Fact($"SUM-{disk}").Should().Be(runs.Digest);
-        runs[run].Fact($"KEPT-{disk}").Should().Be("yes");
-    }
-
-    [LongNestedTheory]
-    [InlineData("all", "e1000e")]
-    [InlineData("all", "8139cp")]
-    [InlineData("pins", "e1000e")]
-    [InlineData("pins", "8139cp")]
-    [InlineData("alone-e1000e", "e1000e")]
-    [InlineData("alone-rtl8139", "8139cp")]
-    [Trait("Behaviour", "VFIO-9")]
-    public void Network_cards_have_a_link_and_traffic(string run, string driver)
-    {
-        runs[run].ShouldHavePassed();
-        runs[run].Fact($"LINK-{driver}").Should().Be("1");
-        runs[run].Fact($"PING-{driver}").Should().Be("3");
-    }
-
-    [LongNestedTheory]
-    [InlineData("all")]
-    [InlineData("alone-edu")]
-    [Trait("Behaviour", "VFIO-8")]
-    [Trait("Behaviour", "VFIO-9")]
-    public void The_educational_device_computes_copies_and_interrupts_by_pin_and_by_message(string run)
-    {
-        runs[run].ShouldHavePassed();
-        runs[run].Fact("IDENTIFICATION").Should().Be("010000ed");
-        runs[run].Fact("FACTORIAL").Should().Be("3628800");
-        runs[run].Fact("DMA").Should().Be("right");
-        runs[run].Fact("PIN").Should().Be("20");
-        runs[run].Fact("MESSAGES").Should().Be("20");
-    }
-
-    [LongNestedTheory]
-    [InlineData("all", "COUNTED", "5")]
-    [InlineData("all", "KEYBOARD", "1")]
-    [InlineData("all", "CODEC", "1")]
-    [InlineData("pins", "KEYBOARD", "1")]
-    [InlineData("pins", "CODEC", "1")]
-    [InlineData("alone-testdev", "COUNTED", "5")]
-    [InlineData("alone-xhci", "KEYBOARD", "1")]
-    [InlineData("alone-hda", "CODEC", "1")]
-    [Trait("Behaviour", "VFIO-4")]
-    public void The_test_device_counts_and_the_controllers_find_what_is_behind_them(string run, string key, string value)
-    {
-        runs[run].ShouldHavePassed();
-        runs[run].Fact(key).Should().Be(value);
-    }
-
-    [LongNestedFact]
-    [Trait("Behaviour", "VFIO-9")]
-    public void Interrupts_are_messages_where_the_device_has_them_and_the_pin_otherwise()
-    {
-        int.Parse(runs["all"].Fact("MESSAGE-LINES")).Should().BeGreaterThan(8);
-        runs["all"].Fact("PIN-LINES").Should().Be("1", "one of the cards has a pin only");
-    }
-
-    [LongNestedFact]
-    [Trait("Behaviour", "VFIO-8")]
-    public void Without_messages_all_devices_share_the_pins()
-    {
-        runs["pins"].ShouldHavePassed();
-        runs["pins"].Fact("MESSAGE-LINES").Should().Be("0");
-        runs["pins"].Fact("PIN").Should().Be("20");
-    }
-
-    [LongNestedTheory]
-    [InlineData("0", "1 0")]
-    [InlineData("2", "3 3")]
-    [Trait("Behaviour", "VFIO-8")]
-    [Trait("Behaviour", "VFIO-9")]
-    public void A_driver_changes_between_messages_and_the_pin(string mode, string lines)
-    {
-        runs["all"].Fact($"MODE-{mode}").Should().Be($"2 {lines}", "two pings, so many lines of interrupts, so many of them messages");
-    }
-
     [LongNestedTheory]
     [InlineData("nvme")]
     [InlineData("sata")]
     [InlineData("virtio")]
-    [Trait("Behaviour", "VFIO-9")]
-    public void Guest_and_host_count_the_same_interrupts(string device)
-    {
-        int guest = int.Parse(runs["all"].Fact($"COUNT-END-{device}")) - int.Parse(runs["all"].Fact($"COUNT-START-{device}"));
-        int host = int.Parse(runs["all"].Note($"COUNT-END-{device}")) - int.Parse(runs["all"].Note($"COUNT-START-{device}"));
+    [Trait("Behaviour", "VFIO-11")]
+    public void A_disk_alone_reads_as_the_host_has_it_and_keeps_what_is_written(string disk) => runs.DiskShouldHaveWorked($"alone-{disk}", disk);
 
-        guest.Should().BePositive();
-        if (device == "virtio")
-        {
-            // Its requests are cut in pieces, and a message that comes while the one before is pending merges with it.
-            guest.Should().BeLessThanOrEqualTo(host);
-        }
-        else
-        {
-            guest.Should().Be(host);
-        }
-    }
+    [LongNestedTheory]
+    [InlineData("e1000e", "e1000e")]
+    [InlineData("rtl8139", "8139cp")]
+    [Trait("Behaviour", "VFIO-9")]
+    public void A_network_card_alone_has_a_link_and_traffic(string device, string driver) => runs.CardShouldHaveWorked($"alone-{device}", driver);
 
     [LongNestedFact]
     [Trait("Behaviour", "VFIO-8")]
-    public void Guest_and_host_count_the_same_of_the_pin()
-    {
-        int.Parse(runs["all"].Fact("COUNT-START-rtl8139")).Should().BePositive();
-        runs["all"].Fact("COUNT-START-rtl8139").Should().Be(runs["all"].Note("COUNT-START-rtl8139"));
-    }
+    [Trait("Behaviour", "VFIO-9")]
+    public void The_educational_device_alone_computes_copies_and_interrupts() => runs.EducationalDeviceShouldHaveWorked("alone-edu");
 
     [LongNestedTheory]
-    [InlineData("IRQS")]
-    [InlineData("EVENTFDS")]
-    [InlineData("DESCRIPTORS")]
-    [InlineData("SLOTS")]
-    [Trait("Behaviour", "VFIO-5")]
-    [Trait("Behaviour", "VFIO-9")]
-    public void Drivers_that_come_and_go_leave_nothing_on_the_host(string what)
+    [InlineData("testdev", "COUNTED", "5")]
+    [InlineData("xhci", "KEYBOARD", "1")]
+    [InlineData("hda", "CODEC", "1")]
+    [Trait("Behaviour", "VFIO-4")]
+    public void The_test_device_alone_counts_and_the_controllers_find_what_is_behind_them(string device, string key, string value)
     {
-        runs["all"].Fact("REBOUND").Should().Be($"{PassthroughRuns.Rebinds}");
-        runs["all"].Console.Should().NotContain("NOT-BOUND");
-        int before = int.Parse(runs["all"].Note($"{what}-BEFORE"));
-        before.Should().BePositive();
-        runs["all"].Note($"{what}-AFTER").Should().Be($"{before}");
-    }
-
-    [LongNestedFact]
-    [Trait("Behaviour", "VFIO-10")]
-    public void A_function_level_reset_of_the_guest_leaves_the_disk_usable()
-    {
-        runs["all"].Fact("RESET").Should().Be("done");
-        runs["all"].Fact("AFTER-RESET").Should().Be("same");
+        runs[$"alone-{device}"].ShouldHavePassed();
+        runs[$"alone-{device}"].Fact(key).Should().Be(value);
     }
 
     [LongNestedFact]
@@ -179,25 +51,5 @@ public sealed class PassthroughLongTests(PassthroughRuns runs) : IClassFixture<P
         }
     }
 
-    [LongNestedTheory]
-    [InlineData("terminated", 0)]
-    [InlineData("killed", 137)]
-    [Trait("Behaviour", "VFIO-10")]
-    public void A_run_ended_by_a_signal_in_the_middle_of_transfers(string run, int status)
-    {
-        runs[run].Status.Should().Be(status, "{0}{1}", runs[run].Console, runs[run].Errors);
-        runs[run].Console.Should().Contain("AT BUSY");
-    }
-
-    [LongNestedFact]
-    [Trait("Behaviour", "VFIO-10")]
-    public void The_hosts_own_drivers_use_the_devices_right_after_a_run()
-    {
-        foreach (string disk in new[] { "nvme", "sata", "virtio" })
-        {
-            runs["terminated"].Note($"HOST-{disk}").Should().Be(runs.Digest, "{0}: {1}", disk, runs["terminated"].Notes);
-        }
-
-        runs["terminated"].Note("HOST-e1000e").Should().Be("1");
-    }
+    public sealed class Runs() : PassthroughRuns([.. Devices.Select(device => "alone-" + device.Name), "reboot"]);
 }

@@ -401,8 +401,10 @@ public abstract class DriverQueue
             }
         }
 
-        // The sum of a chain is less than 4 GiB (2.7.5.2).
-        return readable + writable <= uint.MaxValue ? writable : throw new ArgumentException("a request has less than 4 GiB", nameof(segments));
+        // A chain has at most 4 GiB (2.7.5.2), and a device says in 32 bits how much it wrote (2.7.8, 2.8.13).
+        return readable + writable <= 1UL << 32 && writable <= uint.MaxValue
+            ? writable
+            : throw new ArgumentException("a request has at most 4 GiB, of which the device writes less", nameof(segments));
     }
 
     private void CheckUsed(uint id, uint written)

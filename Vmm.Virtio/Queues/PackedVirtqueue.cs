@@ -316,7 +316,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
         chain.WritableCount = pieces - chain.ReadableCount;
         chain.WritableLength = (long)total - chain.ReadableLength;
-        return total <= uint.MaxValue ? Take(chain, slots) : Break(TooLong);
+        return total <= MaximumLength ? Take(chain, slots) : Break(TooLong);
     }
 
     private bool Take(DescriptorChain chain, uint slots)

@@ -327,7 +327,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
             chain.RingDescriptors = count - left + 1;
         }
 
-        return total <= uint.MaxValue || Break(TooLong);
+        return total <= MaximumLength || Break(TooLong);
     }
 
     private bool FetchAvailable()

@@ -13,6 +13,9 @@ public abstract unsafe partial class Virtqueue
     private protected const int DescriptorSize = 16;
     private protected const string TooLong = "a chain is longer than 4 GiB";
 
+    /// <summary>The most bytes that a chain may have (2.7.5.2).</summary>
+    private protected const ulong MaximumLength = 1UL << 32;
+
     // Drivers make indirect tables longer than a small queue (Linux does, 2.7.5.3.1 notwithstanding): the bound is our own then.
     private const uint MinimumIndirectLimit = 1024;
 
@@ -35,7 +38,7 @@ public abstract unsafe partial class Virtqueue
     private protected GuestSegment* AddPieces(DescriptorChain chain, GuestSegment* segment, ulong address, ulong length, ulong total, bool write)
     {
         int used = (int)(segment - chain.Segments);
-        string? reason = total > uint.MaxValue ? TooLong : View.AddPieces(chain, ref used, address, length, write);
+        string? reason = total > MaximumLength ? TooLong : View.AddPieces(chain, ref used, address, length, write);
         if (reason != null)
         {
             Break(reason);

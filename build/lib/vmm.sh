@@ -8,6 +8,7 @@ publish_vmm()
     local root=$1
     local out=$root/artifacts/publish log=$root/artifacts/publish.log
     mkdir -p "$root/artifacts"
+    need_packages gcc libc6-dev                       # machine code is linked with them
     (
         flock 9
         if [[ ! -x $out/vmm || -n $(sources_newer "$root" "$out/vmm.stamp") ]]; then

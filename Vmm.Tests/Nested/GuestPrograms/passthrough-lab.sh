@@ -1,4 +1,4 @@
-# What the lab does around the guests of PassthroughLongTests; sourced there. Results are lines of KEY value.
+# What the lab does around the guests of PassthroughRuns; sourced there. Results are lines of KEY value.
 
 # Notes from now on each memory slot that KVM is given.
 watch_slots()

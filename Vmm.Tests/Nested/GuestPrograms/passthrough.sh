@@ -1,4 +1,4 @@
-# What guests do with the devices that PassthroughLongTests gives them; sourced by their scripts. Results are lines of KEY value.
+# What guests do with the devices that PassthroughRuns gives them; sourced by their scripts. Results are lines of KEY value.
 
 # The device of a vendor and device ID, as a directory of sysfs.
 dev() { for d in /sys/bus/pci/devices/*; do [ "$(cat $d/vendor):$(cat $d/device)" = "0x$1" ] && echo $d; done; }

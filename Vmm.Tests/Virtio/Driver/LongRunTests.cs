@@ -35,7 +35,7 @@ public sealed class LongRunTests
         }
     }
 
-    private static int Chains => Environment.GetEnvironmentVariable("VMM_SOAK") is { Length: > 0 } ? 4_000_000 : 250_000;
+    private static int Chains => Soak.On ? 4_000_000 : 250_000;
 
     [Theory]
     [Trait("Behaviour", "DRV-1")]

@@ -10,7 +10,7 @@ namespace Vmm.Tests.Virtio.Queues;
 /// <summary>The ring between two threads, as between a vCPU and a worker.</summary>
 public sealed class ConcurrencyTests
 {
-    private static long Chains => Environment.GetEnvironmentVariable("VMM_SOAK") != null ? 10_000_000 : 150_000;
+    private static long Chains => Soak.On ? 10_000_000 : 150_000;
 
     [Theory]
     [Trait("Behaviour", "VQ-4")]

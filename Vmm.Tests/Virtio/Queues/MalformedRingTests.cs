@@ -136,7 +136,7 @@ public sealed class MalformedRingTests : IDisposable
     public void A_chain_of_more_than_4_gib() => Breaks("4 GiB", d =>
     {
         d.SetDescriptor(0, _data, 0x1000, GuestDriver.Next, 1);
-        d.SetDescriptor(1, _data, 0xffff_f000, 0);
+        d.SetDescriptor(1, _data, 0xffff_f001, 0);
     });
 
     [Theory]

@@ -137,7 +137,7 @@ public sealed class PackedMalformedRingTests : IDisposable
     public void A_chain_of_more_than_4_gib() => Breaks("4 GiB", d =>
     {
         d.SetDescriptor(0, _data, 0x1000, Next | Available);
-        d.SetDescriptor(1, _data, 0xffff_f000, Available);
+        d.SetDescriptor(1, _data, 0xffff_f001, Available);
     });
 
     [Theory]

@@ -9,7 +9,7 @@ namespace Vmm.Tests.Virtio.Queues;
 /// <summary>A packed ring between two threads, and who is notified of what.</summary>
 public sealed class PackedNotificationTests
 {
-    private static long Chains => Environment.GetEnvironmentVariable("VMM_SOAK") != null ? 10_000_000 : 150_000;
+    private static long Chains => Soak.On ? 10_000_000 : 150_000;
 
     [Theory]
     [Trait("Behaviour", "VQ-4")]
