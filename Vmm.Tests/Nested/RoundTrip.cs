@@ -3,7 +3,7 @@ using System.IO;
 
 namespace Vmm.Tests.Nested;
 
-/// <summary>64 MiB (the file data of the share) from the host to the guest and back at once, in four streams, compared by the host.</summary>
+/// <summary>The file data of the share, from the host to the guest and back at once in four streams, compared by the host.</summary>
 internal static class RoundTrip
 {
     /// <summary>Bash for the lab before the run.</summary>

@@ -1,4 +1,4 @@
-/* 64 MiB through one network card in both directions at once.
+/* A file through one network card in both directions at once.
  *
  *   round-trip serve FILE PORT    sends a quarter of FILE to each connection, which asks for one of the four by its number, and compares what
  *                                 comes back with it; answers S (the same) or D
