@@ -2,9 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.Globalization;
-using System.IO;
-using System.Linq;
-using System.Text;
 
 namespace Vmm.Tests.Fuzz;
 
@@ -81,12 +78,11 @@ internal sealed class FuzzRun
     /// <returns>What went wrong, or null.</returns>
     public static string? Replay(string path, Func<FuzzOptions, FuzzPlatform>? platform = null, Func<FuzzMachine, IFuzzRunner>? runner = null)
     {
-        string[] lines = [.. File.ReadAllLines(path).Select(static l => l.Trim()).Where(static l => l.Length != 0 && l[0] != '#')];
-        string[] head = lines[0].Split(' ');
+        (string[] head, FuzzOperation[] operations) = FuzzReproduction<FuzzOperation>.Read(path, FuzzOperation.Parse);
         var options = new FuzzOptions(ulong.Parse(head[1], CultureInfo.InvariantCulture), int.Parse(head[2], CultureInfo.InvariantCulture), Enum.Parse<GuardKind>(head[3]));
         using var exceptions = new ExceptionWatch();
         var run = new FuzzRun(0, platform: platform, runner: runner);
-        return run.RunOnce(options, [.. lines.Skip(1).Select(FuzzOperation.Parse)], exceptions)?.Reason;
+        return run.RunOnce(options, operations, exceptions)?.Reason;
     }
 
     /// <summary>Runs a list of operations on one machine.</summary>
@@ -125,41 +121,16 @@ internal sealed class FuzzRun
 
     private string Report(FuzzOptions options, int machine, FuzzFailure failure, ExceptionWatch exceptions)
     {
-        if (ShrinkLimit == TimeSpan.Zero)
+        var reproduction = new FuzzReproduction<FuzzOperation>
         {
-            return string.Create(CultureInfo.InvariantCulture, $"seed {_seed}, machine {machine}, after {failure.Operations.Count} operations on it: {failure.Reason}");
-        }
-
-        FuzzFailure? last = failure;
-        (IReadOnlyList<FuzzOperation> shortest, bool reproduced) = FuzzShrinker.Shrink(
-            failure.Operations,
-            list =>
-            {
-                FuzzFailure? again = RunOnce(options, list, exceptions);
-                last = again ?? last;
-                return again != null;
-            },
-            ShrinkLimit);
-        var text = new StringBuilder();
-        text.Append(CultureInfo.InvariantCulture, $"seed {_seed}, machine {machine}, after {failure.Operations.Count} operations on it: {failure.Reason}\n");
-        text.Append(reproduced
-            ? $"these {shortest.Count} operations on a fresh machine fail too ({last.Reason.Split('\n')[0]}):\n"
-            : "the operations did not fail again on a fresh machine: timing decides, or an earlier machine had a part in it\n");
-        string path = Path.Combine(Path.GetTempPath(), string.Create(CultureInfo.InvariantCulture, $"vmm-fuzz-{_seed}-{machine}.txt"));
-        var replay = new StringBuilder();
-        replay.Append(CultureInfo.InvariantCulture, $"machine {options.Seed} {options.Vcpus} {options.Guard}\n");
-        foreach (FuzzOperation operation in shortest)
-        {
-            replay.Append(operation).Append('\n');
-        }
-
-        File.WriteAllText(path, replay.ToString());
-        if (reproduced && shortest.Count <= 200)
-        {
-            text.Append(replay);
-        }
-
-        text.Append(CultureInfo.InvariantCulture, $"replay: build/fuzz --replay {path}\n");
-        return text.ToString();
+            Head = string.Create(CultureInfo.InvariantCulture, $"machine {options.Seed} {options.Vcpus} {options.Guard}"),
+            Name = string.Create(CultureInfo.InvariantCulture, $"vmm-fuzz-{_seed}-{machine}.txt"),
+            Command = "build/fuzz --replay",
+            Run = list => RunOnce(options, list, exceptions)?.Reason,
+            Limit = ShrinkLimit,
+        };
+        return reproduction.Report(
+            string.Create(CultureInfo.InvariantCulture, $"seed {_seed}, machine {machine}, after {failure.Operations.Count} operations on it: {failure.Reason}"),
+            failure.Operations);
     }
 }

@@ -2,9 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.Globalization;
-using System.IO;
-using System.Linq;
-using System.Text;
 using System.Threading;
 
 namespace Vmm.Tests.Fuzz.Lying;
@@ -54,9 +51,8 @@ internal sealed class LyingRun(ulong seed)
     /// <returns>What went wrong, or null.</returns>
     public static string? Replay(string path)
     {
-        string[] lines = [.. File.ReadAllLines(path).Select(static l => l.Trim()).Where(static l => l.Length != 0 && l[0] != '#')];
-        ulong device = ulong.Parse(lines[0].Split(' ')[1], CultureInfo.InvariantCulture);
-        return Try(device, [.. lines.Skip(1).Select(LyingOperation.Parse)], new LyingCounts());
+        (string[] head, LyingOperation[] operations) = FuzzReproduction<LyingOperation>.Read(path, LyingOperation.Parse);
+        return Try(ulong.Parse(head[1], CultureInfo.InvariantCulture), operations, new LyingCounts());
     }
 
     /// <summary>The operations for a device.</summary>
@@ -113,26 +109,15 @@ internal sealed class LyingRun(ulong seed)
 
     private string Report(ulong device, List<LyingOperation> operations, string wrong)
     {
-        string last = wrong;
-        (IReadOnlyList<LyingOperation> shortest, bool reproduced) = FuzzShrinker.Shrink(
-            operations,
-            list =>
-            {
-                string? again = Try(device, list, new LyingCounts());
-                last = again ?? last;
-                return again != null;
-            },
-            ShrinkLimit);
-        var text = new StringBuilder();
-        text.Append(CultureInfo.InvariantCulture, $"seed {seed}, device {Counts.Devices - 1}: {wrong}\n");
-        text.Append(reproduced
-            ? $"these {shortest.Count} operations on a fresh device fail too ({last.Split('\n')[0]}):\n"
-            : "the operations did not fail again on a fresh device: timing decides\n");
-        string path = Path.Combine(Path.GetTempPath(), string.Create(CultureInfo.InvariantCulture, $"vmm-fuzz-driver-{seed}-{Counts.Devices - 1}.txt"));
-        string replay = string.Create(CultureInfo.InvariantCulture, $"device {device}\n") + string.Concat(shortest.Select(static o => $"{o}\n"));
-        File.WriteAllText(path, replay);
-        text.Append(reproduced ? replay : "");
-        text.Append(CultureInfo.InvariantCulture, $"replay: build/fuzz --driver --replay {path}\n");
-        return text.ToString();
+        long number = Counts.Devices - 1;
+        var reproduction = new FuzzReproduction<LyingOperation>
+        {
+            Head = string.Create(CultureInfo.InvariantCulture, $"device {device}"),
+            Name = string.Create(CultureInfo.InvariantCulture, $"vmm-fuzz-driver-{seed}-{number}.txt"),
+            Command = "build/fuzz --driver --replay",
+            Run = list => Try(device, list, new LyingCounts()),
+            Limit = ShrinkLimit,
+        };
+        return reproduction.Report(string.Create(CultureInfo.InvariantCulture, $"seed {seed}, device {number}: {wrong}"), operations);
     }
 }
