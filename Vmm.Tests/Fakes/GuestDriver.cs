@@ -2,30 +2,21 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.CompilerServices;
 using System.Threading;
-using Vmm.Virtio.Queues;
 
 namespace Vmm.Tests.Fakes;
 
 /// <summary>The driver's side of one split virtqueue, written from virtio 1.2, 2.7: what a guest does to its own memory.</summary>
 /// <remarks>Everything is public and raw enough to build rings that no decent driver would.</remarks>
-public sealed unsafe class GuestDriver
+public sealed unsafe class GuestDriver : RingDriver
 {
-    public const ushort Next = 1;
-    public const ushort Write = 2;
-    public const ushort Indirect = 4;
-
     private readonly Stack<ushort> _free = new();
     private readonly ushort[] _nextOf;
     private readonly bool[] _chained;
     private ushort _publishedIndex;
 
     public GuestDriver(GuestRam ram, ushort size, ulong features = 0, int index = 0)
+        : base(ram, size, features, index)
     {
-        Ram = ram;
-        Size = size;
-        Features = features;
-        Index = index;
-        Descriptors = ram.Allocate(16UL * size, 16);
         Driver = ram.Allocate(6 + (2UL * size), 2);
         Device = ram.Allocate(6 + (8UL * size), 4);
         _nextOf = new ushort[size];
@@ -36,21 +27,7 @@ public sealed unsafe class GuestDriver
         }
     }
 
-    public GuestRam Ram { get; }
-
-    public ushort Size { get; }
-
-    public ulong Features { get; }
-
-    public int Index { get; }
-
-    public ulong Descriptors { get; }
-
-    public ulong Driver { get; }
-
-    public ulong Device { get; }
-
-    public int FreeDescriptors => _free.Count;
+    public override int FreeDescriptors => _free.Count;
 
     /// <summary>The head that the next chain will have.</summary>
     public ushort NextHead => _free.Peek();
@@ -61,21 +38,9 @@ public sealed unsafe class GuestDriver
     /// <summary>Used entries taken so far.</summary>
     public ushort LastUsed { get; set; }
 
-    public bool HasEventIndex => (Features & RingFeatures.EventIndex) != 0;
-
-    public VirtqueueConfiguration Configuration => new()
-    {
-        Index = Index,
-        Size = Size,
-        Descriptors = Descriptors,
-        Driver = Driver,
-        Device = Device,
-        Features = Features,
-    };
-
     public ushort UsedIndex => Volatile.Read(ref Unsafe.AsRef<ushort>(Ram.Pointer(Device + 2, 2)));
 
-    public bool HasUsed => UsedIndex != LastUsed;
+    public override bool HasUsed => UsedIndex != LastUsed;
 
     /// <summary>avail.flags bit 0.</summary>
     public bool NoInterrupt
@@ -87,6 +52,8 @@ public sealed unsafe class GuestDriver
     /// <summary>used.flags bit 0.</summary>
     public bool NoNotify => (Ram.Read<ushort>(Device) & 1) != 0;
 
+    public override bool KicksDisabled => NoNotify;
+
     public ushort UsedEvent
     {
         get => Ram.Read<ushort>(Driver + 4 + (2UL * Size));
@@ -95,17 +62,31 @@ public sealed unsafe class GuestDriver
 
     public ushort AvailableEvent => Ram.Read<ushort>(Device + 4 + (8UL * Size));
 
-    public void SetDescriptor(int index, ulong address, uint length, ushort flags, ushort next = 0)
+    public void SetDescriptor(int index, ulong address, uint length, int flags, ushort next = 0)
     {
         SetDescriptorAt(Descriptors + (16UL * (uint)index), address, length, flags, next);
     }
 
-    public void SetDescriptorAt(ulong place, ulong address, uint length, ushort flags, ushort next = 0)
+    public override void SetDescriptorAt(ulong place, ulong address, uint length, int flags) => SetDescriptorAt(place, address, length, flags, 0);
+
+    public void SetDescriptorAt(ulong place, ulong address, uint length, int flags, ushort next)
     {
         Ram.Write(place, address);
         Ram.Write(place + 8, length);
-        Ram.Write(place + 12, flags);
+        Ram.Write(place + 12, (ushort)flags);
         Ram.Write(place + 14, next);
+    }
+
+    public override void SetChain(params ReadOnlySpan<RawDescriptor> descriptors)
+    {
+        for (int i = 0; i < descriptors.Length; i++)
+        {
+            RawDescriptor descriptor = descriptors[i];
+            SetDescriptor(i, descriptor.Address, descriptor.Length, descriptor.Flags, (ushort)((descriptor.Flags & Next) != 0 ? i + 1 : 0));
+        }
+
+        AvailableIndex = 0;
+        AddHead(0);
     }
 
     /// <summary>Puts a head into the next available entry, without publishing the index.</summary>
@@ -115,15 +96,15 @@ public sealed unsafe class GuestDriver
         AvailableIndex++;
     }
 
-    /// <summary>Makes what was added visible to the device.</summary>
-    public void Publish()
+    public override void Publish()
     {
         // Release: entries before the index.
         Volatile.Write(ref Unsafe.AsRef<ushort>(Ram.Pointer(Driver + 2, 2)), AvailableIndex);
     }
 
-    /// <summary>Whether the device wants a notification for what was published since this was asked last (2.7.10).</summary>
-    public bool NeedsKick()
+    /// <inheritdoc/>
+    /// <remarks>2.7.10.</remarks>
+    public override bool NeedsKick()
     {
         // Full fence: our index before its suppression.
         Interlocked.MemoryBarrier();
@@ -134,8 +115,7 @@ public sealed unsafe class GuestDriver
             : !NoNotify;
     }
 
-    /// <summary>Adds a chain of direct descriptors.</summary>
-    public ushort Add(params ReadOnlySpan<GuestBuffer> buffers)
+    public override ushort Add(params ReadOnlySpan<GuestBuffer> buffers)
     {
         if (buffers.Length == 0 || buffers.Length > _free.Count)
         {
@@ -158,15 +138,7 @@ public sealed unsafe class GuestDriver
         return head;
     }
 
-    /// <summary>Adds a chain as an indirect table that is placed anew.</summary>
-    public ushort AddIndirect(params ReadOnlySpan<GuestBuffer> buffers)
-    {
-        ulong table = Ram.Allocate(16UL * (uint)buffers.Length);
-        return AddIndirectAt(table, buffers);
-    }
-
-    /// <summary>Adds a chain as an indirect table at an address.</summary>
-    public ushort AddIndirectAt(ulong table, params ReadOnlySpan<GuestBuffer> buffers)
+    public override ushort AddIndirectAt(ulong table, params ReadOnlySpan<GuestBuffer> buffers)
     {
         for (int i = 0; i < buffers.Length; i++)
         {
@@ -182,8 +154,7 @@ public sealed unsafe class GuestDriver
         return head;
     }
 
-    /// <summary>Takes the next used entry and frees its descriptors.</summary>
-    public bool TryTakeUsed(out uint id, out uint length)
+    public override bool TryTakeUsed(out uint id, out uint length)
     {
         id = 0;
         length = 0;
@@ -211,12 +182,15 @@ public sealed unsafe class GuestDriver
         }
     }
 
-    /// <summary>Asks for an interrupt at the next used entry; true if there are some already (2.7.7).</summary>
-    public bool EnableInterrupts()
+    public override void SetUsedEvent(int ahead) => UsedEvent = (ushort)(LastUsed + ahead);
+
+    /// <inheritdoc/>
+    /// <remarks>2.7.7.</remarks>
+    public override bool EnableInterrupts()
     {
         if (HasEventIndex)
         {
-            UsedEvent = LastUsed;
+            SetUsedEvent(0);
         }
         else
         {

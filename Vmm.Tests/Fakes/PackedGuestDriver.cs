@@ -8,11 +8,8 @@ namespace Vmm.Tests.Fakes;
 
 /// <summary>The driver's side of one packed virtqueue, written from virtio 1.2, 2.8: what a guest does to its own memory.</summary>
 /// <remarks>Everything is public and raw enough to build rings that no decent driver would. Ids are no places: they are handed out on their own.</remarks>
-public sealed unsafe class PackedGuestDriver
+public sealed unsafe class PackedGuestDriver : RingDriver
 {
-    public const ushort Next = 1;
-    public const ushort Write = 2;
-    public const ushort Indirect = 4;
     public const ushort Available = 1 << 7;
     public const ushort Used = 1 << 15;
 
@@ -21,14 +18,12 @@ public sealed unsafe class PackedGuestDriver
     private ulong _heldPlace;
     private ushort _heldFlags;
     private uint _added;
+    private int _free;
 
     public PackedGuestDriver(GuestRam ram, ushort size, ulong features = 0)
+        : base(ram, size, features | RingFeatures.Packed, 0)
     {
-        Ram = ram;
-        Size = size;
-        FreeDescriptors = size;
-        Features = features | RingFeatures.Packed;
-        Descriptors = ram.Allocate(16UL * size, 16);
+        _free = size;
         Driver = ram.Allocate(4, 4);
         Device = ram.Allocate(4, 4);
         _slotsOf = new ushort[size];
@@ -38,19 +33,7 @@ public sealed unsafe class PackedGuestDriver
         }
     }
 
-    public GuestRam Ram { get; }
-
-    public ushort Size { get; }
-
-    public ulong Features { get; }
-
-    public ulong Descriptors { get; }
-
-    public ulong Driver { get; }
-
-    public ulong Device { get; }
-
-    public int FreeDescriptors { get; private set; }
+    public override int FreeDescriptors => _free;
 
     public uint NextAvailable { get; private set; }
 
@@ -60,22 +43,10 @@ public sealed unsafe class PackedGuestDriver
 
     public bool UsedWrap { get; private set; } = true;
 
-    public bool HasEventIndex => (Features & RingFeatures.EventIndex) != 0;
-
-    public VirtqueueConfiguration Configuration => new()
-    {
-        Index = 0,
-        Size = Size,
-        Descriptors = Descriptors,
-        Driver = Driver,
-        Device = Device,
-        Features = Features,
-    };
-
     /// <summary>AVAIL and USED of a descriptor that is available in the current lap.</summary>
     public ushort AvailableFlags => AvailableWrap ? Available : Used;
 
-    public bool HasUsed
+    public override bool HasUsed
     {
         get
         {
@@ -94,11 +65,15 @@ public sealed unsafe class PackedGuestDriver
     /// <summary>The device's event suppression.</summary>
     public uint DeviceEvent => Volatile.Read(ref Unsafe.AsRef<uint>(Ram.Pointer(Device, 4)));
 
+    public override bool KicksDisabled => DeviceEvent == 1u << 16;
+
     public ulong PlaceOf(uint slot) => Descriptors + (16UL * slot);
 
     public void SetDescriptor(uint slot, ulong address, uint length, int flags, ushort id = 0) => SetDescriptorAt(PlaceOf(slot), address, length, flags, id);
 
-    public void SetDescriptorAt(ulong place, ulong address, uint length, int flags, ushort id = 0)
+    public override void SetDescriptorAt(ulong place, ulong address, uint length, int flags) => SetDescriptorAt(place, address, length, flags, 0);
+
+    public void SetDescriptorAt(ulong place, ulong address, uint length, int flags, ushort id)
     {
         Ram.Write(place, address);
         Ram.Write(place + 8, length);
@@ -106,8 +81,15 @@ public sealed unsafe class PackedGuestDriver
         Ram.Write(place + 14, (ushort)flags);
     }
 
-    /// <summary>Adds a chain of direct descriptors; its id is returned. The device sees it after <see cref="Publish"/>.</summary>
-    public ushort Add(params ReadOnlySpan<GuestBuffer> buffers)
+    public override void SetChain(params ReadOnlySpan<RawDescriptor> descriptors)
+    {
+        for (int i = 0; i < descriptors.Length; i++)
+        {
+            SetDescriptor((uint)i, descriptors[i].Address, descriptors[i].Length, descriptors[i].Flags | Available);
+        }
+    }
+
+    public override ushort Add(params ReadOnlySpan<GuestBuffer> buffers)
     {
         ushort id = TakeId(buffers.Length);
         for (int i = 0; i < buffers.Length; i++)
@@ -118,8 +100,7 @@ public sealed unsafe class PackedGuestDriver
         return id;
     }
 
-    /// <summary>Adds a chain as an indirect table at an address.</summary>
-    public ushort AddIndirectAt(ulong table, params ReadOnlySpan<GuestBuffer> buffers)
+    public override ushort AddIndirectAt(ulong table, params ReadOnlySpan<GuestBuffer> buffers)
     {
         for (int i = 0; i < buffers.Length; i++)
         {
@@ -132,8 +113,7 @@ public sealed unsafe class PackedGuestDriver
         return id;
     }
 
-    /// <summary>Makes what was added visible to the device.</summary>
-    public void Publish()
+    public override void Publish()
     {
         if (_heldPlace != 0)
         {
@@ -143,8 +123,7 @@ public sealed unsafe class PackedGuestDriver
         }
     }
 
-    /// <summary>Whether the device wants a notification for what was published since this was asked last.</summary>
-    public bool NeedsKick()
+    public override bool NeedsKick()
     {
         // Full fence: our descriptors before its suppression.
         Interlocked.MemoryBarrier();
@@ -161,8 +140,7 @@ public sealed unsafe class PackedGuestDriver
         return after >= 0 && after < added;
     }
 
-    /// <summary>Takes the next used descriptor.</summary>
-    public bool TryTakeUsed(out ushort id, out uint length)
+    public override bool TryTakeUsed(out uint id, out uint length)
     {
         id = 0;
         length = 0;
@@ -181,16 +159,31 @@ public sealed unsafe class PackedGuestDriver
             UsedWrap = !UsedWrap;
         }
 
-        FreeDescriptors += _slotsOf[id];
+        _free += _slotsOf[id];
         _slotsOf[id] = 0;
-        _ids.Push(id);
+        _ids.Push((ushort)id);
         return true;
     }
 
-    /// <summary>Asks for an interrupt at the next used descriptor; true if there is one already.</summary>
-    public bool EnableInterrupts()
+    /// <inheritdoc/>
+    /// <remarks>Up to a lap ahead; counted in descriptors.</remarks>
+    public override void SetUsedEvent(int ahead)
     {
-        DriverEvent = HasEventIndex ? NextUsed | (UsedWrap ? 0x8000u : 0) | (2u << 16) : 0;
+        uint place = NextUsed + (uint)ahead;
+        bool wrap = UsedWrap ^ (place >= Size);
+        DriverEvent = (place % Size) | (wrap ? 0x8000u : 0) | (2u << 16);
+    }
+
+    public override bool EnableInterrupts()
+    {
+        if (HasEventIndex)
+        {
+            SetUsedEvent(0);
+        }
+        else
+        {
+            DriverEvent = 0;
+        }
 
         // Full fence: our request before the device's descriptor.
         Interlocked.MemoryBarrier();
@@ -206,7 +199,7 @@ public sealed unsafe class PackedGuestDriver
 
         ushort id = _ids.Pop();
         _slotsOf[id] = (ushort)slots;
-        FreeDescriptors -= slots;
+        _free -= slots;
         return id;
     }
 

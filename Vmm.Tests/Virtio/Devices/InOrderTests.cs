@@ -31,9 +31,8 @@ public sealed class InOrderTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Block_requests_of_all_kinds_come_back_as_they_went_in(bool packed)
+    [BothForms]
+    public void Block_requests_of_all_kinds_come_back_as_they_went_in(RingForm form)
     {
         using var file = new TemporaryFile(1 << 20);
         using var ram = new GuestRam();
@@ -41,10 +40,9 @@ public sealed class InOrderTests
         using var kick = new EventFd();
         using var disk = new BlockDevice(RawFileBackend.Open(file.Path, readOnly: false));
         disk.CompletesInOrder.Should().BeTrue();
-        var split = new GuestDriver(ram, 256);
-        var ring = new PackedGuestDriver(ram, 256);
-        disk.Start(packed ? RingFeatures.Packed : 0, new DeviceHarness(disk, ram));
-        Virtqueue.TryCreate(packed ? ring.Configuration : split.Configuration, ram.Dma, vector, out Virtqueue? queue, out _).Should().BeTrue();
+        var driver = RingDriver.Create(form, ram, 256);
+        disk.Start(driver.Features, new DeviceHarness(disk, ram));
+        Virtqueue.TryCreate(driver.Configuration, ram.Dma, vector, out Virtqueue? queue, out _).Should().BeTrue();
         disk.StartQueue(0, queue!, kick);
         ulong room = ram.Allocate(513);
         var random = new Random(5);
@@ -58,18 +56,16 @@ public sealed class InOrderTests
                 BinaryPrimitives.WriteUInt32LittleEndian(header, (uint)new[] { 0, 1, 4, 8, 11, 13, 99 }[random.Next(7)]);
                 BinaryPrimitives.WriteUInt64LittleEndian(header.AsSpan(8), (ulong)random.Next(4000));
                 GuestBuffer[] buffers = [Readable(ram.Place(header), 16), Writable(room, 512), Writable(room + 512, 1)];
-                sent.Add(packed ? ring.Add(buffers) : split.Add(buffers));
+                sent.Add(driver.Add(buffers));
             }
 
-            ring.Publish();
-            split.Publish();
+            driver.Publish();
             kick.Signal();
             List<uint> back = [];
             DeviceHarness.Eventually(
                 () =>
                 {
-                    uint id = 0;
-                    while (packed ? TakePacked(ring, out id) : split.TryTakeUsed(out id, out _))
+                    while (driver.TryTakeUsed(out uint id, out _))
                     {
                         back.Add(id);
                     }
@@ -116,12 +112,5 @@ public sealed class InOrderTests
         {
             back[queue].Should().HaveCountGreaterThan(100).And.Equal(sent[queue].Take(back[queue].Count));
         }
-    }
-
-    private static bool TakePacked(PackedGuestDriver driver, out uint id)
-    {
-        bool taken = driver.TryTakeUsed(out ushort number, out _);
-        id = number;
-        return taken;
     }
 }

@@ -11,13 +11,13 @@ public sealed class AllocationTests
 {
     [Theory]
     [Trait("Behaviour", "VQ-7")]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Popping_walking_and_completing_allocate_nothing(bool indirect)
+    [BothForms(false)]
+    [BothForms(true)]
+    public void Popping_walking_and_completing_allocate_nothing(RingForm form, bool indirect)
     {
         using var ram = new GuestRam((0, 1 << 20), (1 << 20, 1 << 20));
         using var interrupt = new CountingVector();
-        var driver = new GuestDriver(ram, 64, RingFeatures.IndirectDescriptors | RingFeatures.EventIndex);
+        var driver = RingDriver.Create(form, ram, 64, RingFeatures.IndirectDescriptors | RingFeatures.EventIndex);
         Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var chain = new DescriptorChain();
         byte[] header = new byte[16];

@@ -15,15 +15,16 @@ public sealed class ConcurrencyTests
     [Theory]
     [Trait("Behaviour", "VQ-4")]
     [Trait("Behaviour", "VQ-5")]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void A_driver_on_another_thread_loses_and_invents_nothing(bool eventIndex)
+    [InlineData(RingForm.Split, 64, false)]
+    [InlineData(RingForm.Split, 64, true)]
+    [InlineData(RingForm.Packed, 63, false)]
+    [InlineData(RingForm.Packed, 63, true)]
+    public void A_driver_on_another_thread_loses_and_invents_nothing(RingForm form, int size, bool eventIndex)
     {
-        const ushort Size = 64;
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
         using var kick = new AutoResetEvent(false);
-        var driver = new GuestDriver(ram, Size, eventIndex ? RingFeatures.EventIndex : 0);
+        var driver = RingDriver.Create(form, ram, size, eventIndex ? RingFeatures.EventIndex : 0);
         Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         long chains = Chains;
         long served = 0;
@@ -78,25 +79,25 @@ public sealed class ConcurrencyTests
         });
         device.Start();
 
-        ulong[] cells = new ulong[Size];
-        for (int i = 0; i < Size; i++)
+        ulong[] cells = new ulong[size];
+        for (int i = 0; i < size; i++)
         {
             cells[i] = ram.Allocate(16);
         }
 
         long sent = 0;
         long received = 0;
-        long[] sequenceOf = new long[Size];
+        long[] sequenceOf = new long[size];
         var random = new Random(5);
         while (received < chains && deviceFailure == null)
         {
             int batch = random.Next(1, 8);
             while (batch-- > 0 && sent < chains && driver.FreeDescriptors >= 2)
             {
-                ulong cell = cells[sent % Size];
+                ulong cell = cells[sent % size];
                 ram.Write(cell, sent);
-                ushort head = driver.Add(Readable(cell, 8), Writable(cell + 8, 8));
-                sequenceOf[head] = sent;
+                ushort id = driver.Add(Readable(cell, 8), Writable(cell + 8, 8));
+                sequenceOf[id] = sent;
                 sent++;
             }
 
@@ -107,12 +108,12 @@ public sealed class ConcurrencyTests
             }
 
             bool full = driver.FreeDescriptors < 2 || sent == chains;
-            while (driver.TryTakeUsed(out uint id, out uint length))
+            while (driver.TryTakeUsed(out uint used, out uint length))
             {
-                long sequence = sequenceOf[id];
+                long sequence = sequenceOf[used];
                 length.Should().Be(8);
                 sequence.Should().Be(received);
-                ram.Read<long>(cells[sequence % Size] + 8).Should().Be(~sequence);
+                ram.Read<long>(cells[sequence % size] + 8).Should().Be(~sequence);
                 received++;
                 full = false;
             }

@@ -9,7 +9,7 @@ using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Queues;
 
-/// <summary>Where a split ring finds its memory: across regions, in memory that comes and goes, and through an IOMMU that is strict.</summary>
+/// <summary>Where a ring finds its memory: across regions, in memory that comes and goes, and through an IOMMU that is strict.</summary>
 public sealed class DmaPlacementTests : IDisposable
 {
     private const ulong High = 1UL << 32;
@@ -26,29 +26,29 @@ public sealed class DmaPlacementTests : IDisposable
     }
 
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
+    [BothForms(true)]
+    [BothForms(false)]
     [Trait("Behaviour", "MEM-1")]
-    public void A_ring_lies_across_regions_only_where_the_host_has_them_in_one_run(bool oneRun)
+    public void A_ring_lies_across_regions_only_where_the_host_has_them_in_one_run(RingForm form, bool oneRun)
     {
         const ulong Half = 0x10000;
         using HostMemory memory = HostMemory.AllocateAnonymous(2 * Half);
         _ram.Memory.Add(High, memory, oneRun ? 0 : Half, Half);
         _ram.Memory.Add(High + Half, memory, oneRun ? Half : 0, Half);
-        var driver = new GuestDriver(_ram, 8);
+        var driver = RingDriver.Create(form, _ram, 8);
         ulong descriptors = High + Half - 64;
         VirtqueueConfiguration configuration = driver.Configuration with { Descriptors = descriptors };
         Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().Be(oneRun);
         if (!oneRun)
         {
-            reason.Should().Contain("descriptor table");
+            reason.Should().Contain(DescriptorArea(form));
             return;
         }
 
         ulong data = _ram.Place([1, 2, 3, 4]);
         driver.Add(Readable(data, 1), Readable(data + 1, 1), Readable(data + 2, 1), Readable(data + 3, 1), Writable(data, 4), Writable(data + 8, 1));
-        _ram.Memory.TryWrite(descriptors, _ram.Read(driver.Descriptors, 8 * 16)).Should().BeTrue();
         driver.Publish();
+        _ram.Memory.TryWrite(descriptors, _ram.Read(driver.Descriptors, 8 * 16)).Should().BeTrue();
         using (queue!.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
@@ -59,12 +59,13 @@ public sealed class DmaPlacementTests : IDisposable
         }
     }
 
-    [Fact]
+    [Theory]
+    [BothForms]
     [Trait("Behaviour", "MEM-4")]
-    public void Buffers_in_memory_that_is_taken_away_break_the_ring()
+    public void Buffers_in_memory_that_is_taken_away_break_the_ring(RingForm form)
     {
         GuestMemoryRegion extra = _ram.AddRegion(High, 1 << 20);
-        var driver = new GuestDriver(_ram, 8);
+        var driver = RingDriver.Create(form, _ram, 8);
         Virtqueue queue = Create(driver.Configuration);
         driver.Add(Writable(High, 64));
         driver.Add(Writable(High + 64, 64));
@@ -83,12 +84,14 @@ public sealed class DmaPlacementTests : IDisposable
         queue.BrokenReason.Should().Contain("not in RAM");
     }
 
-    [Fact]
+    [Theory]
+    [InlineData(RingForm.Split, "used ring")]
+    [InlineData(RingForm.Packed, "device event suppression")]
     [Trait("Behaviour", "MEM-4")]
-    public async Task Memory_that_comes_and_goes_during_a_stay_is_noticed_in_it_and_after_it()
+    public async Task Memory_that_comes_and_goes_during_a_stay_is_noticed_in_it_and_after_it(RingForm form, string area)
     {
         GuestMemoryRegion ring = _ram.AddRegion(High, 0x10000);
-        var driver = new GuestDriver(_ram, 8);
+        var driver = RingDriver.Create(form, _ram, 8);
         Virtqueue queue = Create(driver.Configuration with { Device = High });
         driver.Add(Readable(2 * High, 2));
         driver.Publish();
@@ -123,21 +126,25 @@ public sealed class DmaPlacementTests : IDisposable
             queue.TryPop(_chain).Should().BeFalse();
         }
 
-        queue.BrokenReason.Should().Contain("used ring");
+        queue.BrokenReason.Should().Contain(area);
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
+    [InlineData(RingForm.Split, 8, false, "used ring")]
+    [InlineData(RingForm.Split, 8, true, "used ring")]
+    [InlineData(RingForm.Packed, 5, false, "descriptor ring")]
+    [InlineData(RingForm.Packed, 5, true, "device event suppression")]
     [Trait("Behaviour", "VTP-17")]
-    public void Each_area_is_asked_for_as_it_is_used_reading_or_writing(bool indirect)
+    public void Each_area_is_asked_for_as_it_is_used_reading_or_writing(RingForm form, int size, bool indirect, string area)
     {
-        var driver = new GuestDriver(_ram, 8, RingFeatures.IndirectDescriptors);
+        var driver = RingDriver.Create(form, _ram, size, RingFeatures.IndirectDescriptors);
         ulong readable = _ram.Allocate(4096, 4096);
         ulong writable = _ram.Allocate(4096, 4096);
         ulong table = _ram.Allocate(4096, 4096);
         var strict = new PageTranslator();
-        strict.Map(0x10000, driver.Descriptors, read: true, write: false);
+
+        // The device writes used descriptors into a packed ring.
+        strict.Map(0x10000, driver.Descriptors, read: true, write: form == RingForm.Packed);
         strict.Map(0x20000, driver.Driver, read: true, write: false);
         strict.Map(0x30000, driver.Device, read: false, write: true);
         strict.Map(0x40000, readable, read: true, write: false);
@@ -167,32 +174,35 @@ public sealed class DmaPlacementTests : IDisposable
             _chain.Readable.CopyTo(bytes).Should().Be(4);
             _chain.Writable.CopyFrom(bytes).Should().Be(4);
             queue.Complete(_chain, 4);
+            queue.DisableKicks();
+            driver.KicksDisabled.Should().BeTrue();
         }
 
         _ram.Read<uint>(writable).Should().Be(0x04030201);
         driver.TryTakeUsed(out _, out uint length).Should().BeTrue();
         length.Should().Be(4);
 
-        strict.Map(0x30000, driver.Device, read: true, write: false);
+        (ulong iova, ulong address) = area == "descriptor ring" ? (0x10000UL, driver.Descriptors) : (0x30000UL, driver.Device);
+        strict.Map(iova, address, read: true, write: false);
         using (queue.Enter())
         {
             queue.TryPop(_chain).Should().BeFalse();
         }
 
-        queue.BrokenReason.Should().Contain("used ring", "what an IOMMU takes away counts at once");
+        queue.BrokenReason.Should().Contain(area, "what an IOMMU takes away counts at once");
     }
 
     [Theory]
-    [InlineData("last byte", null)]
-    [InlineData("buffer", "a buffer wraps")]
-    [InlineData("table", "an indirect table is not in RAM")]
+    [BothForms("last byte", "none")]
+    [BothForms("buffer", "a buffer wraps")]
+    [BothForms("table", "an indirect table is not in RAM")]
     [Trait("Behaviour", "VQ-3")]
     [Trait("Behaviour", "VTP-17")]
-    public void Nothing_wraps_around_the_end_of_the_address_space(string what, string? reason)
+    public void Nothing_wraps_around_the_end_of_the_address_space(RingForm form, string what, string reason)
     {
         // Behind an IOMMU the last page and page 0 can both be memory.
         ulong data = _ram.Allocate(8192, 4096);
-        var driver = new GuestDriver(_ram, 8, RingFeatures.IndirectDescriptors);
+        var driver = RingDriver.Create(form, _ram, 8, RingFeatures.IndirectDescriptors);
         var translator = new PageTranslator();
         translator.Map(LastPage, data, read: true, write: true);
         translator.Map(0, data + 4096, read: true, write: true);
@@ -203,25 +213,28 @@ public sealed class DmaPlacementTests : IDisposable
 
         _ram.Dma.Translator = translator;
         Virtqueue.TryCreate(driver.Configuration with { Descriptors = LastPage + (4096 - 64) }, _ram.Dma, _interrupt, out _, out string? refused).Should().BeFalse();
-        refused.Should().Contain("descriptor table");
+        refused.Should().Contain(DescriptorArea(form));
         Virtqueue queue = Create(driver.Configuration);
-        driver.SetDescriptorAt(data + 4096 - 16, LastPage, 1, GuestDriver.Next, 1);
-        driver.SetDescriptorAt(data + 4096, LastPage, 1, 0);
-        driver.SetDescriptor(0, LastPage, what == "buffer" ? 4097u : 4096u, 0);
         if (what == "table")
         {
-            driver.SetDescriptor(0, LastPage + (4096 - 16), 32, GuestDriver.Indirect);
+            driver.AddIndirectAt(data + 4096 - 16, Readable(LastPage, 1), Readable(LastPage, 1));
+            _ram.Write(driver.Descriptors, LastPage + (4096 - 16));
+        }
+        else
+        {
+            driver.Add(Readable(LastPage, what == "buffer" ? 4097u : 4096u));
         }
 
-        driver.AddHead(0);
         driver.Publish();
         using (queue.Enter())
         {
-            queue.TryPop(_chain).Should().Be(reason == null, queue.BrokenReason);
+            queue.TryPop(_chain).Should().Be(reason == "none", queue.BrokenReason);
         }
 
-        (queue.BrokenReason ?? "none").Should().Contain(reason ?? "none");
+        (queue.BrokenReason ?? "none").Should().Contain(reason);
     }
+
+    private static string DescriptorArea(RingForm form) => form == RingForm.Packed ? "descriptor ring" : "descriptor table";
 
     private Virtqueue Create(VirtqueueConfiguration configuration)
     {

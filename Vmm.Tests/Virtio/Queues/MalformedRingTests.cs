@@ -1,22 +1,24 @@
 using System;
+using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
+using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Tests.Fakes.RingDriver;
 
 namespace Vmm.Tests.Virtio.Queues;
 
-/// <summary>Everything that a hostile driver can put into a split ring: the ring latches as broken, and stays so.</summary>
+/// <summary>What a hostile driver can put into a ring of either form: the ring latches as broken, and stays so.</summary>
 public sealed class MalformedRingTests : IDisposable
 {
-    private const ushort Size = 8;
+    private const ulong High = 1UL << 32;
+
     private readonly GuestRam _ram = new((0, 1 << 20), (1 << 20, 1 << 20));
     private readonly CountingVector _interrupt = new();
     private readonly DescriptorChain _chain = new(1);
-    private readonly GuestDriver _driver;
     private readonly ulong _data;
 
     public MalformedRingTests()
     {
-        _driver = new GuestDriver(_ram, Size, RingFeatures.IndirectDescriptors);
         _data = _ram.Allocate(4096);
     }
 
@@ -26,148 +28,113 @@ public sealed class MalformedRingTests : IDisposable
         _interrupt.Dispose();
     }
 
-    [Fact]
+    [Theory]
     [Trait("Behaviour", "VQ-2")]
-    public void A_chain_that_loops() => Breaks("loops", d =>
+    [BothForms]
+    public void Nested_indirect_tables(RingForm form)
     {
-        d.SetDescriptor(0, _data, 4, GuestDriver.Next, 1);
-        d.SetDescriptor(1, _data, 4, GuestDriver.Next, 0);
-    });
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void A_chain_that_is_its_own_successor() => Breaks("loops", d => d.SetDescriptor(0, _data, 4, GuestDriver.Next, 0));
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void A_head_outside_the_table() => Breaks("outside the table", d => d.Ram.Write(d.Driver + 4, Size));
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void A_next_outside_the_table() => Breaks("leaves its descriptor table", d => d.SetDescriptor(0, _data, 4, GuestDriver.Next, Size));
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void A_next_outside_the_indirect_table() => Breaks("leaves its descriptor table", d =>
-    {
-        d.SetDescriptorAt(_data, _data + 64, 4, GuestDriver.Next, 2);
-        d.SetDescriptorAt(_data + 32, _data + 64, 4, 0);
-        d.SetDescriptor(0, _data, 32, GuestDriver.Indirect);
-    });
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void An_indirect_table_that_loops() => Breaks("loops", d =>
-    {
-        d.SetDescriptorAt(_data, _data + 64, 4, GuestDriver.Next, 1);
-        d.SetDescriptorAt(_data + 16, _data + 64, 4, GuestDriver.Next, 0);
-        d.SetDescriptor(0, _data, 32, GuestDriver.Indirect);
-    });
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void Nested_indirect_tables() => Breaks("inside an indirect table", d =>
-    {
-        d.SetDescriptorAt(_data, _data + 64, 16, GuestDriver.Indirect);
-        d.SetDescriptor(0, _data, 16, GuestDriver.Indirect);
-    });
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void The_ring_s_own_table_as_an_indirect_one() =>
-        Breaks("inside an indirect table", d => d.SetDescriptor(0, d.Descriptors, 16 * Size, GuestDriver.Indirect));
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void Indirect_with_next() => Breaks("with NEXT", d =>
-    {
-        d.SetDescriptor(0, _data, 16, GuestDriver.Indirect | GuestDriver.Next, 1);
-        d.SetDescriptor(1, _data, 4, 0);
-    });
+        RingDriver driver = Create(form);
+        driver.SetDescriptorAt(_data, _data + 64, 16, Indirect);
+        driver.SetChain(new RawDescriptor(_data, 16, Indirect));
+        BrokenRing.Expect(driver, "inside an indirect table");
+    }
 
     [Theory]
     [Trait("Behaviour", "VQ-2")]
-    [InlineData(0, "multiple of 16")]
-    [InlineData(15, "multiple of 16")]
-    [InlineData(17, "multiple of 16")]
-    [InlineData(16 * 1025, "too long")]
-    [InlineData(0xfffffff0, "too long")]
-    public void A_bad_length_of_an_indirect_table(uint length, string reason) =>
-        Breaks(reason, d => d.SetDescriptor(0, _data, length, GuestDriver.Indirect));
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void An_indirect_table_that_was_not_negotiated()
+    [BothForms]
+    public void The_ring_s_own_table_as_an_indirect_one(RingForm form)
     {
-        var driver = new GuestDriver(_ram, Size);
-        Breaks("without VIRTIO_F_INDIRECT_DESC", d => d.SetDescriptor(0, _data, 16, GuestDriver.Indirect), driver);
+        RingDriver driver = Create(form);
+        driver.SetChain(new RawDescriptor(driver.Descriptors, 16u * driver.Size, Indirect));
+        BrokenRing.Expect(driver, "inside an indirect table");
+    }
+
+    [Theory]
+    [Trait("Behaviour", "VQ-2")]
+    [BothForms]
+    public void Indirect_with_next(RingForm form) => Breaks(form, "with NEXT", new(_data, 16, Indirect | Next), new(_data, 4));
+
+    [Theory]
+    [Trait("Behaviour", "VQ-2")]
+    [BothForms(0, "multiple of 16")]
+    [BothForms(15, "multiple of 16")]
+    [BothForms(17, "multiple of 16")]
+    [BothForms(16 * 1025, "too long")]
+    [BothForms(0xfffffff0, "too long")]
+    public void A_bad_length_of_an_indirect_table(RingForm form, uint length, string reason) =>
+        Breaks(form, reason, new RawDescriptor(_data, length, Indirect));
+
+    [Theory]
+    [Trait("Behaviour", "VQ-2")]
+    [BothForms]
+    public void An_indirect_table_that_was_not_negotiated(RingForm form)
+    {
+        RingDriver driver = Create(form, 0);
+        driver.SetChain(new RawDescriptor(_data, 16, Indirect));
+        BrokenRing.Expect(driver, "without VIRTIO_F_INDIRECT_DESC");
     }
 
     [Theory]
     [Trait("Behaviour", "VQ-2")]
     [Trait("Behaviour", "VQ-3")]
-    [InlineData(0x200000)]
-    [InlineData(0x1ffff8)]
-    [InlineData(0xfffffffffffffff0)]
-    public void An_indirect_table_that_is_not_ram(ulong address) =>
-        Breaks("not in RAM", d => d.SetDescriptor(0, address, 32, GuestDriver.Indirect));
-
-    [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void A_readable_buffer_after_a_writable_one() => Breaks("follows a writable", d =>
-    {
-        d.SetDescriptor(0, _data, 4, GuestDriver.Write | GuestDriver.Next, 1);
-        d.SetDescriptor(1, _data, 4, 0);
-    });
+    [BothForms(0x200000)]
+    [BothForms(0x1ffff8)]
+    [BothForms(0xfffffffffffffff0)]
+    public void An_indirect_table_that_is_not_ram(RingForm form, ulong address) =>
+        Breaks(form, "not in RAM", new RawDescriptor(address, 32, Indirect));
 
     [Theory]
     [Trait("Behaviour", "VQ-2")]
-    [InlineData(9)]
-    [InlineData(0x8000)]
-    [InlineData(0xffff)]
-    public void An_available_index_that_jumps(ushort index)
-    {
-        _driver.AvailableIndex = index;
-        Breaks("jumps", d => { });
-    }
+    [BothForms]
+    public void A_readable_buffer_after_a_writable_one(RingForm form) =>
+        Breaks(form, "follows a writable", new(_data, 4, Write | Next), new(_data, 4));
 
-    [Fact]
+    [Theory]
     [Trait("Behaviour", "VQ-2")]
-    public void A_chain_of_more_than_4_gib() => Breaks("4 GiB", d =>
-    {
-        d.SetDescriptor(0, _data, 0x1000, GuestDriver.Next, 1);
-        d.SetDescriptor(1, _data, 0xffff_f001, 0);
-    });
+    [BothForms]
+    public void A_chain_of_more_than_4_gib(RingForm form) =>
+        Breaks(form, "4 GiB", new(_data, 0x1000, Next), new(_data, 0xffff_f001));
 
     [Theory]
     [Trait("Behaviour", "VQ-3")]
-    [InlineData(0x200000, 1)]
-    [InlineData(0x1fffff, 2)]
-    [InlineData(0x100000, 0x100001)]
-    [InlineData(0xffffffffffffffff, 1)]
-    [InlineData(0xffffffffffffffff, 2)]
-    [InlineData(0xfffffffffffff000, 0x2000)]
-    [InlineData(0, 0xffffffff)]
-    public void A_buffer_that_is_not_ram(ulong address, uint length) =>
-        Breaks("not in RAM", d => d.SetDescriptor(0, address, length, GuestDriver.Write));
+    [BothForms(0x200000, 1)]
+    [BothForms(0x1fffff, 2)]
+    [BothForms(0x100000, 0x100001)]
+    [BothForms(0xffffffffffffffff, 1)]
+    [BothForms(0xffffffffffffffff, 2)]
+    [BothForms(0xfffffffffffff000, 0x2000)]
+    [BothForms(0, 0xffffffff)]
+    public void A_buffer_that_is_not_ram(RingForm form, ulong address, uint length) =>
+        Breaks(form, "not in RAM", new RawDescriptor(address, length, Write));
 
-    [Fact]
+    [Theory]
     [Trait("Behaviour", "MEM-4")]
-    public void Ring_memory_that_is_taken_away()
+    [InlineData(RingForm.Split, 0, "descriptor table")]
+    [InlineData(RingForm.Split, 1, "available ring")]
+    [InlineData(RingForm.Split, 2, "used ring")]
+    [InlineData(RingForm.Packed, 0, "descriptor ring")]
+    [InlineData(RingForm.Packed, 1, "driver event suppression")]
+    [InlineData(RingForm.Packed, 2, "device event suppression")]
+    public void Ring_memory_that_is_taken_away(RingForm form, int area, string name)
     {
-        using var ram = new GuestRam();
-        Vmm.DeviceModel.Memory.GuestMemoryRegion extra = ram.AddRegion(1UL << 32, 1 << 20);
-        var driver = new GuestDriver(ram, Size);
-        Virtqueue.TryCreate(driver.Configuration with { Device = 1UL << 32 }, ram.Dma, _interrupt, out Virtqueue? queue, out _).Should().BeTrue();
-        driver.Add(GuestBuffer.Writable(_data, 4));
-        driver.Add(GuestBuffer.Writable(_data, 4));
+        GuestMemoryRegion extra = _ram.AddRegion(High, 1 << 20);
+        RingDriver driver = Create(form);
+        driver.Add(Writable(_data, 4));
+        driver.Add(Writable(_data, 4));
         driver.Publish();
+
+        // The device finds one of the areas in the region that goes, with all that is in it.
+        ulong[] areas = [driver.Descriptors, driver.Driver, driver.Device];
+        _ram.Write(High, _ram.Read(areas[area], 16 * driver.Size));
+        areas[area] = High;
+        VirtqueueConfiguration configuration = driver.Configuration with { Descriptors = areas[0], Driver = areas[1], Device = areas[2] };
+        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         using (queue!.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue();
         }
 
-        ram.RemoveRegion(extra);
+        _ram.RemoveRegion(extra);
         using (queue.Enter())
         {
             queue.Complete(_chain, 4);
@@ -178,41 +145,17 @@ public sealed class MalformedRingTests : IDisposable
             queue.TryPop(_chain).Should().BeFalse();
         }
 
-        queue.BrokenReason.Should().Contain("used ring");
+        queue.BrokenReason.Should().Contain(name);
     }
 
-    private void Breaks(string reason, Action<GuestDriver> arrange, GuestDriver? driver = null)
+    // The size of a packed ring need not be a power of two.
+    private RingDriver Create(RingForm form, ulong features = RingFeatures.IndirectDescriptors) =>
+        RingDriver.Create(form, _ram, form == RingForm.Packed ? 6 : 8, features);
+
+    private void Breaks(RingForm form, string reason, params ReadOnlySpan<RawDescriptor> descriptors)
     {
-        driver ??= _driver;
-        Virtqueue.TryCreate(driver.Configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? refused).Should().BeTrue(refused);
-        if (driver.AvailableIndex == 0)
-        {
-            driver.AddHead(0);
-        }
-
-        arrange(driver);
-        driver.Publish();
-        for (int i = 0; i < 3; i++)
-        {
-            using (queue!.Enter())
-            {
-                queue.TryPop(_chain).Should().BeFalse();
-                queue.EnableKicks().Should().BeFalse("a broken ring never asks to be looked at again");
-            }
-        }
-
-        queue!.IsBroken.Should().BeTrue();
-        queue.BrokenReason.Should().Contain(reason);
-        driver.UsedIndex.Should().Be(0);
-
-        // What the driver mends afterwards does not count: only a reset helps.
-        driver.SetDescriptor(0, _data, 4, 0);
-        driver.Ram.Write(driver.Driver + 4, (ushort)0);
-        driver.AvailableIndex = 1;
-        driver.Publish();
-        using (queue.Enter())
-        {
-            queue.TryPop(_chain).Should().BeFalse();
-        }
+        RingDriver driver = Create(form);
+        driver.SetChain(descriptors);
+        BrokenRing.Expect(driver, reason);
     }
 }

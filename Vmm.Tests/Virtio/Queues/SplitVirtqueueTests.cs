@@ -1,12 +1,12 @@
 using System;
 using System.Linq;
-using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
 using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Queues;
 
+/// <summary>Split rings as a decent driver uses them.</summary>
 public sealed class SplitVirtqueueTests : IDisposable
 {
     private readonly GuestRam _ram = new();
@@ -119,94 +119,6 @@ public sealed class SplitVirtqueueTests : IDisposable
     }
 
     [Fact]
-    [Trait("Behaviour", "VQ-2")]
-    public void An_indirect_table_may_be_longer_than_the_queue_and_lie_across_regions()
-    {
-        using var ram = new GuestRam((0, 1 << 20), (1 << 20, 1 << 20));
-        var driver = new GuestDriver(ram, 2, RingFeatures.IndirectDescriptors);
-        Virtqueue queue = Create(driver, ram.Dma);
-        GuestBuffer[] buffers = [.. Enumerable.Range(0, 40).Select(i => Readable(0x8000 + ((ulong)i * 16), 1))];
-        for (int i = 0; i < 40; i++)
-        {
-            ram.Write(0x8000 + ((ulong)i * 16), (byte)i);
-        }
-
-        driver.AddIndirectAt((1 << 20) - 168, buffers);
-        driver.Publish();
-        using (queue.Enter())
-        {
-            queue.TryPop(_chain).Should().BeTrue();
-            byte[] read = new byte[40];
-            _chain.Readable.CopyTo(read).Should().Be(40);
-            read.Should().Equal(Enumerable.Range(0, 40).Select(i => (byte)i));
-        }
-    }
-
-    [Theory]
-    [Trait("Behaviour", "MEM-2")]
-    [Trait("Behaviour", "VQ-3")]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void A_buffer_across_regions_comes_in_pieces_and_no_byte_lies_elsewhere(bool writable)
-    {
-        using var ram = new GuestRam((0, 1 << 20), (1 << 20, 4096), ((1 << 20) + 4096, 1 << 20));
-        var driver = new GuestDriver(ram, 8);
-        Virtqueue queue = Create(driver, ram.Dma);
-        byte[] data = [.. Enumerable.Range(0, 10000).Select(i => (byte)(i * 7))];
-        ulong address = (1 << 20) - 1000;
-        ram.Write(address, writable ? new byte[data.Length] : data);
-        driver.Add(new GuestBuffer(address, (uint)data.Length, writable));
-        driver.Publish();
-        using (queue.Enter())
-        {
-            queue.TryPop(_chain).Should().BeTrue();
-            if (writable)
-            {
-                _chain.Writable.CopyFrom(data).Should().Be(data.Length);
-            }
-
-            byte[] read = new byte[data.Length];
-            (writable ? _chain.Writable : _chain.Readable).CopyTo(read).Should().Be(data.Length);
-            read.Should().Equal(data);
-            int pieces = 0;
-            foreach (Span<byte> piece in writable ? _chain.Writable : _chain.Readable)
-            {
-                pieces++;
-                piece.Length.Should().BeLessThanOrEqualTo(4904);
-            }
-
-            pieces.Should().Be(3);
-        }
-
-        ram.Read(address, data.Length).Should().Equal(data);
-    }
-
-    [Fact]
-    [Trait("Behaviour", "VQ-3")]
-    public void Empty_buffers_are_nothing_wherever_they_point()
-    {
-        var driver = new GuestDriver(_ram, 8);
-        Virtqueue queue = Create(driver);
-        ulong data = _ram.Place([42]);
-        driver.Add(Readable(0xdead_beef_0000, 0), Readable(data, 1), Writable(ulong.MaxValue, 0), Writable(data, 1), Writable(0, 0));
-        driver.Publish();
-        using (queue.Enter())
-        {
-            queue.TryPop(_chain).Should().BeTrue();
-            _chain.ReadableLength.Should().Be(1);
-            _chain.WritableLength.Should().Be(1);
-            int pieces = 0;
-            foreach (Span<byte> piece in _chain.Readable)
-            {
-                piece[0].Should().Be(42);
-                pieces++;
-            }
-
-            pieces.Should().Be(1);
-        }
-    }
-
-    [Fact]
     [Trait("Behaviour", "VQ-6")]
     public void A_returned_chain_is_popped_again()
     {
@@ -252,7 +164,7 @@ public sealed class SplitVirtqueueTests : IDisposable
 
         VirtqueueState state = queue.Save();
         state.Should().Be(new VirtqueueState { AvailableIndex = 2, UsedIndex = 2 });
-        Virtqueue restored = Create(driver, null, state);
+        Virtqueue restored = Create(driver, state);
         using (restored.Enter())
         {
             restored.TryPop(_chain).Should().BeTrue();
@@ -275,81 +187,9 @@ public sealed class SplitVirtqueueTests : IDisposable
         lengths.Should().Equal(2, 1, 3, 4);
     }
 
-    [Fact]
-    [Trait("Behaviour", "PCI-8")]
-    public void Without_bus_mastering_nothing_is_available_and_nothing_is_touched()
+    private Virtqueue Create(GuestDriver driver, VirtqueueState? state = null)
     {
-        var driver = new GuestDriver(_ram, 8);
-        Virtqueue queue = Create(driver);
-        driver.Add(Writable(_ram.Allocate(4), 4));
-        driver.Publish();
-        _ram.Dma.Enabled = false;
-        using (queue.Enter())
-        {
-            queue.TryPop(_chain).Should().BeFalse();
-            queue.EnableKicks().Should().BeFalse();
-        }
-
-        _ram.Dma.Enabled = true;
-        using (queue.Enter())
-        {
-            queue.TryPop(_chain).Should().BeTrue();
-        }
-    }
-
-    [Fact]
-    [Trait("Behaviour", "VTP-17")]
-    public void With_a_translator_rings_and_buffers_go_through_it()
-    {
-        // The device sees memory 1 GiB higher, page by page, and the last page of each buffer elsewhere.
-        var driver = new GuestDriver(_ram, 8, RingFeatures.IndirectDescriptors);
-        var translator = new ShiftingTranslator(1UL << 30);
-        _ram.Dma.Translator = translator;
-        VirtqueueConfiguration configuration = driver.Configuration with
-        {
-            Descriptors = driver.Descriptors + translator.Base,
-            Driver = driver.Driver + translator.Base,
-            Device = driver.Device + translator.Base,
-        };
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
-        ulong data = _ram.Allocate(3 * 4096, 4096);
-        byte[] bytes = [.. Enumerable.Range(0, 3 * 4096).Select(i => (byte)(i / 3))];
-        _ram.Write(data, bytes);
-        ulong table = _ram.Allocate(32, 16);
-        driver.SetDescriptorAt(table, data + translator.Base + 100, 9000, GuestDriver.Next, 1);
-        driver.SetDescriptorAt(table + 16, data + translator.Base, 8192, GuestDriver.Write);
-        driver.SetDescriptor(0, table + translator.Base, 32, GuestDriver.Indirect);
-        driver.AddHead(0);
-        driver.Publish();
-        using (queue!.Enter())
-        {
-            queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
-            byte[] read = new byte[9000];
-            _chain.Readable.CopyTo(read).Should().Be(9000);
-            read.Should().Equal(bytes.AsSpan(100, 9000).ToArray());
-            _chain.Writable.Fill(0xee);
-            queue.Complete(_chain, 8192);
-        }
-
-        _ram.Read(data, 8193).Should().Equal(Enumerable.Repeat((byte)0xee, 8192).Append(bytes[8192]));
-        driver.TryTakeUsed(out _, out uint length).Should().BeTrue();
-        length.Should().Be(8192);
-        translator.Writes.Should().BePositive();
-
-        translator.Unmapped = data + translator.Base;
-        driver.AddHead(0);
-        driver.Publish();
-        using (queue.Enter())
-        {
-            queue.TryPop(_chain).Should().BeFalse();
-        }
-
-        queue.BrokenReason.Should().Contain("not in RAM");
-    }
-
-    private Virtqueue Create(GuestDriver driver, DmaTarget? dma = null, VirtqueueState? state = null)
-    {
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, dma ?? _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
+        Virtqueue.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         return queue!;
     }

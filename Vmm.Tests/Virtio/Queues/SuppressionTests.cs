@@ -5,19 +5,13 @@ using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Queues;
 
-/// <summary>Who notifies whom, and when nobody does (virtio 1.2, 2.7.7 and 2.7.10).</summary>
+/// <summary>Who notifies whom, and when nobody does, whatever the form of the ring (virtio 1.2, 2.7.7, 2.7.10 and 2.8.10).</summary>
 [Trait("Behaviour", "VQ-5")]
 public sealed class SuppressionTests : IDisposable
 {
     private readonly GuestRam _ram = new();
     private readonly CountingVector _interrupt = new();
     private readonly DescriptorChain _chain = new();
-    private readonly ulong _data;
-
-    public SuppressionTests()
-    {
-        _data = _ram.Allocate(64);
-    }
 
     public void Dispose()
     {
@@ -25,219 +19,145 @@ public sealed class SuppressionTests : IDisposable
         _interrupt.Dispose();
     }
 
-    [Fact]
-    public void Without_completions_there_is_no_interrupt()
+    [Theory]
+    [BothForms(false)]
+    [BothForms(true)]
+    public void Without_completions_there_is_no_interrupt(RingForm form, bool eventIndex)
     {
-        foreach (ulong features in new ulong[] { 0, RingFeatures.EventIndex })
+        Virtqueue queue = Create(RingDriver.Create(form, _ram, 8, eventIndex ? RingFeatures.EventIndex : 0));
+        using (queue.Enter())
         {
-            Virtqueue queue = Create(new GuestDriver(_ram, 8, features));
-            using (queue.Enter())
-            {
-                queue.SignalIfNeeded().Should().BeFalse();
-            }
+            queue.SignalIfNeeded().Should().BeFalse();
         }
 
         _interrupt.Count.Should().Be(0);
     }
 
-    [Fact]
-    public void The_flag_of_the_driver_decides_about_interrupts()
+    [Theory]
+    [InlineData(RingForm.Split, 4)]
+    [InlineData(RingForm.Split, 8)]
+    [InlineData(RingForm.Packed, 3)]
+    [InlineData(RingForm.Packed, 5)]
+    [Trait("Behaviour", "VQ-1")]
+    public void An_event_fires_when_its_descriptor_is_used_and_not_before_or_after(RingForm form, int size)
     {
-        var driver = new GuestDriver(_ram, 8);
+        var driver = RingDriver.Create(form, _ram, size, RingFeatures.EventIndex);
         Virtqueue queue = Create(driver);
-        driver.NoInterrupt = true;
-        Serve(driver, queue).Should().BeFalse();
-        driver.NoInterrupt = false;
-        Serve(driver, queue).Should().BeTrue();
-        _interrupt.Count.Should().Be(1);
-        using (queue.Enter())
+        var random = new Random(size);
+        for (int round = 0; round < 5_000; round++)
         {
-            queue.SignalIfNeeded().Should().BeFalse("one interrupt tells of everything before it");
-        }
-    }
-
-    [Fact]
-    public void The_flag_of_the_device_asks_for_kicks()
-    {
-        var driver = new GuestDriver(_ram, 8);
-        Virtqueue queue = Create(driver);
-        using (queue.Enter())
-        {
-            driver.NoNotify.Should().BeFalse("at the start kicks are wanted");
-            queue.DisableKicks();
-            driver.NoNotify.Should().BeTrue();
-            queue.EnableKicks().Should().BeFalse();
-            driver.NoNotify.Should().BeFalse();
-            queue.DisableKicks();
-            driver.Add(Writable(_data, 4));
-            driver.Publish();
-            driver.NeedsKick().Should().BeFalse();
-            queue.EnableKicks().Should().BeTrue("a chain came while kicks were off");
-        }
-    }
-
-    [Fact]
-    public void The_event_index_of_the_device_asks_for_kicks()
-    {
-        var driver = new GuestDriver(_ram, 8, RingFeatures.EventIndex);
-        Virtqueue queue = Create(driver);
-        driver.Add(Writable(_data, 4));
-        driver.Publish();
-        driver.NeedsKick().Should().BeTrue("at the start kicks are wanted");
-        using (queue.Enter())
-        {
-            queue.DisableKicks();
-            queue.TryPop(_chain).Should().BeTrue();
-            driver.Add(Writable(_data, 4));
-            driver.Publish();
-            driver.NeedsKick().Should().BeFalse("the device is looking");
-            queue.TryPop(_chain).Should().BeTrue();
-            queue.EnableKicks().Should().BeFalse();
-            driver.AvailableEvent.Should().Be(2);
-            driver.Add(Writable(_data, 4));
-            driver.Publish();
-            driver.NeedsKick().Should().BeTrue();
-            queue.EnableKicks().Should().BeTrue();
-            driver.NoNotify.Should().BeFalse("the flag is 0 with event indices");
-        }
-    }
-
-    [Fact]
-    public void The_event_index_of_the_driver_is_honoured_for_every_place_and_across_the_wrap()
-    {
-        var random = new Random(3);
-        var driver = new GuestDriver(_ram, 64, RingFeatures.EventIndex);
-        Virtqueue queue = Create(driver);
-        ushort before = 0;
-        for (int i = 0; i < 20_000; i++)
-        {
-            int batch = random.Next(1, 64);
-            driver.UsedEvent = (ushort)(before + random.Next(-70, 140));
-            for (int j = 0; j < batch; j++)
+            // Up to a lap ahead of the next used descriptor.
+            int ahead = random.Next(size);
+            driver.SetUsedEvent(ahead);
+            for (int i = 0; i <= ahead; i++)
             {
-                driver.Add(Writable(_data, 4));
-            }
-
-            driver.Publish();
-            bool needed;
-            using (queue.Enter())
-            {
-                while (queue.TryPop(_chain))
-                {
-                    queue.Complete(_chain, 0);
-                }
-
-                needed = queue.NeedsInterrupt();
-            }
-
-            // The interrupt is wanted when the entry with the event's number is among those written.
-            bool expected = false;
-            for (int j = 0; j < batch; j++)
-            {
-                expected |= (ushort)(before + j) == driver.UsedEvent;
-            }
-
-            needed.Should().Be(expected, $"event {driver.UsedEvent}, {batch} entries from {before}");
-            before += (ushort)batch;
-            while (driver.TryTakeUsed(out _, out _))
-            {
+                Serve(driver, queue).Should().Be(i == ahead, $"round {round}: descriptor {i} of {ahead}");
             }
         }
-    }
-
-    [Fact]
-    public void Other_bits_of_the_drivers_flags_mean_nothing()
-    {
-        var driver = new GuestDriver(_ram, 8);
-        Virtqueue queue = Create(driver);
-        _ram.Write(driver.Driver, (ushort)0xfffe);
-        Serve(driver, queue).Should().BeTrue();
-        _ram.Write(driver.Driver, (ushort)0xffff);
-        Serve(driver, queue).Should().BeFalse();
-        _ram.Write(driver.Driver, (ushort)0);
-        using (queue.Enter())
-        {
-            queue.NeedsInterrupt().Should().BeFalse("the driver looks at the used ring itself when it clears the flag");
-        }
-    }
-
-    [Fact]
-    public void With_event_indices_the_flags_mean_nothing_and_stay_zero()
-    {
-        var driver = new GuestDriver(_ram, 8, RingFeatures.EventIndex);
-        Virtqueue queue = Create(driver);
-        driver.NoInterrupt = true;
-        driver.UsedEvent = 0;
-        Serve(driver, queue).Should().BeTrue("that flag is for drivers without VIRTIO_F_EVENT_IDX");
-        Serve(driver, queue).Should().BeFalse("entry 0 was signalled");
-        using (queue.Enter())
-        {
-            queue.DisableKicks();
-        }
-
-        driver.NoNotify.Should().BeFalse();
     }
 
     [Theory]
-    [InlineData(0)]
-    [InlineData((long)RingFeatures.EventIndex)]
-    [Trait("Behaviour", "VQ-6")]
-    public void A_restored_ring_signals_once_more_than_it_must(long features)
+    [InlineData(RingForm.Split, 8, false)]
+    [InlineData(RingForm.Split, 8, true)]
+    [InlineData(RingForm.Packed, 5, false)]
+    [InlineData(RingForm.Packed, 5, true)]
+    public void A_busy_device_asks_for_no_kick_and_an_idle_one_for_the_next(RingForm form, int size, bool eventIndex)
     {
-        var driver = new GuestDriver(_ram, 8, (ulong)features);
-        VirtqueueConfiguration configuration = driver.Configuration with { State = new VirtqueueState { AvailableIndex = 0, UsedIndex = 0 } };
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
-        driver.UsedEvent = 100;
-        using (queue!.Enter())
+        var driver = RingDriver.Create(form, _ram, size, eventIndex ? RingFeatures.EventIndex : 0);
+        Virtqueue queue = Create(driver);
+        for (int round = 0; round < 1000; round++)
+        {
+            using (queue.Enter())
+            {
+                queue.EnableKicks().Should().BeFalse();
+                driver.Add(Writable(0x1000, 4));
+                driver.Publish();
+                driver.NeedsKick().Should().BeTrue();
+                queue.DisableKicks();
+                driver.Add(Writable(0x1000, 4), Writable(0x1000, 4));
+                driver.Publish();
+                driver.NeedsKick().Should().BeFalse();
+                while (queue.TryPop(_chain))
+                {
+                    queue.Complete(_chain, 4);
+                }
+            }
+
+            driver.TryTakeUsed(out _, out _).Should().BeTrue();
+            driver.TryTakeUsed(out _, out _).Should().BeTrue();
+        }
+    }
+
+    [Theory]
+    [BothForms(false)]
+    [BothForms(true)]
+    [Trait("Behaviour", "VQ-6")]
+    public void A_restored_ring_signals_once_more_than_it_must(RingForm form, bool eventIndex)
+    {
+        var driver = RingDriver.Create(form, _ram, 8, eventIndex ? RingFeatures.EventIndex : 0);
+
+        // A packed ring begins with its wrap counters set.
+        ushort start = form == RingForm.Packed ? (ushort)0x8000 : (ushort)0;
+        Virtqueue queue = Create(driver, new VirtqueueState { AvailableIndex = start, UsedIndex = start });
+        driver.SetUsedEvent(3);
+        using (queue.Enter())
         {
             queue.SignalIfNeeded().Should().BeTrue("nobody knows whether the last ones were signalled");
             queue.SignalIfNeeded().Should().BeFalse();
         }
 
         _interrupt.Count.Should().Be(1);
-        Serve(driver, queue).Should().Be(features == 0, "from here on the driver's wish counts");
+        Serve(driver, queue).Should().Be(!eventIndex, "from here on the driver's wish counts");
     }
 
-    [Fact]
-    public void Chains_that_complete_together_are_seen_together()
+    [Theory]
+    [InlineData(RingForm.Split, 8)]
+    [InlineData(RingForm.Packed, 5)]
+    [Trait("Behaviour", "VQ-1")]
+    public void Chains_that_complete_together_are_seen_together(RingForm form, int size)
     {
-        var driver = new GuestDriver(_ram, 8);
+        var driver = RingDriver.Create(form, _ram, size);
         Virtqueue queue = Create(driver);
-        var second = new DescriptorChain();
-        ushort first = driver.Add(Writable(_data, 4));
-        ushort other = driver.Add(Writable(_data + 4, 8));
-        driver.Publish();
-        using (queue.Enter())
+        var other = new DescriptorChain();
+        for (int round = 0; round < 20; round++)
         {
-            queue.TryPop(_chain);
-            queue.TryPop(second);
-            queue.CompleteTogether([], []);
-            driver.UsedIndex.Should().Be(0);
-            queue.CompleteTogether([_chain, second], [4, 5]);
-        }
+            ushort first = driver.Add(Writable(0x1000, 8), Writable(0x2000, 8));
+            ushort second = driver.Add(Writable(0x1000, 8));
+            driver.Publish();
+            using (queue.Enter())
+            {
+                queue.TryPop(_chain).Should().BeTrue();
+                queue.TryPop(other).Should().BeTrue();
+                queue.CompleteTogether([], []);
+                driver.HasUsed.Should().BeFalse();
+                queue.CompleteTogether([_chain, other], [16, 5]);
+            }
 
-        driver.UsedIndex.Should().Be(2);
-        driver.TryTakeUsed(out uint id, out uint length);
-        (id, length).Should().Be((first, 4u));
-        driver.TryTakeUsed(out id, out length);
-        (id, length).Should().Be((other, 5u));
+            driver.TryTakeUsed(out uint id, out uint length).Should().BeTrue();
+            (id, length).Should().Be((first, 16u));
+            driver.TryTakeUsed(out id, out length).Should().BeTrue();
+            (id, length).Should().Be((second, 5u));
+            driver.HasUsed.Should().BeFalse();
+        }
     }
 
-    private Virtqueue Create(GuestDriver driver)
+    private Virtqueue Create(RingDriver driver, VirtqueueState? state = null)
     {
-        Virtqueue.TryCreate(driver.Configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        Virtqueue.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
+            .Should().BeTrue(reason);
         return queue!;
     }
 
-    private bool Serve(GuestDriver driver, Virtqueue queue)
+    private bool Serve(RingDriver driver, Virtqueue queue)
     {
-        driver.Add(Writable(_data, 4));
+        driver.Add(Writable(0x1000, 4));
         driver.Publish();
         using (queue.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue();
             queue.Complete(_chain, 4);
-            return queue.SignalIfNeeded();
+            driver.TryTakeUsed(out _, out _).Should().BeTrue();
+            return queue.NeedsInterrupt();
         }
     }
 }
