@@ -248,6 +248,7 @@ public sealed class PackedVirtqueueTests : IDisposable
     [InlineData(0x8000, 0x8005)]
     [InlineData(0x8002, 0x8003)]
     [InlineData(0x0003, 0x8002)]
+    [InlineData(0x0002, 0x8005)]
     public void A_state_that_no_ring_of_this_size_has_is_refused(int available, int used)
     {
         var driver = new PackedGuestDriver(_ram, 5);

@@ -53,6 +53,8 @@ public sealed class SuppressionTests : IDisposable
             {
                 Serve(driver, queue).Should().Be(i == ahead, $"round {round}: descriptor {i} of {ahead}");
             }
+
+            Serve(driver, queue).Should().BeFalse("round {0}: what the driver asked for is behind", round);
         }
     }
 
