@@ -28,5 +28,5 @@ missed = counts.get("Survived", 0) + counts.get("NoCoverage", 0)
 score = 100 * found / max(1, found + missed)
 with open(survivors, "w", encoding="utf-8") as file:
     file.write("\n".join(lines) + "\n")
-print(f"{name}: {score:.1f} % of {found + missed} mutants noticed, {missed} not (listed in {survivors}); {equivalent} that mean the same left out")
+print(f"{name}: {score:.1f} % of {found + missed} mutants noticed ({counts.get('Timeout', 0)} of them by a test that never ended), {missed} not (listed in {survivors}); {equivalent} that mean the same left out")
 sys.exit(0 if found + missed > 0 and score >= 85 else 1)
