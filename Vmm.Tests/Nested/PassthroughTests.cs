@@ -93,10 +93,10 @@ public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture
         int host = int.Parse(runs["all"].Note($"COUNT-END-{device}")) - int.Parse(runs["all"].Note($"COUNT-START-{device}"));
 
         guest.Should().BePositive();
-        if (device == "virtio")
+        if (device != "nvme")
         {
-            // Its requests are cut in pieces, and a message that comes while the one before is pending merges with it.
-            guest.Should().BeLessThanOrEqualTo(host);
+            // Requests are cut in pieces, and a message that comes while the one before is pending merges with it.
+            guest.Should().BeInRange(host / 2, host);
         }
         else
         {

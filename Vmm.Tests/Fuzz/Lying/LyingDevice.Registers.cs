@@ -112,7 +112,9 @@ internal sealed partial class LyingDevice
             case Offset.QueueReset when value == 1:
                 (queue.Enabled, queue.ResetAsked) = (false, true);
                 break;
-            case >= Offset.QueueDescriptors and < Offset.QueueDevice + 8:
+
+            // Of a queue that runs they stand still: a device that lies about where its other structures are gets writes of those here.
+            case >= Offset.QueueDescriptors and < Offset.QueueDevice + 8 when !queue.Enabled:
                 WriteArea(queue, at, (uint)value);
                 break;
         }

@@ -66,6 +66,7 @@ count() {
 }
 
 counts() {
+    sync; sleep 0.5                          # what is on its way arrives before either side counts
     echo "COUNT-$1-nvme $(count $(dev 1b36:0x0010))"
     echo "COUNT-$1-sata $(count $(dev 8086:0x2922))"
     echo "COUNT-$1-virtio $(count $(readlink -f /sys/block/$(node virtio)/device/..))"
