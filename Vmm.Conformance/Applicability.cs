@@ -31,7 +31,7 @@ internal sealed class Applicability
         }
     }
 
-    private int DeviceType => (int)_access.ReadConfiguration(ConfigurationRegisters.DeviceId, 2) - VirtioPciIds.DeviceBase;
+    private int DeviceType => VirtioPciStructures.TryIdentify(_access, out VirtioDeviceType type) ? (int)type : -1;
 
     /// <summary>The reason, or null if the check applies.</summary>
     public string? Explain(Check check)

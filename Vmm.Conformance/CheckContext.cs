@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using Vmm.Conformance.Driving;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Conformance;
@@ -50,8 +51,8 @@ public sealed class CheckContext
     /// <summary>The medium may be overwritten.</summary>
     public bool IsScratch => _target.IsScratch;
 
-    /// <summary>The virtio device type, by the PCI device id.</summary>
-    public int DeviceType => (int)_access.ReadConfiguration(2, 2) - Vmm.Virtio.Spec.VirtioPciIds.DeviceBase;
+    /// <summary>The virtio device type, by the PCI ids; -1 if they are none of virtio's.</summary>
+    public int DeviceType => VirtioPciStructures.TryIdentify(_access, out VirtioDeviceType type) ? (int)type : -1;
 
     /// <summary>Ends the check unless something holds.</summary>
     /// <param name="holds">Whether it holds.</param>

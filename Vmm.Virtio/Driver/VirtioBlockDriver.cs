@@ -58,7 +58,7 @@ public sealed class VirtioBlockDriver : IDisposable
         options ??= new VirtioDriverOptions();
         ulong wanted = options.WantedFeatures | BlockFeatures.Flush | BlockFeatures.Discard | BlockFeatures.WriteZeroes
             | (queues > 1 ? BlockFeatures.MultiQueue : 0);
-        var driver = VirtioPciDriver.Open(access, options with { WantedFeatures = wanted });
+        var driver = VirtioPciDriver.Open(access, options with { DeviceType = VirtioDeviceType.Block, WantedFeatures = wanted });
         try
         {
             var disk = new VirtioBlockDriver(driver);

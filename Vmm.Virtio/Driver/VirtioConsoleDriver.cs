@@ -1,4 +1,5 @@
 using System;
+using Vmm.Virtio.Devices;
 
 namespace Vmm.Virtio.Driver;
 
@@ -44,7 +45,7 @@ public sealed class VirtioConsoleDriver : IDisposable
     public static VirtioConsoleDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null)
     {
         options ??= new VirtioDriverOptions();
-        var driver = VirtioPciDriver.Open(access, options with { WantedFeatures = options.WantedFeatures | SizeFeature });
+        var driver = VirtioPciDriver.Open(access, options with { DeviceType = VirtioDeviceType.Console, WantedFeatures = options.WantedFeatures | SizeFeature });
         try
         {
             driver.Start(2, 64);

@@ -1,4 +1,5 @@
 using System;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 
@@ -16,6 +17,9 @@ public sealed record VirtioDriverOptions
     public const ulong TransportFeaturesSpoken =
         RingFeatures.IndirectDescriptors | RingFeatures.EventIndex | RingFeatures.Packed | RingFeatures.InOrder
         | TransportFeatures.NotificationData | TransportFeatures.NotificationConfigurationData | TransportFeatures.RingReset;
+
+    /// <summary>What the device has to be; without it, anything.</summary>
+    public VirtioDeviceType? DeviceType { get; init; }
 
     /// <summary>Features to take if they are offered, beside the required ones.</summary>
     public ulong WantedFeatures { get; init; }

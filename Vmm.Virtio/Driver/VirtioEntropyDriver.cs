@@ -1,4 +1,5 @@
 using System;
+using Vmm.Virtio.Devices;
 
 namespace Vmm.Virtio.Driver;
 
@@ -25,7 +26,7 @@ public sealed class VirtioEntropyDriver : IDisposable
     /// <exception cref="DriverException">The device cannot be driven.</exception>
     public static VirtioEntropyDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null)
     {
-        var driver = VirtioPciDriver.Open(access, options);
+        var driver = VirtioPciDriver.Open(access, (options ?? new VirtioDriverOptions()) with { DeviceType = VirtioDeviceType.Entropy });
         try
         {
             driver.Start(1, 16);

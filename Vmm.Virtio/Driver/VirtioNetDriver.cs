@@ -80,7 +80,7 @@ public sealed class VirtioNetDriver : IDisposable
         // What needs the control queue goes with it.
         ulong wanted = options.WantedFeatures | Wanted;
         wanted &= (options.RefusedFeatures & NetFeatures.ControlQueue) != 0 ? ~(NetFeatures.ControlReceiveMode | NetFeatures.ControlMacAddress) : ulong.MaxValue;
-        var driver = VirtioPciDriver.Open(access, options with { WantedFeatures = wanted });
+        var driver = VirtioPciDriver.Open(access, options with { DeviceType = VirtioDeviceType.Net, WantedFeatures = wanted });
         try
         {
             List<DriverQueueOptions> queues = [new(0) { MaximumSize = net.QueueSize }, new(1) { MaximumSize = net.QueueSize }];

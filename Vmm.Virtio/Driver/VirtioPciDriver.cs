@@ -78,9 +78,15 @@ public sealed partial class VirtioPciDriver : IDisposable
             throw new ArgumentException($"0x{options.RefusedFeatures:x} are refused and some of them required", nameof(options));
         }
 
+        VirtioPciStructures structures = VirtioPciStructures.Discover(access);
+        if (options.DeviceType is { } type && structures.DeviceType != type)
+        {
+            throw new DriverException("discovery", $"the device is of type {structures.DeviceType}, not {type}");
+        }
+
         uint command = access.ReadConfiguration(ConfigurationRegisters.Command, 2);
         access.WriteConfiguration(ConfigurationRegisters.Command, 2, command | (uint)PciCommand.MemorySpace);
-        var driver = new VirtioPciDriver(access, VirtioPciStructures.Discover(access), options);
+        var driver = new VirtioPciDriver(access, structures, options);
         try
         {
             driver.Reset();

@@ -3,6 +3,7 @@ using System.Numerics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Driver;
@@ -19,6 +20,9 @@ public sealed class VirtioPciStructures
     private VirtioPciStructures()
     {
     }
+
+    /// <summary>What the device is: its device id less 0x1040, or the subsystem id of a transitional one (4.1.2, 4.1.2.3).</summary>
+    public VirtioDeviceType DeviceType { get; private init; }
 
     /// <summary>The common configuration.</summary>
     public StructureLocation Common { get; private set; }
@@ -46,12 +50,12 @@ public sealed class VirtioPciStructures
     /// <exception cref="DriverException">Not a virtio function, or one without a usable structure that every driver needs.</exception>
     public static VirtioPciStructures Discover(IPciFunctionAccess access)
     {
-        if (access.ReadConfiguration(ConfigurationRegisters.VendorId, 2) != VirtioPciIds.Vendor)
+        if (!TryIdentify(access, out VirtioDeviceType type))
         {
-            throw new DriverException("discovery", "the function has not the vendor id of virtio");
+            throw new DriverException("discovery", "vendor and device id of the function are none of virtio's");
         }
 
-        var found = new VirtioPciStructures();
+        var found = new VirtioPciStructures { DeviceType = type };
         if (((PciStatus)access.ReadConfiguration(ConfigurationRegisters.Status, 2) & PciStatus.CapabilitiesList) != 0)
         {
             found.Walk(access);
@@ -63,6 +67,17 @@ public sealed class VirtioPciStructures
         }
 
         return found;
+    }
+
+    /// <summary>Says whether a function is a virtio device (4.1.2), and of which type.</summary>
+    /// <param name="access">The function.</param>
+    /// <param name="type">The type, known to <see cref="VirtioDeviceType"/> or not.</param>
+    public static bool TryIdentify(IPciFunctionAccess access, out VirtioDeviceType type)
+    {
+        uint id = access.ReadConfiguration(ConfigurationRegisters.DeviceId, 2);
+        type = (VirtioDeviceType)(id >= VirtioPciIds.DeviceBase ? id - VirtioPciIds.DeviceBase : access.ReadConfiguration(ConfigurationRegisters.SubsystemId, 2));
+        return id is >= VirtioPciIds.FirstDevice and <= VirtioPciIds.LastDevice
+            && access.ReadConfiguration(ConfigurationRegisters.VendorId, 2) == VirtioPciIds.Vendor;
     }
 
     private void Walk(IPciFunctionAccess access)

@@ -6,6 +6,12 @@ public static class VirtioPciIds
     /// <summary>PCI vendor id.</summary>
     public const ushort Vendor = 0x1af4;
 
+    /// <summary>The first PCI device id of virtio, of a transitional device.</summary>
+    public const ushort FirstDevice = 0x1000;
+
+    /// <summary>The last PCI device id of virtio.</summary>
+    public const ushort LastDevice = 0x107f;
+
     /// <summary>The PCI device id is this plus the device type.</summary>
     public const ushort DeviceBase = 0x1040;
 

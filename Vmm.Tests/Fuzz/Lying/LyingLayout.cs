@@ -50,6 +50,7 @@ internal sealed class LyingLayout
     private void Write(LyingProfile profile, Random random)
     {
         BinaryPrimitives.WriteUInt16LittleEndian(Configuration, VirtioPciIds.Vendor);
+        BinaryPrimitives.WriteUInt16LittleEndian(Configuration.AsSpan(2), (ushort)(VirtioPciIds.DeviceBase + profile.DeviceType));
         Configuration[6] = 0x10;
         List<(byte Type, StructureLocation Where, uint More)> capabilities =
         [

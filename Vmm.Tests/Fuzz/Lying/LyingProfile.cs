@@ -1,4 +1,5 @@
 using System;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Spec;
 
@@ -38,6 +39,15 @@ internal sealed class LyingProfile
     public ulong Seed { get; }
 
     public DriverKind Kind { get; }
+
+    /// <summary>What it says it is, by number.</summary>
+    public int DeviceType => (int)(Kind switch
+    {
+        DriverKind.Net => VirtioDeviceType.Net,
+        DriverKind.Console => VirtioDeviceType.Console,
+        DriverKind.Entropy => VirtioDeviceType.Entropy,
+        _ => VirtioDeviceType.Block,
+    });
 
     /// <summary>To configuration space: none, structures that cannot be, some bytes, all of it.</summary>
     public int Damage { get; }

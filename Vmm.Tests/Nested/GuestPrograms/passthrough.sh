@@ -15,10 +15,14 @@ node() {
     esac
 }
 
+# Once: asking disks for their serial is a request, and an interrupt, to each.
+find_hand() { [ -n "$hand" ] || hand=$(node hand); }
+
 # Has the lab look at the machine at this point, and waits until it has: it answers on a disk of vmm's own.
 lab() {
+    find_hand
     echo "AT $1"
-    until [ "$(dd if=/dev/$(node hand) bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\0')" = "$1" ]; do sleep 0.1; done
+    until [ "$(dd if=/dev/$hand bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\0')" = "$1" ]; do sleep 0.1; done
 }
 
 disk() {
@@ -66,6 +70,7 @@ count() {
 }
 
 counts() {
+    find_hand
     sync; sleep 0.5                          # what is on its way arrives before either side counts
     echo "COUNT-$1-nvme $(count $(dev 1b36:0x0010))"
     echo "COUNT-$1-sata $(count $(dev 8086:0x2922))"

@@ -1,3 +1,4 @@
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Virtio.Driver;
@@ -24,6 +25,43 @@ public sealed class DiscoveryTests
         disk.Lies[disk.Capability(type) + at] = lie;
         disk.Invoking(VirtioPciStructures.Discover).Should().Throw<DriverException>().Which.Step.Should().Be("discovery");
         disk.Steps.Should().BeEmpty();
+    }
+
+    [Theory]
+    [Trait("Behaviour", "DRV-2")]
+    [InlineData(0x0fff)]
+    [InlineData(0x1080)]
+    [InlineData(0xffff)]
+    public void A_device_id_that_is_none_of_virtio_is_refused(int id)
+    {
+        using var disk = new DriverDisk();
+        Identify(disk, id);
+        disk.Invoking(VirtioPciStructures.Discover).Should().Throw<DriverException>().Which.Step.Should().Be("discovery");
+    }
+
+    [Theory]
+    [Trait("Behaviour", "DRV-2")]
+    [InlineData(0x1042, VirtioDeviceType.Block)]
+    [InlineData(0x1041, VirtioDeviceType.Net)]
+    [InlineData(0x1001, VirtioDeviceType.Console)] // the number of a transitional disk, whose subsystem id decides
+    [InlineData(0x103f, VirtioDeviceType.Console)]
+    public void The_device_id_or_a_transitional_device_s_subsystem_id_says_what_it_is(int id, VirtioDeviceType type)
+    {
+        using var disk = new DriverDisk();
+        Identify(disk, id);
+        disk.Lies[0x2e] = 3;
+        disk.Lies[0x2f] = 0;
+        VirtioPciStructures.Discover(disk).DeviceType.Should().Be(type);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "DRV-2")]
+    public void A_driver_leaves_a_device_of_another_type_alone()
+    {
+        using var disk = new DriverDisk();
+        disk.Invoking(d => VirtioEntropyDriver.Open(d)).Should().Throw<DriverException>().WithMessage("*Block*Entropy*").Which.Step.Should().Be("discovery");
+        disk.Steps.Should().BeEmpty();
+        disk.Writes.Should().BeEmpty();
     }
 
     [Fact]
@@ -79,5 +117,11 @@ public sealed class DiscoveryTests
             found.Unusable.Should().Be(1);
             disk.Lies[at + offset] = honest;
         }
+    }
+
+    private static void Identify(DriverDisk disk, int id)
+    {
+        disk.Lies[2] = (byte)id;
+        disk.Lies[3] = (byte)(id >> 8);
     }
 }
