@@ -117,6 +117,9 @@ internal sealed partial class LyingDevice
             case >= Offset.QueueDescriptors and < Offset.QueueDevice + 8 when !queue.Enabled:
                 WriteArea(queue, at, (uint)value);
                 break;
+            case >= Offset.QueueDescriptors and < Offset.QueueDevice + 8 when _profile is { Damage: 0, RegisterLies: 0, Stuck: null }:
+                Complain("an address of a queue that runs was changed");
+                break;
         }
     }
 
