@@ -144,7 +144,7 @@ public abstract class PassthroughRuns
                 Arguments = All + Hand,
                 Guest = $$"""
                     . /bin/passthrough
-                    everything; counts START; lab START; disk nvme; disk sata; disk virtio; counts END; lab END
+                    everything; counts START; lab START; counts STARTED; disk nvme; disk sata; disk virtio; counts END; lab END; counts ENDED
                     testdev; educational
                     for d in nvme e1000e xhci_hcd ahci 8139cp snd_hda_intel virtio-pci; do echo "DRIVER-$d $(ls -d /sys/bus/pci/drivers/$d/0000:* | wc -l)"; done
                     cat /proc/interrupts

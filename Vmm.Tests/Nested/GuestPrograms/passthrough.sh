@@ -71,10 +71,11 @@ count() {
 
 counts() {
     find_hand
+    [ -n "$passed" ] || passed=$(node virtio)
     sync; sleep 0.5                          # what is on its way arrives before either side counts
     echo "COUNT-$1-nvme $(count $(dev 1b36:0x0010))"
     echo "COUNT-$1-sata $(count $(dev 8086:0x2922))"
-    echo "COUNT-$1-virtio $(count $(readlink -f /sys/block/$(node virtio)/device/..))"
+    echo "COUNT-$1-virtio $(count $(readlink -f /sys/block/$passed/device/..))"
     echo "COUNT-$1-rtl8139 $(count $(dev 10ec:0x8139))"
 }
 
