@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -43,7 +44,7 @@ public sealed unsafe class KvmDoorbells : IDoorbells
         // Length 0 is the kernel's fast path and answers any width; it cannot be combined with a value to match.
         int length = dataMatch == null ? 0 : width;
         int result = Call(target, address, length, dataMatch, flags);
-        if (result < 0 && length == 0 && result != -Libc.EEXIST)
+        if (result < 0 && length == 0 && result != -Errno.EEXIST)
         {
             length = width;
             result = Call(target, address, length, dataMatch, flags);
@@ -51,7 +52,7 @@ public sealed unsafe class KvmDoorbells : IDoorbells
 
         if (result < 0)
         {
-            string taken = result == -Libc.EEXIST ? "; the address has a doorbell already" : string.Empty;
+            string taken = result == -Errno.EEXIST ? "; the address has a doorbell already" : string.Empty;
             throw KvmCall.Failure("KVM_IOEVENTFD", -result, $"registering a doorbell of {width} bytes at {Describe(kind, address)}{taken}");
         }
 
@@ -93,7 +94,7 @@ public sealed unsafe class KvmDoorbells : IDoorbells
         catch (ObjectDisposedException)
         {
             // The caller closed the eventfd first: the kernel can no longer be told which doorbell is meant.
-            result = -Libc.EBADF;
+            result = -Errno.EBADF;
         }
 
         if (result < 0 && !_calls.IsClosed)

@@ -4,6 +4,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Kvm.Interop;
 
@@ -147,7 +148,7 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
             {
                 throw new HypervisorException(
                     "KVM_SET_GSI_ROUTING",
-                    Libc.ENOSPC,
+                    Errno.ENOSPC,
                     $"all {_numbers.Limit} message routes are in use (the limit is KVM_CAP_IRQ_ROUTING, {TableLimit}, less {_fixedRoutes.Length} of the interrupt controllers)");
             }
 

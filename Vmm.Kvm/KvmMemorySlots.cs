@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -66,7 +67,7 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
             if (!_numbers.TryAllocate(out int number))
             {
                 throw new HypervisorException(
-                    "KVM_SET_USER_MEMORY_REGION", Libc.ENOSPC, $"all {Limit} memory slots are in use (the limit is KVM_CAP_NR_MEMSLOTS)");
+                    "KVM_SET_USER_MEMORY_REGION", Errno.ENOSPC, $"all {Limit} memory slots are in use (the limit is KVM_CAP_NR_MEMSLOTS)");
             }
 
             var slot = new Slot(this, number, guestAddress, length, host, readOnly);
@@ -74,7 +75,7 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
             if (result < 0)
             {
                 _numbers.Free(number);
-                string overlap = result == -Libc.EEXIST ? "; another slot overlaps it" : string.Empty;
+                string overlap = result == -Errno.EEXIST ? "; another slot overlaps it" : string.Empty;
                 throw KvmCall.Failure(
                     "KVM_SET_USER_MEMORY_REGION", -result, $"mapping 0x{length:X} bytes at 0x{guestAddress:X} as slot {number} of {Limit}{overlap}");
             }

@@ -4,6 +4,7 @@ using System.IO;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -45,21 +46,12 @@ public sealed unsafe class KvmSystem : IDisposable
     public static KvmSystem Open(string path = "/dev/kvm")
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        int raw;
-        int errno;
-        do
-        {
-            raw = Libc.Open(path, Libc.O_RDWR | Libc.O_CLOEXEC);
-            errno = raw < 0 ? Marshal.GetLastPInvokeError() : 0;
-        }
-        while (errno == Libc.EINTR);
-
-        if (raw < 0)
+        int errno = DescriptorIo.Open(path, Libc.O_RDWR, out FileDescriptor descriptor);
+        if (errno != 0)
         {
             throw OpenFailure(path, errno);
         }
 
-        var descriptor = new FileDescriptor(raw);
         try
         {
             int version = KvmCall.Try(descriptor, KvmRequests.KVM_GET_API_VERSION);
@@ -119,7 +111,7 @@ public sealed unsafe class KvmSystem : IDisposable
                 var header = (kvm_cpuid2*)buffer;
                 header->nent = (uint)capacity;
                 int result = KvmCall.Try(_descriptor, KvmRequests.KVM_GET_SUPPORTED_CPUID, buffer);
-                if (result == -Libc.E2BIG && capacity < 4096)
+                if (result == -Errno.E2BIG && capacity < 4096)
                 {
                     continue;
                 }
@@ -155,11 +147,11 @@ public sealed unsafe class KvmSystem : IDisposable
     {
         string advice = errno switch
         {
-            Libc.ENOENT when Directory.Exists("/sys/module/kvm") => "it does not exist although the kvm module is loaded: make the node visible here (a container needs --device /dev/kvm)",
-            Libc.ENOENT => "it does not exist: load the module (modprobe kvm_intel or kvm_amd), and enable virtualisation in the firmware or, in a virtual machine, nested virtualisation",
-            Libc.EACCES or Libc.EPERM => "no permission: become a member of the group that owns it (usermod -aG kvm USER, then log in again), or run as root",
-            Libc.ENODEV or Libc.ENXIO => "no hypervisor is behind it: load kvm_intel or kvm_amd, and enable virtualisation in the firmware",
-            Libc.EBUSY => "another hypervisor owns the processor's virtualisation; stop it",
+            Errno.ENOENT when Directory.Exists("/sys/module/kvm") => "it does not exist although the kvm module is loaded: make the node visible here (a container needs --device /dev/kvm)",
+            Errno.ENOENT => "it does not exist: load the module (modprobe kvm_intel or kvm_amd), and enable virtualisation in the firmware or, in a virtual machine, nested virtualisation",
+            Errno.EACCES or Errno.EPERM => "no permission: become a member of the group that owns it (usermod -aG kvm USER, then log in again), or run as root",
+            Errno.ENODEV or Errno.ENXIO => "no hypervisor is behind it: load kvm_intel or kvm_amd, and enable virtualisation in the firmware",
+            Errno.EBUSY => "another hypervisor owns the processor's virtualisation; stop it",
             _ => "cannot be opened",
         };
         return KvmCall.Failure($"opening {path}", errno, advice);

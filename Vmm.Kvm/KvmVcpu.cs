@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -231,7 +232,7 @@ public sealed unsafe class KvmVcpu : IDisposable
 
         if (_run != null)
         {
-            _ = Libc.Munmap(_run, (nuint)_mapSize);
+            _ = Libc.munmap(_run, (nuint)_mapSize);
             _run = null;
         }
 
@@ -240,7 +241,7 @@ public sealed unsafe class KvmVcpu : IDisposable
 
     internal static KvmVcpu Create(FileDescriptor descriptor, int id, int mapSize, KvmVirtualMachine machine)
     {
-        void* map = Libc.Mmap(null, (nuint)mapSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, descriptor, 0);
+        void* map = Libc.mmap(null, (nuint)mapSize, Libc.PROT_READ | Libc.PROT_WRITE, Libc.MAP_SHARED, descriptor.Number, 0);
         if (map == (void*)-1)
         {
             int errno = Marshal.GetLastPInvokeError();

@@ -4,6 +4,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -85,7 +86,7 @@ public sealed class KvmVirtualMachine : IDisposable
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_vcpus.Count >= MaxVcpus)
             {
-                throw new HypervisorException("KVM_CREATE_VCPU", Libc.EINVAL, $"all {MaxVcpus} vCPUs of a machine exist (the limit is KVM_CAP_MAX_VCPUS)");
+                throw new HypervisorException("KVM_CREATE_VCPU", Errno.EINVAL, $"all {MaxVcpus} vCPUs of a machine exist (the limit is KVM_CAP_MAX_VCPUS)");
             }
 
             int raw = KvmCall.Do(_descriptor, KvmRequests.KVM_CREATE_VCPU, (nuint)id, "KVM_CREATE_VCPU", $"creating vCPU {id} (at most {MaxVcpus} in a machine)");

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -109,7 +110,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             {
                 _vcpu.IsRunning = false;
                 throw new HypervisorException(
-                    $"starting thread vcpu-{_vcpu.Id}", Libc.EAGAIN, "the limit of threads is reached (RLIMIT_NPROC, pids.max of the control group, kernel.threads-max)");
+                    $"starting thread vcpu-{_vcpu.Id}", Errno.EAGAIN, "the limit of threads is reached (RLIMIT_NPROC, pids.max of the control group, kernel.threads-max)");
             }
 
             _thread = thread;
@@ -216,7 +217,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             _vcpu.SetSignalMask(guestMask);
             lock (_gate)
             {
-                _threadId = Libc.GetTid();
+                _threadId = Signals.gettid();
             }
 
             if (ServeRequests())
@@ -254,7 +255,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
     {
         while (true)
         {
-            if (Libc.IoctlRaw(descriptor, KvmRun, 0) >= 0)
+            if (KvmCall.Raw(descriptor, KvmRun, 0) >= 0)
             {
                 if (_dispatcher.Dispatch())
                 {
@@ -273,7 +274,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
 
             // Only after a failure, and before anything else is called.
             int errno = Marshal.GetLastSystemError();
-            if (errno is not (Libc.EINTR or Libc.EAGAIN))
+            if (errno is not (Errno.EINTR or Errno.EAGAIN))
             {
                 Finish(_dispatcher.DescribeFailure(errno));
                 return;

@@ -40,7 +40,7 @@ public sealed unsafe class EventFd : IDisposable
         {
             _descriptor.DangerousAddRef(ref held);
             ulong one = 1;
-            while (Libc.write(_descriptor.Number, &one, sizeof(ulong)) < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR)
+            while (Libc.write(_descriptor.Number, &one, sizeof(ulong)) < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR)
             {
             }
         }
@@ -72,7 +72,7 @@ public sealed unsafe class EventFd : IDisposable
             {
                 result = Libc.read(_descriptor.Number, &value, sizeof(ulong));
             }
-            while (result < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
+            while (result < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
             count = result == sizeof(ulong) ? value : 0;
             return result == sizeof(ulong);
         }

@@ -203,7 +203,7 @@ public sealed unsafe partial class Worker : IDisposable
             if (count < 0)
             {
                 int errno = Marshal.GetLastPInvokeError();
-                if (errno != Libc.EINTR)
+                if (errno != Errno.EINTR)
                 {
                     throw new HypervisorException("epoll_wait", errno, $"worker '{_thread.Name}' cannot wait");
                 }

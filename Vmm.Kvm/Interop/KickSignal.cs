@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Kvm.Interop;
 
@@ -7,8 +8,8 @@ namespace Vmm.Kvm.Interop;
 /// <remarks>The first real-time signals belong to the C library and to the .NET runtime; this one is free in both.</remarks>
 internal static unsafe class KickSignal
 {
-    private static readonly int Number = Libc.CurrentSigRtMin() + 4;
-    private static readonly int Process = Libc.GetPid();
+    private static readonly int Number = Signals.__libc_current_sigrtmin() + 4;
+    private static readonly int Process = Signals.getpid();
 
     /// <summary>Blocks the signal in the calling thread.</summary>
     /// <param name="guestMask">What is to be blocked inside KVM_RUN: the same as before, and not this signal.</param>
@@ -17,7 +18,7 @@ internal static unsafe class KickSignal
         sigset_t set = default;
         set.Add(Number);
         sigset_t old = default;
-        int errno = Libc.PthreadSigmask(Libc.SIG_BLOCK, &set, &old);
+        int errno = Signals.pthread_sigmask(Signals.SIG_BLOCK, &set, &old);
         if (errno != 0)
         {
             throw new HypervisorException("pthread_sigmask", errno, "blocking the kick signal");
@@ -28,7 +29,7 @@ internal static unsafe class KickSignal
 
     /// <summary>Sends it to a thread of ours that blocks it.</summary>
     /// <returns>False if the user's limit of queued signals (RLIMIT_SIGPENDING) is reached.</returns>
-    public static bool Send(int thread) => Libc.Tgkill(Process, thread, Number) == 0;
+    public static bool Send(int thread) => Signals.tgkill(Process, thread, Number) == 0;
 
     /// <summary>Takes what is pending for the calling thread, without waiting.</summary>
     public static void Consume()
@@ -36,7 +37,7 @@ internal static unsafe class KickSignal
         sigset_t set = default;
         set.Add(Number);
         timespec none = default;
-        while (Libc.SigTimedWait(&set, null, &none) > 0 || Marshal.GetLastPInvokeError() == Libc.EINTR)
+        while (Signals.sigtimedwait(&set, null, &none) > 0 || Marshal.GetLastPInvokeError() == Errno.EINTR)
         {
         }
     }
@@ -46,6 +47,6 @@ internal static unsafe class KickSignal
     {
         sigset_t set = default;
         set.Add(Number);
-        _ = Libc.SigTimedWait(&set, null, null);
+        _ = Signals.sigtimedwait(&set, null, null);
     }
 }

@@ -1,25 +1,30 @@
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Kvm.Interop;
 
 /// <summary>The seam to the kernel: retries interrupted calls and turns failures into <see cref="HypervisorException"/>.</summary>
-internal static unsafe class KvmCall
+internal static unsafe partial class KvmCall
 {
+    /// <summary>For KVM_RUN: the caller holds the descriptor open, and reads errno itself and only after a failure.</summary>
+    [LibraryImport("libc", EntryPoint = "ioctl")]
+    public static partial int Raw(int descriptor, nuint request, nuint argument);
+
     /// <summary>Calls until not interrupted.</summary>
     /// <returns>The kernel's result, or the negated errno.</returns>
     public static int Try(FileDescriptor descriptor, uint request, nuint argument = 0)
     {
         while (true)
         {
-            int result = Libc.Ioctl(descriptor, request, argument);
+            int result = Libc.ioctl(descriptor, request, argument);
             if (result >= 0)
             {
                 return result;
             }
 
             int errno = Marshal.GetLastPInvokeError();
-            if (errno != Libc.EINTR)
+            if (errno != Errno.EINTR)
             {
                 return -errno;
             }
@@ -51,9 +56,9 @@ internal static unsafe class KvmCall
     {
         string limit = errno switch
         {
-            Libc.EMFILE => "; the limit of open files of this process (RLIMIT_NOFILE, ulimit -n) is reached",
-            Libc.ENFILE => "; the limit of open files of the system (fs.file-max) is reached",
-            Libc.ENOMEM => "; the kernel is out of memory",
+            Errno.EMFILE => "; the limit of open files of this process (RLIMIT_NOFILE, ulimit -n) is reached",
+            Errno.ENFILE => "; the limit of open files of the system (fs.file-max) is reached",
+            Errno.ENOMEM => "; the kernel is out of memory",
             _ => string.Empty,
         };
         return new HypervisorException(step, errno, detail + limit);

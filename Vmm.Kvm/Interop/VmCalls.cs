@@ -1,4 +1,5 @@
 using System;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Kvm.Interop;
 
@@ -15,7 +16,7 @@ internal sealed unsafe class VmCalls(FileDescriptor descriptor) : IVmCalls
         }
         catch (ObjectDisposedException)
         {
-            return -Libc.EBADF;
+            return -Errno.EBADF;
         }
     }
 }

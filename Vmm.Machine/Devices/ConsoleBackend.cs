@@ -1,7 +1,7 @@
 using System;
-using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Machine.Devices;
@@ -15,10 +15,10 @@ internal sealed class ConsoleBackend : IConsoleBackend
     private const int None = -1;
 
     private readonly DescriptorConsoleBackend _inner;
-    private readonly SafeFileHandle? _file;
+    private readonly FileDescriptor? _file;
     private readonly EscapeFilter? _filter;
 
-    private ConsoleBackend(DescriptorConsoleBackend inner, SafeFileHandle? file, EscapeFilter? filter)
+    private ConsoleBackend(DescriptorConsoleBackend inner, FileDescriptor? file, EscapeFilter? filter)
     {
         _inner = inner;
         _file = file;
@@ -34,8 +34,8 @@ internal sealed class ConsoleBackend : IConsoleBackend
     {
         if (options.Kind == CharacterKind.File)
         {
-            SafeFileHandle file = OutputFile.Open("console", options);
-            return new ConsoleBackend(new DescriptorConsoleBackend(None, (int)file.DangerousGetHandle()), file, null);
+            FileDescriptor file = OutputFile.Open("console", options);
+            return new ConsoleBackend(new DescriptorConsoleBackend(None, file.Number), file, null);
         }
 
         int input = CanWaitFor(StandardInput) ? StandardInput : None;

@@ -1,7 +1,7 @@
 using System;
 using System.Threading;
 using Vmm.DeviceModel.Events;
-using Vmm.Machine.Interop;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Machine.Devices;
 
@@ -120,18 +120,18 @@ public sealed class DescriptorSink : ICharacterSink, IDisposable
     {
         while (!_broken && !_stopping)
         {
-            if (!Libc.WaitWritable(_descriptor, PollMilliseconds))
+            if (!DescriptorIo.WaitWritable(_descriptor, PollMilliseconds))
             {
                 continue;
             }
 
-            int written = Libc.Write(_descriptor, bytes);
+            int error = DescriptorIo.WriteSome(_descriptor, bytes, out int written);
             if (written > 0)
             {
                 return written;
             }
 
-            _broken = written != -Libc.EAGAIN;
+            _broken = error != Errno.EAGAIN;
         }
 
         return bytes.Length;

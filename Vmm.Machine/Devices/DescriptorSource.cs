@@ -1,7 +1,7 @@
 using System;
 using System.Threading;
 using Vmm.DeviceModel.Events;
-using Vmm.Machine.Interop;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Machine.Devices;
 
@@ -53,13 +53,13 @@ public sealed class DescriptorSource : IDisposable
             return;                                             // there is no room yet for what was read before
         }
 
-        int count = Libc.Read(_descriptor, _buffer);
-        if (count == -Libc.EAGAIN)
+        int error = DescriptorIo.Read(_descriptor, _buffer, out int count);
+        if (error == Errno.EAGAIN)
         {
             return;
         }
 
-        if (count <= 0)
+        if (count == 0)
         {
             _ended = true;
             _watch.Enabled = false;

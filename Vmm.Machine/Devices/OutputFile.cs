@@ -1,5 +1,5 @@
-using Microsoft.Win32.SafeHandles;
-using Vmm.Machine.Interop;
+using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Machine.Devices;
 
@@ -10,15 +10,13 @@ internal static class OutputFile
     /// <param name="part"><c>serial</c> or <c>console</c>.</param>
     /// <param name="options">The path.</param>
     /// <exception cref="MachineException">It cannot be opened.</exception>
-    public static SafeFileHandle Open(string part, CharacterOptions options)
+    public static FileDescriptor Open(string part, CharacterOptions options)
     {
-        SafeFileHandle file = Libc.OpenOutput(options.Path!, options.Append, out int errno);
-        if (!file.IsInvalid)
-        {
-            return file;
-        }
-
-        file.Dispose();
-        throw new MachineException(part, $"file={options.Path}", $"cannot be opened for writing: {Libc.Describe(errno)}");
+        // Without O_NONBLOCK a named pipe that nobody reads would be waited for; with it, it is an error (ENXIO).
+        int flags = Libc.O_WRONLY | Libc.O_CREAT | Libc.O_APPEND | Libc.O_NOCTTY | Libc.O_NONBLOCK | (options.Append ? 0 : Libc.O_TRUNC);
+        int error = DescriptorIo.Open(options.Path!, flags, out FileDescriptor file, DescriptorIo.AnybodysFile);
+        return error == 0
+            ? file
+            : throw new MachineException(part, $"file={options.Path}", $"cannot be opened for writing: {Marshal.GetPInvokeErrorMessage(error)}");
     }
 }

@@ -1,8 +1,8 @@
 using System;
 using Microsoft.Extensions.Logging;
-using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Interrupts;
 
 namespace Vmm.Machine.Devices;
@@ -19,7 +19,7 @@ internal sealed class SerialConsole : IDisposable
     private Worker? _worker;
     private DescriptorSink? _sink;
     private DescriptorSource? _source;
-    private SafeFileHandle? _file;
+    private FileDescriptor? _file;
 
     private SerialConsole(ILogger logger) => _logger = logger;
 
@@ -68,7 +68,7 @@ internal sealed class SerialConsole : IDisposable
         if (options.Kind == CharacterKind.File)
         {
             _file = OutputFile.Open("serial", options);
-            output = (int)_file.DangerousGetHandle();
+            output = _file.Number;
         }
 
         _worker = new Worker("serial");

@@ -15,7 +15,7 @@ namespace Vmm.Machine.Devices;
 /// "none pending" or the sink has drained, whichever comes first.
 /// </para>
 /// </remarks>
-public sealed class SerialPort : IRegionHandler
+public sealed partial class SerialPort : IRegionHandler
 {
     /// <summary>Ports of the device.</summary>
     public const int Length = 8;
@@ -30,9 +30,7 @@ public sealed class SerialPort : IRegionHandler
     private readonly Lock _lock = new();
     private readonly IInterruptLine _line;
     private readonly ICharacterSink _sink;
-    private readonly byte[] _receive = new byte[FifoDepth];
-    private int _receiveHead;
-    private int _receiveCount;
+    private readonly ReceiveFifo _receive = new();
     private InterruptEnable _interruptEnable;
     private LineStatus _errors;
     private ModemControl _modemControl;
@@ -61,37 +59,6 @@ public sealed class SerialPort : IRegionHandler
     /// <summary>The receiver has room again after <see cref="Receive"/> had to refuse something. Raised on a vCPU thread.</summary>
     public event Action? InputRoom;
 
-    [Flags]
-    private enum InterruptEnable : byte
-    {
-        ReceivedData = 1,
-        TransmitterEmpty = 2,
-        LineStatus = 4,
-        ModemStatus = 8,
-        All = 0xF,
-    }
-
-    [Flags]
-    private enum LineStatus : byte
-    {
-        None = 0,
-        DataReady = 1,
-        Overrun = 2,
-        TransmitterHoldingEmpty = 0x20,
-        TransmitterEmpty = 0x40,
-    }
-
-    [Flags]
-    private enum ModemControl : byte
-    {
-        DataTerminalReady = 1,
-        RequestToSend = 2,
-        Out1 = 4,
-        Out2 = 8,
-        Loop = 0x10,
-        All = 0x1F,
-    }
-
     private bool FifosEnabled => (_fifoControl & 1) != 0;
 
     private int ReceiveDepth => FifosEnabled ? FifoDepth : 1;
@@ -107,7 +74,7 @@ public sealed class SerialPort : IRegionHandler
         {
             lock (_lock)
             {
-                return IsLoopback ? 0 : ReceiveDepth - _receiveCount;
+                return IsLoopback ? 0 : ReceiveDepth - _receive.Count;
             }
         }
     }
@@ -119,10 +86,10 @@ public sealed class SerialPort : IRegionHandler
     {
         lock (_lock)
         {
-            int count = IsLoopback ? 0 : Math.Min(characters.Length, ReceiveDepth - _receiveCount);
+            int count = IsLoopback ? 0 : Math.Min(characters.Length, ReceiveDepth - _receive.Count);
             for (int i = 0; i < count; i++)
             {
-                Enqueue(characters[i]);
+                _receive.Add(characters[i]);
             }
 
             UpdateLine();
@@ -164,8 +131,8 @@ public sealed class SerialPort : IRegionHandler
                 case 1 when DivisorLatch:
                     return (byte)(_divisor >> 8);
                 case 0:
-                    room = _receiveCount != 0;
-                    value = Dequeue();
+                    room = _receive.Count != 0;
+                    value = _receive.Take();
                     break;
                 case 1:
                     return (byte)_interruptEnable;
@@ -218,7 +185,7 @@ public sealed class SerialPort : IRegionHandler
                     WriteInterruptEnable((InterruptEnable)value & InterruptEnable.All);
                     break;
                 case 2:
-                    room = _receiveCount != 0;
+                    room = _receive.Count != 0;
                     WriteFifoControl(value);
                     break;
                 case 3:
@@ -249,13 +216,13 @@ public sealed class SerialPort : IRegionHandler
         _transmitterPending = false;
         if (IsLoopback)
         {
-            if (_receiveCount == ReceiveDepth)
+            if (_receive.Count == ReceiveDepth)
             {
                 _errors |= LineStatus.Overrun;
             }
             else
             {
-                Enqueue(value);
+                _receive.Add(value);
             }
 
             _transmitterPending = true;
@@ -289,7 +256,7 @@ public sealed class SerialPort : IRegionHandler
         bool toggled = ((value ^ _fifoControl) & 1) != 0;
         if (toggled || (value & 3) == 3)
         {
-            _receiveCount = 0;
+            _receive.Clear();
         }
 
         // The other bits can be programmed only together with the enable bit.
@@ -325,7 +292,7 @@ public sealed class SerialPort : IRegionHandler
     {
         LineStatus status = _errors;
         _errors = LineStatus.None;
-        if (_receiveCount != 0)
+        if (_receive.Count != 0)
         {
             status |= LineStatus.DataReady;
         }
@@ -381,10 +348,10 @@ public sealed class SerialPort : IRegionHandler
             return Identification.LineStatus;
         }
 
-        if ((_interruptEnable & InterruptEnable.ReceivedData) != 0 && _receiveCount != 0)
+        if ((_interruptEnable & InterruptEnable.ReceivedData) != 0 && _receive.Count != 0)
         {
             // Nothing is on its way at this line rate: below the trigger level the time-out is over already.
-            bool triggered = !FifosEnabled || _receiveCount >= TriggerLevels[_fifoControl >> 6];
+            bool triggered = !FifosEnabled || _receive.Count >= TriggerLevels[_fifoControl >> 6];
             return triggered ? Identification.ReceivedData : Identification.CharacterTimeout;
         }
 
@@ -409,34 +376,5 @@ public sealed class SerialPort : IRegionHandler
             _asserted = asserted;
             _line.SetLevel(asserted);
         }
-    }
-
-    private void Enqueue(byte value)
-    {
-        _receive[(_receiveHead + _receiveCount) % FifoDepth] = value;
-        _receiveCount++;
-    }
-
-    private byte Dequeue()
-    {
-        if (_receiveCount == 0)
-        {
-            return 0;
-        }
-
-        byte value = _receive[_receiveHead];
-        _receiveHead = (_receiveHead + 1) % FifoDepth;
-        _receiveCount--;
-        return value;
-    }
-
-    private static class Identification
-    {
-        public const byte ModemStatus = 0x0;
-        public const byte None = 0x1;
-        public const byte TransmitterEmpty = 0x2;
-        public const byte ReceivedData = 0x4;
-        public const byte LineStatus = 0x6;
-        public const byte CharacterTimeout = 0xC;
     }
 }

@@ -1,4 +1,5 @@
 using System;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Tests.Fakes;
@@ -20,7 +21,7 @@ internal sealed unsafe class FakeIommufd(FakeVfioKernel kernel) : FakeVfioSpace(
             case IommufdRequests.IOMMU_IOAS_MAP:
                 var map = As<iommu_ioas_map>(argument);
                 return map.size != argument.Length || map.ioas_id != Space || (map.flags & 5) != 5
-                    ? -Libc.EINVAL
+                    ? -Errno.EINVAL
                     : Map(nameof(IommufdRequests.IOMMU_IOAS_MAP), map.iova, map.length, map.user_va, (map.flags & 2) != 0);
             case IommufdRequests.IOMMU_IOAS_UNMAP:
                 ref var unmap = ref As<iommu_ioas_unmap>(argument);
@@ -28,7 +29,7 @@ internal sealed unsafe class FakeIommufd(FakeVfioKernel kernel) : FakeVfioSpace(
                 unmap.length = unmapped;
                 return result;
             default:
-                return -Libc.ENOTTY;
+                return -Errno.ENOTTY;
         }
     }
 
@@ -44,6 +45,6 @@ internal sealed unsafe class FakeIommufd(FakeVfioKernel kernel) : FakeVfioSpace(
             ((iommu_iova_range*)question.allowed_iovas)[i] = new() { start = Kernel.IovaRanges[i].First, last = Kernel.IovaRanges[i].Last };
         }
 
-        return room < question.num_iovas ? -Libc.EMSGSIZE : 0;
+        return room < question.num_iovas ? -Errno.EMSGSIZE : 0;
     }
 }

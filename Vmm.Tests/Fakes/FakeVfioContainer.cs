@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Tests.Fakes;
@@ -26,9 +27,9 @@ internal sealed unsafe class FakeVfioContainer(FakeVfioKernel kernel) : FakeVfio
                 }
 
                 HasIommu = Groups.Count > 0 && !HasIommu;
-                return HasIommu && value == 3 ? 0 : -Libc.EINVAL;
+                return HasIommu && value == 3 ? 0 : -Errno.EINVAL;
             default:
-                return -Libc.ENOTTY;
+                return -Errno.ENOTTY;
         }
     }
 
@@ -41,7 +42,7 @@ internal sealed unsafe class FakeVfioContainer(FakeVfioKernel kernel) : FakeVfio
             case VfioRequests.VFIO_IOMMU_MAP_DMA:
                 var map = As<vfio_iommu_type1_dma_map>(argument);
                 return map.argsz != argument.Length || (map.flags & 1) == 0
-                    ? -Libc.EINVAL
+                    ? -Errno.EINVAL
                     : Map(nameof(VfioRequests.VFIO_IOMMU_MAP_DMA), map.iova, map.size, map.vaddr, (map.flags & 2) != 0);
             case VfioRequests.VFIO_IOMMU_UNMAP_DMA:
                 ref var unmap = ref As<vfio_iommu_type1_dma_unmap>(argument);
@@ -49,7 +50,7 @@ internal sealed unsafe class FakeVfioContainer(FakeVfioKernel kernel) : FakeVfio
                 unmap.size = unmapped;
                 return result;
             default:
-                return -Libc.EINVAL;
+                return -Errno.EINVAL;
         }
     }
 

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Backend;
 using Vmm.Vfio.Interop;
@@ -64,7 +65,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         var (index, region, at) = Find(offset);
         int refused = Note("mmap", FormattableString.Invariant($"{(int)index} 0x{at:x}+0x{length:x}"));
         return refused != 0 || (region.Flags & 4) == 0
-            ? throw new HypervisorException("mmap", refused != 0 ? -refused : Libc.EINVAL, "the fake kernel refuses")
+            ? throw new HypervisorException("mmap", refused != 0 ? -refused : Errno.EINVAL, "the fake kernel refuses")
             : HostMemory.MapDescriptor(region.Memory.Descriptor, at, length, writable);
     }
 
@@ -72,7 +73,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     {
         if (request != VfioRequests.VFIO_DEVICE_RESET)
         {
-            return -Libc.ENOTTY;
+            return -Errno.ENOTTY;
         }
 
         if (Note(nameof(VfioRequests.VFIO_DEVICE_RESET)) is < 0 and var refused)
@@ -82,7 +83,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
         if (!device.CanReset)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         device.Resets++;
@@ -94,7 +95,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     {
         if (isOpenedByItself && !_attached && request is not (IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD or IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT))
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         switch (request)
@@ -120,9 +121,9 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
             case IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT:
                 int refused = Note(nameof(IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT));
                 _attached = refused == 0 && _bound is not null && As<vfio_device_attach_iommufd_pt>(argument).pt_id == FakeIommufd.Space;
-                return refused != 0 ? refused : _attached ? 0 : -Libc.EINVAL;
+                return refused != 0 ? refused : _attached ? 0 : -Errno.EINVAL;
             default:
-                return -Libc.ENOTTY;
+                return -Errno.ENOTTY;
         }
     }
 
@@ -180,7 +181,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     {
         if (device.Interrupts[index] is not { } interrupt)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         byte[] full = new byte[sizeof(vfio_irq_info)];
@@ -201,7 +202,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
         if (device.Interrupts[set.index] is not { } interrupt || (hasEvents && descriptors.Length != set.count))
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         bool exclusive = set.index <= (uint)PciInterruptIndex.Msix;
@@ -213,7 +214,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
         if (another)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         if (!hasEvents)
@@ -232,7 +233,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         bool noResize = (interrupt.Flags & VfioConstants.VFIO_IRQ_INFO_NORESIZE) != 0;
         if (end > interrupt.Count || (interrupt.Triggers is { } there && noResize && end > there.Length))
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         interrupt.Enabled += interrupt.Triggers is null ? 1 : 0;
@@ -248,7 +249,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     {
         if (index != 0 || interrupt.Triggers is null)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         if (descriptor is int unmask)
@@ -267,7 +268,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     {
         if (device.Dependents is not { } dependents)
         {
-            return -Libc.ENODEV;
+            return -Errno.ENODEV;
         }
 
         ref var info = ref As<vfio_pci_hot_reset_info>(argument[..sizeof(vfio_pci_hot_reset_info)]);
@@ -277,7 +278,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         info.count = (uint)dependents.Count;
         if (room < dependents.Count)
         {
-            return -Libc.ENOSPC;
+            return -Errno.ENOSPC;
         }
 
         Span<vfio_pci_dependent_device> devices = MemoryMarshal.Cast<byte, vfio_pci_dependent_device>(argument[sizeof(vfio_pci_hot_reset_info)..]);
@@ -294,7 +295,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         var groups = MemoryMarshal.Cast<byte, int>(argument[sizeof(vfio_pci_hot_reset)..]).ToArray();
         if (groups.Length != As<vfio_pci_hot_reset>(argument[..sizeof(vfio_pci_hot_reset)]).count)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         bool proved = isOpenedByItself
@@ -302,7 +303,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
             : device.Dependents!.All(dependent => groups.Any(number => Kernel.Files.TryGetValue(number, out FakeVfioFile? file) && file is FakeVfioGroup group && group.Group == dependent.Group));
         if (!proved)
         {
-            return -Libc.EPERM;
+            return -Errno.EPERM;
         }
 
         device.HotResets++;
@@ -313,7 +314,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     {
         if (_bound is not null || !Kernel.Files.TryGetValue(iommufd, out FakeVfioFile? file) || file is not FakeIommufd context)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         _bound = context;

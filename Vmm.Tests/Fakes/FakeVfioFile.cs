@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Interop;
 
@@ -22,9 +23,9 @@ internal abstract class FakeVfioFile : IKernelFile
 
     protected FakeVfioKernel Kernel { get; }
 
-    public int Ioctl(uint request, Span<byte> argument) => _closed ? -Libc.EBADF : Handle(request, argument);
+    public int Ioctl(uint request, Span<byte> argument) => _closed ? -Errno.EBADF : Handle(request, argument);
 
-    public int Ioctl(uint request, nuint value) => _closed ? -Libc.EBADF : Handle(request, value);
+    public int Ioctl(uint request, nuint value) => _closed ? -Errno.EBADF : Handle(request, value);
 
     public virtual bool TryRead(ulong offset, Span<byte> destination) => false;
 
@@ -45,9 +46,9 @@ internal abstract class FakeVfioFile : IKernelFile
 
     protected bool IsClosed => _closed;
 
-    protected virtual int Handle(uint request, Span<byte> argument) => -Libc.ENOTTY;
+    protected virtual int Handle(uint request, Span<byte> argument) => -Errno.ENOTTY;
 
-    protected virtual int Handle(uint request, nuint value) => -Libc.ENOTTY;
+    protected virtual int Handle(uint request, nuint value) => -Errno.ENOTTY;
 
     protected virtual void Close()
     {
@@ -65,7 +66,7 @@ internal abstract class FakeVfioFile : IKernelFile
         uint room = MemoryMarshal.Read<uint>(argument);
         if (room != argument.Length)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         MemoryMarshal.Write(full, (uint)full.Length);

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Runtime.InteropServices;
 using System.Text;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Tests.Fakes;
@@ -17,7 +18,7 @@ internal sealed class FakeVfioGroup(FakeVfioKernel kernel, int group) : FakeVfio
     {
         if (request != VfioRequests.VFIO_GROUP_UNSET_CONTAINER)
         {
-            return -Libc.ENOTTY;
+            return -Errno.ENOTTY;
         }
 
         if (Note(nameof(VfioRequests.VFIO_GROUP_UNSET_CONTAINER)) is < 0 and var refused)
@@ -28,7 +29,7 @@ internal sealed class FakeVfioGroup(FakeVfioKernel kernel, int group) : FakeVfio
         if (HasOpenDevice)
         {
             Kernel.Violations.Add($"{Path} leaves its container with a device open");
-            return -Libc.EBUSY;
+            return -Errno.EBUSY;
         }
 
         return Leave();
@@ -48,7 +49,7 @@ internal sealed class FakeVfioGroup(FakeVfioKernel kernel, int group) : FakeVfio
                 string name = Encoding.ASCII.GetString(argument).TrimEnd('\0');
                 return Note(nameof(VfioRequests.VFIO_GROUP_GET_DEVICE_FD), name) is < 0 and var no ? no : OpenDevice(name, argument[^1]);
             default:
-                return -Libc.ENOTTY;
+                return -Errno.ENOTTY;
         }
     }
 
@@ -68,12 +69,12 @@ internal sealed class FakeVfioGroup(FakeVfioKernel kernel, int group) : FakeVfio
     {
         if (Container is not null || !Kernel.Files.TryGetValue(number, out FakeVfioFile? file) || file is not FakeVfioContainer container)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         if (container.Groups.Count > 0 && !Kernel.CanMerge(group))
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         Container = container;
@@ -85,7 +86,7 @@ internal sealed class FakeVfioGroup(FakeVfioKernel kernel, int group) : FakeVfio
     {
         if (Container is not { } container)
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         Container = null;
@@ -102,8 +103,8 @@ internal sealed class FakeVfioGroup(FakeVfioKernel kernel, int group) : FakeVfio
     private int OpenDevice(string name, byte last)
     {
         FakeVfioDevice? device = Kernel.Devices.FirstOrDefault(device => device.Address == name && device.Group == group);
-        return Container is not { HasIommu: true } || last != 0 ? -Libc.EINVAL
-            : device is null ? -Libc.ENODEV
+        return Container is not { HasIommu: true } || last != 0 ? -Errno.EINVAL
+            : device is null ? -Errno.ENODEV
             : new FakeVfioDeviceFile(Kernel, name, device, isOpenedByItself: false).Number;
     }
 }

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Tests.Fakes;
@@ -110,14 +111,14 @@ internal sealed class FakeVfioKernel : IVfioCalls
         {
             if (Files.Values.OfType<FakeVfioGroup>().Any(group => group.Group == number))
             {
-                errno = Libc.EBUSY;
+                errno = Errno.EBUSY;
                 return null;
             }
 
             return new FakeVfioGroup(this, number);
         }
 
-        errno = Libc.ENOENT;
+        errno = Errno.ENOENT;
         return null;
     }
 

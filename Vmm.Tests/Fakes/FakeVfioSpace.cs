@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
-using Vmm.Vfio.Interop;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Tests.Fakes;
 
@@ -48,22 +48,22 @@ internal abstract class FakeVfioSpace(FakeVfioKernel kernel, string path) : Fake
         if (length == 0 || ((iova | length | host) & 0xfff) != 0
             || !Kernel.IovaRanges.Any(range => iova >= range.First && iova + (length - 1) <= range.Last && iova + (length - 1) >= iova))
         {
-            return -Libc.EINVAL;
+            return -Errno.EINVAL;
         }
 
         if (Mappings.Any(m => iova <= m.Key + (m.Value.Length - 1) && m.Key <= iova + (length - 1)))
         {
-            return -Libc.EEXIST;
+            return -Errno.EEXIST;
         }
 
         if (Mappings.Count >= Kernel.MappingLimit)
         {
-            return -Libc.ENOSPC;
+            return -Errno.ENOSPC;
         }
 
         if (Kernel.Spaces.SelectMany(space => space.Mappings.Values).Aggregate(length, (sum, m) => sum + m.Length) > Kernel.LockedMemoryLimit)
         {
-            return -Libc.ENOMEM;
+            return -Errno.ENOMEM;
         }
 
         Mappings.Add(iova, (length, host, writable));

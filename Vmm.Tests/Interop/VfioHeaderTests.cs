@@ -14,12 +14,6 @@ public sealed class VfioHeaderTests
     }
 
     [CompilerFact]
-    public void System_calls_have_the_headers_constants_and_layouts()
-    {
-        new CHeaderCheck("errno.h", "fcntl.h", "sys/resource.h").Constants(typeof(Libc)).Struct<Libc.rlimit>("struct rlimit").Run();
-    }
-
-    [CompilerFact]
     public void Structures_have_the_headers_layout()
     {
         new CHeaderCheck("linux/vfio.h")

@@ -29,7 +29,7 @@ internal static unsafe class KvmAvailability
             special.Cs = VcpuSegment.RealMode(0, code: true);
             vcpu.SetSpecialRegisters(special);
             vcpu.SetRegisters(new VcpuRegisters { Rip = 0x1000, Rflags = 2 });
-            int result = Libc.IoctlRaw((int)vcpu.Descriptor.DangerousGetHandle(), KvmRequests.KVM_RUN, 0);
+            int result = KvmCall.Raw(vcpu.Descriptor.Number, KvmRequests.KVM_RUN, 0);
             if (result < 0)
             {
                 return $"KVM_RUN fails on this machine: errno {Marshal.GetLastSystemError()}";

@@ -1,15 +1,14 @@
 using System;
 using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Vfio.Interop;
 
 /// <summary>The real kernel behind <see cref="IKernelFile"/>.</summary>
-internal sealed unsafe class KernelFile(int descriptor) : IKernelFile
+internal sealed unsafe class KernelFile(FileDescriptor descriptor) : IKernelFile
 {
-    private readonly FileDescriptor _descriptor = new(descriptor);
-
-    public int Number => descriptor;
+    public int Number => descriptor.Number;
 
     public int Ioctl(uint request, Span<byte> argument)
     {
@@ -25,14 +24,14 @@ internal sealed unsafe class KernelFile(int descriptor) : IKernelFile
         {
             while (true)
             {
-                int result = Libc.Ioctl(_descriptor, request, value);
+                int result = Libc.ioctl(descriptor, request, value);
                 if (result >= 0)
                 {
                     return result;
                 }
 
                 int errno = Marshal.GetLastPInvokeError();
-                if (errno != Libc.EINTR)
+                if (errno != Errno.EINTR)
                 {
                     return -errno;
                 }
@@ -40,7 +39,7 @@ internal sealed unsafe class KernelFile(int descriptor) : IKernelFile
         }
         catch (ObjectDisposedException)
         {
-            return -Libc.EBADF;
+            return -Errno.EBADF;
         }
     }
 
@@ -53,9 +52,9 @@ internal sealed unsafe class KernelFile(int descriptor) : IKernelFile
                 nint result;
                 do
                 {
-                    result = Libc.Pread(_descriptor, pointer, (nuint)destination.Length, (long)offset);
+                    result = Libc.pread(descriptor, pointer, (nuint)destination.Length, (long)offset);
                 }
-                while (result < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
+                while (result < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
                 return result == destination.Length;
             }
             catch (ObjectDisposedException)
@@ -74,9 +73,9 @@ internal sealed unsafe class KernelFile(int descriptor) : IKernelFile
                 nint result;
                 do
                 {
-                    result = Libc.Pwrite(_descriptor, pointer, (nuint)source.Length, (long)offset);
+                    result = Libc.pwrite(descriptor, pointer, (nuint)source.Length, (long)offset);
                 }
-                while (result < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
+                while (result < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
                 return result == source.Length;
             }
             catch (ObjectDisposedException)
@@ -91,17 +90,17 @@ internal sealed unsafe class KernelFile(int descriptor) : IKernelFile
         bool held = false;
         try
         {
-            _descriptor.DangerousAddRef(ref held);
-            return HostMemory.MapDescriptor(descriptor, offset, length, writable);
+            descriptor.DangerousAddRef(ref held);
+            return HostMemory.MapDescriptor(descriptor.Number, offset, length, writable);
         }
         finally
         {
             if (held)
             {
-                _descriptor.DangerousRelease();
+                descriptor.DangerousRelease();
             }
         }
     }
 
-    public void Dispose() => _descriptor.Dispose();
+    public void Dispose() => descriptor.Dispose();
 }

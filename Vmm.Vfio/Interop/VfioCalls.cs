@@ -2,7 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
-using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Vfio.Interop;
 
@@ -17,24 +17,17 @@ internal sealed unsafe class VfioCalls : IVfioCalls
         get
         {
             Libc.rlimit limit;
-            return Libc.Getrlimit(Libc.RLIMIT_MEMLOCK, &limit) == 0 ? limit.rlim_cur : ulong.MaxValue;
+            return Libc.getrlimit(Libc.RLIMIT_MEMLOCK, &limit) == 0 ? limit.rlim_cur : ulong.MaxValue;
         }
     }
 
     public IKernelFile? Open(string path, out int errno)
     {
-        while (true)
-        {
-            int descriptor = Libc.Open(path, Libc.O_RDWR | Libc.O_CLOEXEC);
-            errno = descriptor < 0 ? Marshal.GetLastPInvokeError() : 0;
-            if (errno != Libc.EINTR)
-            {
-                return descriptor < 0 ? null : new KernelFile(descriptor);
-            }
-        }
+        errno = DescriptorIo.Open(path, Libc.O_RDWR, out FileDescriptor descriptor);
+        return errno == 0 ? new KernelFile(descriptor) : null;
     }
 
-    public IKernelFile Adopt(int descriptor) => new KernelFile(descriptor);
+    public IKernelFile Adopt(int descriptor) => new KernelFile(new FileDescriptor(descriptor));
 
     public bool Exists(string path) => Path.Exists(path);
 

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Backend;
 using Vmm.Vfio.Interop;
@@ -155,20 +156,20 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
     {
         switch (errno)
         {
-            case Libc.ENOMEM:
+            case Errno.ENOMEM:
                 ulong limit = calls.LockedMemoryLimit;
                 ulong needed = _locked + length;
                 return limit < needed
                     ? $"{_locked >> 10} KiB are locked and {length >> 10} KiB more are wanted, the limit of locked memory is {limit >> 10} KiB: "
                         + $"raise it to more than {needed >> 10} (ulimit -l KIB, LimitMEMLOCK= of a systemd unit), or run as root"
                     : $"the host is out of memory, or locks more than ulimit -l of {limit >> 10} KiB for this user in all";
-            case Libc.ENOSPC:
+            case Errno.ENOSPC:
                 return $"{_mappings.Count} mappings are there and {ExplainLimit()}";
-            case Libc.EFAULT:
+            case Errno.EFAULT:
                 return "the host memory is not there, or not writable";
-            case Libc.EEXIST:
+            case Errno.EEXIST:
                 return "something is mapped there already";
-            case Libc.EINVAL:
+            case Errno.EINVAL:
                 return "the IOMMU cannot map these addresses";
             default:
                 return "refused";

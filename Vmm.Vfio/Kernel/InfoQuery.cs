@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Interop;
 
@@ -47,7 +48,7 @@ internal static unsafe class InfoQuery
             answer = new byte[needed];
         }
 
-        return -Libc.EMSGSIZE;
+        return -Errno.EMSGSIZE;
     }
 
     /// <summary>Walks a chain of capabilities.</summary>

@@ -1,4 +1,5 @@
 using System;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Interop;
 
@@ -52,8 +53,8 @@ internal sealed unsafe class IommufdContext : DmaAddressSpace
         {
             string detail = -result switch
             {
-                Libc.EBUSY => "in use: its group is open, in another process perhaps, or one of its devices has another driver",
-                Libc.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU)",
+                Errno.EBUSY => "in use: its group is open, in another process perhaps, or one of its devices has another driver",
+                Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU)",
                 _ => "cannot bind the device to an iommufd",
             };
             throw Refusal.Of(nameof(IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD), path, result, detail);
@@ -65,8 +66,8 @@ internal sealed unsafe class IommufdContext : DmaAddressSpace
         {
             string detail = -result switch
             {
-                Libc.EADDRINUSE => "what is mapped lies in addresses that are reserved for this device",
-                Libc.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU)",
+                Errno.EADDRINUSE => "what is mapped lies in addresses that are reserved for this device",
+                Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU)",
                 _ => "the IOMMU of this device does not go with the address space",
             };
             throw Refusal.Of(nameof(IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT), path, result, detail);
@@ -103,7 +104,7 @@ internal sealed unsafe class IommufdContext : DmaAddressSpace
                 return;
             }
 
-            if (result < 0 && result != -Libc.EMSGSIZE)
+            if (result < 0 && result != -Errno.EMSGSIZE)
             {
                 throw Refusal.Of(nameof(IommufdRequests.IOMMU_IOAS_IOVA_RANGES), Node, result, "the IOMMU does not say what can be mapped");
             }

@@ -1,5 +1,6 @@
 using System;
 using System.Globalization;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;
@@ -22,7 +23,7 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, st
         path = path.TrimEnd('/');
         if (path.Length == 0 || !calls.Exists(path))
         {
-            throw new VfioException(Step, path, Libc.ENOENT, "there is no such device; lspci -D names those that there are, as /sys/bus/pci/devices/ADDRESS");
+            throw new VfioException(Step, path, Errno.ENOENT, "there is no such device; lspci -D names those that there are, as /sys/bus/pci/devices/ADDRESS");
         }
 
         if (calls.ReadLinkName($"{path}/subsystem") != "pci")

@@ -1,4 +1,4 @@
-using Vmm.Vfio.Interop;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Vfio.Kernel;
 
@@ -14,8 +14,8 @@ internal static class Refusal
     {
         string limit = -result switch
         {
-            Libc.EMFILE => "; the limit of open files of this process (RLIMIT_NOFILE, ulimit -n) is reached",
-            Libc.ENFILE => "; the limit of open files of the system (fs.file-max) is reached",
+            Errno.EMFILE => "; the limit of open files of this process (RLIMIT_NOFILE, ulimit -n) is reached",
+            Errno.ENFILE => "; the limit of open files of the system (fs.file-max) is reached",
             _ => string.Empty,
         };
         return new VfioException(step, path, -result, detail + limit);
@@ -29,9 +29,9 @@ internal static class Refusal
     {
         string detail = errno switch
         {
-            Libc.ENOENT => absent,
-            Libc.EACCES or Libc.EPERM => $"no permission: chown USER {path} (or a udev rule for the group that you are in), or run as root",
-            Libc.EBUSY => "in use: another process (or another VFIO host of this one) has it open; see fuser " + path,
+            Errno.ENOENT => absent,
+            Errno.EACCES or Errno.EPERM => $"no permission: chown USER {path} (or a udev rule for the group that you are in), or run as root",
+            Errno.EBUSY => "in use: another process (or another VFIO host of this one) has it open; see fuser " + path,
             _ => "cannot be opened",
         };
         return Of("open", path, -errno, detail);

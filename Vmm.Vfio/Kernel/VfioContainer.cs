@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Interop;
 
@@ -150,12 +151,12 @@ internal sealed unsafe class VfioContainer : DmaAddressSpace
     {
         return errno switch
         {
-            Libc.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU); "
+            Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU); "
                 + "for guests that you trust, parameter allow_unsafe_interrupts=1 of module vfio_iommu_type1",
-            Libc.EBUSY => $"group {group.Number} is in use by another container or by the kernel",
-            Libc.EINVAL => "the IOMMU of this group does not go with the others of the container, or with what is mapped in it",
-            Libc.ENODEV => "no IOMMU driver takes the group: enable the IOMMU (intel_iommu=on on the kernel's command line), modprobe vfio_iommu_type1",
-            Libc.ENOMEM => "the memory that is mapped cannot be mapped for this group too",
+            Errno.EBUSY => $"group {group.Number} is in use by another container or by the kernel",
+            Errno.EINVAL => "the IOMMU of this group does not go with the others of the container, or with what is mapped in it",
+            Errno.ENODEV => "no IOMMU driver takes the group: enable the IOMMU (intel_iommu=on on the kernel's command line), modprobe vfio_iommu_type1",
+            Errno.ENOMEM => "the memory that is mapped cannot be mapped for this group too",
             _ => "refused",
         };
     }

@@ -2,6 +2,7 @@ using System;
 using System.Globalization;
 using System.Linq;
 using System.Text;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;
@@ -76,10 +77,10 @@ internal sealed unsafe class VfioGroup : IDisposable
     {
         return errno switch
         {
-            Libc.EBUSY => "in use: another process, or this one, has the device open",
-            Libc.ENODEV => "the group has no such device any more: it was unbound or removed",
-            Libc.EPERM or Libc.EACCES => "the kernel does not give the device away; a virtual function needs the token of its physical function",
-            Libc.EAGAIN => "the device is being reset: try again",
+            Errno.EBUSY => "in use: another process, or this one, has the device open",
+            Errno.ENODEV => "the group has no such device any more: it was unbound or removed",
+            Errno.EPERM or Errno.EACCES => "the kernel does not give the device away; a virtual function needs the token of its physical function",
+            Errno.EAGAIN => "the device is being reset: try again",
             _ => "the device cannot be opened; dmesg may say why",
         };
     }

@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Backend;
 using Vmm.Vfio.Interop;
@@ -66,7 +67,7 @@ public sealed class VfioHost
             // Through its group the kernel would open it again.
             if (_attached.Contains(location.Name))
             {
-                throw new VfioException("attaching", path, Libc.EBUSY, "in use: this machine has the device already");
+                throw new VfioException("attaching", path, Errno.EBUSY, "in use: this machine has the device already");
             }
 
             VfioAttachment attachment = TryAttachByItself(location) ?? AttachByGroup(location);

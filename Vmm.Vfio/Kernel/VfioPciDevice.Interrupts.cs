@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Backend;
 using Vmm.Vfio.Interop;
 
@@ -35,9 +36,9 @@ public sealed unsafe partial class VfioPciDevice
         {
             string detail = -result switch
             {
-                Libc.EINVAL => "another kind of interrupt is enabled, or more cannot be had while these are",
-                Libc.ENOSPC or Libc.ENOMEM => "the host has no interrupt vectors left",
-                Libc.EBUSY => "the host's interrupt line is shared with a device that cannot share it",
+                Errno.EINVAL => "another kind of interrupt is enabled, or more cannot be had while these are",
+                Errno.ENOSPC or Errno.ENOMEM => "the host has no interrupt vectors left",
+                Errno.EBUSY => "the host's interrupt line is shared with a device that cannot share it",
                 _ => "refused",
             };
             throw Refuse(nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), result, $"cannot enable {triggers.Length} of {index} from {start}: {detail}");
@@ -90,7 +91,7 @@ public sealed unsafe partial class VfioPciDevice
         int result = InfoQuery.Ask(File, VfioRequests.VFIO_DEVICE_GET_IRQ_INFO, new vfio_irq_info { index = (uint)index }, out byte[] answer);
 
         // Kinds that this device cannot have are refused instead of being counted as 0.
-        if (result == -Libc.EINVAL)
+        if (result == -Errno.EINVAL)
         {
             return default;
         }

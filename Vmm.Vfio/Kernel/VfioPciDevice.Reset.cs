@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
 using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;
@@ -34,7 +35,7 @@ public sealed unsafe partial class VfioPciDevice
         int result = AskDependents(out uint flags, out vfio_pci_dependent_device[] dependents);
         if (result < 0)
         {
-            return result == -Libc.ENODEV ? "neither its slot nor its bus can be reset" : $"what a reset of its bus reaches is not known (errno {-result})";
+            return result == -Errno.ENODEV ? "neither its slot nor its bus can be reset" : $"what a reset of its bus reaches is not known (errno {-result})";
         }
 
         IReadOnlyList<int> groups = [];
@@ -93,16 +94,16 @@ public sealed unsafe partial class VfioPciDevice
                 return result;
             }
 
-            if ((result < 0 && result is not (-Libc.ENOSPC or -Libc.EAGAIN)) || info.count > MaximumDependents)
+            if ((result < 0 && result is not (-Errno.ENOSPC or -Errno.EAGAIN)) || info.count > MaximumDependents)
             {
                 (flags, dependents) = (0, []);
-                return result < 0 ? result : -Libc.EMSGSIZE;
+                return result < 0 ? result : -Errno.EMSGSIZE;
             }
 
             room = Math.Max(room, info.count);
         }
 
         (flags, dependents) = (0, []);
-        return -Libc.EAGAIN;
+        return -Errno.EAGAIN;
     }
 }

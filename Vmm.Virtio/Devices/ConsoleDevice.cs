@@ -2,7 +2,7 @@ using System;
 using System.Buffers.Binary;
 using System.Threading;
 using Vmm.DeviceModel.Events;
-using Vmm.Virtio.Interop;
+using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;

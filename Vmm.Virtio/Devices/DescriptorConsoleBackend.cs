@@ -1,6 +1,6 @@
 using System;
 using System.Threading;
-using Vmm.Virtio.Interop;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Virtio.Devices;
 
@@ -63,7 +63,7 @@ public sealed class DescriptorConsoleBackend : IConsoleBackend
     public bool Read(Span<byte> input, out int received)
     {
         int error = DescriptorIo.Read(InputDescriptor, input, out received);
-        return error == Libc.EAGAIN || (error == 0 && received > 0);
+        return error == Errno.EAGAIN || (error == 0 && received > 0);
     }
 
     /// <summary>Closes what was opened here.</summary>

@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Interop;
 using Vmm.Virtio.Queues;
 
@@ -88,8 +89,8 @@ public sealed class EntropyDevice : WorkerDevice
                 return true;
             }
 
-            int error = DescriptorIo.Receive(_source, chain.Writable.Slice(0, Math.Min(Portion, chain.WritableLength)), out int received);
-            if (error == Libc.EAGAIN)
+            int error = VectorIo.Receive(_source, chain.Writable.Slice(0, Math.Min(Portion, chain.WritableLength)), out int received);
+            if (error == Errno.EAGAIN)
             {
                 WaitForSource();
                 return false;

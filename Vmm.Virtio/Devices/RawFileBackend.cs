@@ -1,6 +1,7 @@
 using System;
 using System.Diagnostics.CodeAnalysis;
 using System.IO;
+using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Interop;
 using Vmm.Virtio.Queues;
 
@@ -51,8 +52,8 @@ public sealed class RawFileBackend : IBlockBackend
         {
             throw new BackendException("open", path, error, error switch
             {
-                Libc.ENOENT => "does not exist; make it first, for example with truncate -s 1G",
-                Libc.EACCES or Libc.EPERM when !readOnly => "may not be opened for writing; give the right to, or use readonly=on",
+                Errno.ENOENT => "does not exist; make it first, for example with truncate -s 1G",
+                Errno.EACCES or Errno.EPERM when !readOnly => "may not be opened for writing; give the right to, or use readonly=on",
                 _ => $"cannot be opened for {(readOnly ? "reading" : "reading and writing; readonly=on opens it for reading only")}",
             });
         }
@@ -60,7 +61,7 @@ public sealed class RawFileBackend : IBlockBackend
         try
         {
             error = file.TryLock(!readOnly);
-            if (error is Libc.EAGAIN or Libc.EACCES)
+            if (error is Errno.EAGAIN or Errno.EACCES)
             {
                 throw new BackendException("lock", path, 0, readOnly
                     ? "is open for writing as another disk, here or in another process; close that one first"
@@ -116,7 +117,7 @@ public sealed class RawFileBackend : IBlockBackend
     /// <inheritdoc/>
     public BlockStatus WriteZeroes(long offset, long length, bool mayUnmap)
     {
-        int error = mayUnmap ? _file.PunchHole(offset, length) : Libc.EOPNOTSUPP;
+        int error = mayUnmap ? _file.PunchHole(offset, length) : Errno.EOPNOTSUPP;
         if (IsUnsupported(error))
         {
             error = _file.ZeroRange(offset, length);
@@ -131,5 +132,5 @@ public sealed class RawFileBackend : IBlockBackend
     [SuppressMessage("Style", "IDE0072", Justification = "Every other number is an error.")]
     private static BlockStatus ToStatus(int error) => error == 0 ? BlockStatus.Ok : BlockStatus.IoError;
 
-    private static bool IsUnsupported(int error) => error is Libc.EOPNOTSUPP or Libc.ENOSYS or Libc.EINVAL or Libc.ENODEV;
+    private static bool IsUnsupported(int error) => error is Errno.EOPNOTSUPP or Errno.ENOSYS or Errno.EINVAL or Errno.ENODEV;
 }

@@ -4,6 +4,7 @@ using System.Collections.Generic;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Interop;
 using Vmm.Virtio.Queues;
 
@@ -95,18 +96,18 @@ public sealed class TapInterface : INetBackend
     /// <inheritdoc/>
     public NetReceiveResult Receive(GuestBuffers destination, out int length)
     {
-        int error = DescriptorIo.Receive(_tun, destination, out length);
+        int error = VectorIo.Receive(_tun, destination, out length);
         return error switch
         {
             0 => NetReceiveResult.Packet,
-            Libc.EAGAIN => NetReceiveResult.Empty,
-            Libc.EBADFD => NetReceiveResult.Gone,
+            Errno.EAGAIN => NetReceiveResult.Empty,
+            Errno.EBADFD => NetReceiveResult.Gone,
             _ => NetReceiveResult.Empty,
         };
     }
 
     /// <inheritdoc/>
-    public bool Send(GuestBuffers packet) => DescriptorIo.Send(_tun, packet) == 0;
+    public bool Send(GuestBuffers packet) => VectorIo.Send(_tun, packet) == 0;
 
     /// <inheritdoc/>
     public bool SetOffloads(NetOffloads offloads) => Tap.SetOffloads(_tun, (uint)offloads) == 0;
@@ -131,8 +132,8 @@ public sealed class TapInterface : INetBackend
         int error = DescriptorIo.Open(ControlPath, Libc.O_RDWR | Libc.O_NONBLOCK, out FileDescriptor tun);
         return error == 0 ? tun : throw new BackendException("open", ControlPath, error, error switch
         {
-            Libc.ENOENT or Libc.ENODEV => "is not there; load the module tun",
-            Libc.EACCES or Libc.EPERM => "may not be opened; give this user the right to",
+            Errno.ENOENT or Errno.ENODEV => "is not there; load the module tun",
+            Errno.EACCES or Errno.EPERM => "may not be opened; give this user the right to",
             _ => "cannot be opened",
         });
     }
@@ -140,13 +141,13 @@ public sealed class TapInterface : INetBackend
     private static void Attach(FileDescriptor tun, string name, bool several, bool first)
     {
         int error = Tap.Attach(tun, name, NetDevice.HeaderSize, several, create: several && first);
-        if (error == Libc.EBUSY && several && first)
+        if (error == Errno.EBUSY && several && first)
         {
             // The kernel lets anybody join the queues of a tap that is there. One that is not persistent is there because somebody has it open.
             error = Tap.Attach(tun, name, NetDevice.HeaderSize, several, create: false);
             if (error == 0 && (error = Tap.GetPersistent(tun, out bool persistent)) == 0 && !persistent)
             {
-                error = Libc.EBUSY;
+                error = Errno.EBUSY;
             }
         }
 
@@ -154,10 +155,10 @@ public sealed class TapInterface : INetBackend
         {
             throw new BackendException("TUNSETIFF", name, error, error switch
             {
-                Libc.EPERM => $"may not be attached to; run with CAP_NET_ADMIN, or make it for this user first: {CreationOf(name, several)} user NAME",
-                Libc.EBUSY => "is in use by another machine; give this one a tap of its own",
-                Libc.EINVAL when several => $"is an interface that is not a tap, or one with a single queue; choose another name, or make it with {CreationOf(name, several)}",
-                Libc.EINVAL => "is an interface that is not a tap, or one with several queues; choose another name",
+                Errno.EPERM => $"may not be attached to; run with CAP_NET_ADMIN, or make it for this user first: {CreationOf(name, several)} user NAME",
+                Errno.EBUSY => "is in use by another machine; give this one a tap of its own",
+                Errno.EINVAL when several => $"is an interface that is not a tap, or one with a single queue; choose another name, or make it with {CreationOf(name, several)}",
+                Errno.EINVAL => "is an interface that is not a tap, or one with several queues; choose another name",
                 _ => "cannot be attached to",
             });
         }
@@ -191,7 +192,7 @@ public sealed class TapInterface : INetBackend
     {
         if (error != 0)
         {
-            throw new BackendException(step, name, error, error == Libc.EPERM ? $"{detail}; run with CAP_NET_ADMIN, or set it up first" : detail);
+            throw new BackendException(step, name, error, error == Errno.EPERM ? $"{detail}; run with CAP_NET_ADMIN, or set it up first" : detail);
         }
     }
 }

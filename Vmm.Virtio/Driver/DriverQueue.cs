@@ -37,11 +37,9 @@ public abstract class DriverQueue
     private readonly ushort[] _slots;
     private readonly ushort[] _order;
     private readonly bool _inOrder;
-    private readonly object _signal = new();
+    private readonly CompletionSignal _signal = new();
     private int _batchEnd = -1;
     private uint _batchLength;
-    private bool _signalled;
-    private long _interrupts;
     private volatile bool _closed;
 
     private protected DriverQueue(VirtioPciDriver driver, DriverQueueOptions options, int size, IDmaBuffer ring, IDmaBuffer? tables)
@@ -72,7 +70,7 @@ public abstract class DriverQueue
     public bool HasInterrupt { get; internal set; }
 
     /// <summary>Interrupts that came for the queue, those of a shared vector or pin included.</summary>
-    public long Interrupts => Interlocked.Read(ref _interrupts);
+    public long Interrupts => _signal.Interrupts;
 
     /// <summary>Where the descriptor area lies.</summary>
     internal ulong DescriptorArea => Ring.Iova;
@@ -123,7 +121,7 @@ public abstract class DriverQueue
             throw new ArgumentException($"a request of this form has 1 to {longest} segments, not {segments.Length}", nameof(segments));
         }
 
-        ulong writable = CheckSegments(segments);
+        uint writable = DriverSegment.CheckRequest(segments);
         int slots = indirect ? 1 : segments.Length;
         if (slots > FreeDescriptors)
         {
@@ -131,7 +129,7 @@ public abstract class DriverQueue
         }
 
         int token = TakeToken();
-        _writable[token] = (uint)writable;
+        _writable[token] = writable;
         _slots[token] = (ushort)slots;
         _order[OrderOfNextAvailable] = (ushort)token;
         FreeDescriptors -= slots;
@@ -293,7 +291,7 @@ public abstract class DriverQueue
             }
             else if (ArmInterrupt())
             {
-                bool woken = WaitSignal(left);
+                bool woken = _signal.Wait(left);
                 _driver.ServePin(this);
                 if (woken && !HasUsed())
                 {
@@ -311,25 +309,18 @@ public abstract class DriverQueue
     /// <summary>Bytes of indirect tables for a queue.</summary>
     internal static long TablesLength(DriverQueueOptions options, int size) => (long)TableEntries(options, size) * DescriptorSize * size;
 
-    /// <summary>An interrupt came for the queue.</summary>
+    /// <summary>An interrupt came for the queue: it is counted, and the waiter looks.</summary>
     internal void Signal()
     {
-        CountInterrupt();
-        Wake();
+        _signal.Count();
+        _signal.Wake();
     }
 
     /// <summary>An interrupt came for the queue, and its waiter knows.</summary>
-    internal void CountInterrupt() => Interlocked.Increment(ref _interrupts);
+    internal void CountInterrupt() => _signal.Count();
 
     /// <summary>Has a waiter look.</summary>
-    internal void Wake()
-    {
-        lock (_signal)
-        {
-            _signalled = true;
-            Monitor.Pulse(_signal);
-        }
-    }
+    internal void Wake() => _signal.Wake();
 
     /// <summary>The memory goes, or may go: nothing is submitted or completed any more.</summary>
     internal void Close() => _closed = true;
@@ -380,33 +371,6 @@ public abstract class DriverQueue
 
     private static int TableEntries(DriverQueueOptions options, int size) => Math.Clamp(options.IndirectSegments, 0, size);
 
-    private static ulong CheckSegments(ReadOnlySpan<DriverSegment> segments)
-    {
-        ulong readable = 0;
-        ulong writable = 0;
-        foreach (ref readonly DriverSegment segment in segments)
-        {
-            if (segment.Length == 0 || (writable != 0 && !segment.DeviceWrites))
-            {
-                throw new ArgumentException("a segment has at least one byte, and what the device writes comes last", nameof(segments));
-            }
-
-            if (segment.DeviceWrites)
-            {
-                writable += segment.Length;
-            }
-            else
-            {
-                readable += segment.Length;
-            }
-        }
-
-        // A chain has at most 4 GiB (2.7.5.2), and a device says in 32 bits how much it wrote (2.7.8, 2.8.13).
-        return readable + writable <= 1UL << 32 && writable <= uint.MaxValue
-            ? writable
-            : throw new ArgumentException("a request has at most 4 GiB, of which the device writes less", nameof(segments));
-    }
-
     private void CheckUsed(uint id, uint written)
     {
         if (id >= (uint)Size || _slots[id] == 0)
@@ -430,16 +394,6 @@ public abstract class DriverQueue
         }
 
         return _tables.Iova + (ulong)at;
-    }
-
-    private bool WaitSignal(TimeSpan timeout)
-    {
-        lock (_signal)
-        {
-            bool came = _signalled || Monitor.Wait(_signal, timeout);
-            _signalled = false;
-            return came;
-        }
     }
 
     private void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_closed, this);

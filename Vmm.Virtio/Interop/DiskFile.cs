@@ -1,6 +1,7 @@
 using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Interop;
@@ -21,16 +22,8 @@ internal sealed unsafe class DiskFile : IDisposable
     /// <summary>Opens a file; without O_NONBLOCK a FIFO would wait for its other end.</summary>
     public static int Open(string path, bool readOnly, out DiskFile? file)
     {
-        int flags = (readOnly ? Libc.O_RDONLY : Libc.O_RDWR) | Libc.O_CLOEXEC | Libc.O_NONBLOCK;
-        int number;
-        int error = 0;
-        do
-        {
-            number = Libc.open(path, flags, 0);
-            error = number < 0 ? Marshal.GetLastPInvokeError() : 0;
-        }
-        while (error == Libc.EINTR);
-        file = number < 0 ? null : new DiskFile(new FileDescriptor(number));
+        int error = DescriptorIo.Open(path, (readOnly ? Libc.O_RDONLY : Libc.O_RDWR) | Libc.O_NONBLOCK, out FileDescriptor descriptor);
+        file = error == 0 ? new DiskFile(descriptor) : null;
         return error;
     }
 
@@ -38,7 +31,7 @@ internal sealed unsafe class DiskFile : IDisposable
     public int TryLock(bool exclusive)
     {
         var request = new Libc.flock { l_type = exclusive ? Libc.F_WRLCK : Libc.F_RDLCK };
-        return Libc.fcntl(_descriptor, Libc.F_OFD_SETLK, &request) < 0 ? Marshal.GetLastPInvokeError() : 0;
+        return Libc.fcntl(_descriptor.Number, Libc.F_OFD_SETLK, (nint)(&request)) < 0 ? Marshal.GetLastPInvokeError() : 0;
     }
 
     /// <summary>The size in bytes, of a file or a block device.</summary>
@@ -89,7 +82,7 @@ internal sealed unsafe class DiskFile : IDisposable
         {
             error = Libc.fdatasync(_descriptor) < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
-        while (error == Libc.EINTR);
+        while (error == Errno.EINTR);
         return error;
     }
 
@@ -114,7 +107,7 @@ internal sealed unsafe class DiskFile : IDisposable
             while (length > 0)
             {
                 nint done = Libc.pwrite(_descriptor, start, (nuint)Math.Min(zeroes.Length, length), offset);
-                if (done < 0 && Marshal.GetLastPInvokeError() != Libc.EINTR)
+                if (done < 0 && Marshal.GetLastPInvokeError() != Errno.EINTR)
                 {
                     return Marshal.GetLastPInvokeError();
                 }
@@ -135,13 +128,13 @@ internal sealed unsafe class DiskFile : IDisposable
         if (done < 0)
         {
             error = Marshal.GetLastPInvokeError();
-            return error == Libc.EINTR;
+            return error == Errno.EINTR;
         }
 
         if (done == 0)
         {
             // The file has become shorter under us.
-            error = Libc.EIO;
+            error = Errno.EIO;
             return false;
         }
 
@@ -157,7 +150,7 @@ internal sealed unsafe class DiskFile : IDisposable
         {
             error = Libc.fallocate(_descriptor, mode, offset, length) < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
-        while (error == Libc.EINTR);
+        while (error == Errno.EINTR);
         return error;
     }
 }

@@ -2,6 +2,7 @@ using System;
 using System.Net;
 using System.Runtime.InteropServices;
 using System.Text;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Virtio.Interop;
 
@@ -98,9 +99,9 @@ internal static unsafe class Tap
         int error;
         do
         {
-            error = Libc.ioctl(descriptor, operation, argument) < 0 ? Marshal.GetLastPInvokeError() : 0;
+            error = Libc.ioctl(descriptor, operation, (nuint)argument) < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
-        while (error == Libc.EINTR);
+        while (error == Errno.EINTR);
         return error;
     }
 

@@ -25,13 +25,15 @@ lab() {
     until [ "$(dd if=/dev/$hand bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\0')" = "$1" ]; do sleep 0.1; done
 }
 
+# No piece is larger than any of the disks takes as one request. So one request is under way at a time, and its message never merges with
+# another that is still pending: what both sides count can be compared.
 disk() {
     wait_for "[ -b /dev/\$(node $1) ]"
     n=$(node $1)
     echo "SUM-$1 $(dd if=/dev/$n bs=64k count=32 iflag=direct 2>/dev/null | sha256sum | cut -d' ' -f1)"
-    dd if=/dev/urandom of=/tmp/$1 bs=256k count=2 2>/dev/null
-    dd if=/tmp/$1 of=/dev/$n bs=256k seek=32 oflag=direct conv=notrunc,fsync 2>/dev/null
-    dd if=/dev/$n bs=256k skip=32 count=2 iflag=direct 2>/dev/null | cmp - /tmp/$1 && echo "KEPT-$1 yes"
+    dd if=/dev/urandom of=/tmp/$1 bs=64k count=8 2>/dev/null
+    dd if=/tmp/$1 of=/dev/$n bs=64k seek=128 oflag=direct conv=notrunc,fsync 2>/dev/null
+    dd if=/dev/$n bs=64k skip=128 count=8 iflag=direct 2>/dev/null | cmp - /tmp/$1 && echo "KEPT-$1 yes"
 }
 
 nic() { for n in /sys/class/net/*; do [ "$(basename $(readlink $n/device/driver) 2>/dev/null)" = $1 ] && basename $n; done; }

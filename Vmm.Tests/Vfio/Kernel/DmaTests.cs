@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
@@ -142,9 +143,9 @@ public sealed class DmaTests : IDisposable
     {
         using var rig = new Rig(false);
         rig.Dma.Map(0x10_0000, _memory, 0, 0x1000);
-        rig.Kernel.Refuse = line => line.StartsWith("VFIO_IOMMU_UNMAP_DMA", StringComparison.Ordinal) ? Libc.EINVAL : 0;
+        rig.Kernel.Refuse = line => line.StartsWith("VFIO_IOMMU_UNMAP_DMA", StringComparison.Ordinal) ? Errno.EINVAL : 0;
 
-        FluentActions.Invoking(() => rig.Dma.Unmap(0x10_0000, 0x1000)).Should().Throw<VfioException>().Where(e => e.Errno == Libc.EINVAL);
+        FluentActions.Invoking(() => rig.Dma.Unmap(0x10_0000, 0x1000)).Should().Throw<VfioException>().Where(e => e.Errno == Errno.EINVAL);
         rig.Dma.Count.Should().Be(1);
         rig.Kernel.Refuse = _ => 0;
         rig.Dma.Unmap(0x10_0000, 0x1000);

@@ -1,11 +1,11 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
 using Vmm.Vfio.Backend;
 using Vmm.Vfio.Driver;
-using Vmm.Vfio.Interop;
 using Vmm.Vfio.Kernel;
 using Vmm.Virtio.Driver;
 
@@ -112,7 +112,7 @@ public sealed class FunctionAccessTests : IDisposable
     [Fact]
     public void Refused_interrupts_leave_none_enabled()
     {
-        _kernel.Refuse = line => line.Contains("trigger", StringComparison.Ordinal) ? Libc.ENOSPC : 0;
+        _kernel.Refuse = line => line.Contains("trigger", StringComparison.Ordinal) ? Errno.ENOSPC : 0;
         FluentActions.Invoking(() => _access.EnableMessages(2, _ => { })).Should().Throw<VfioException>();
         _kernel.Refuse = _ => 0;
 

@@ -1,10 +1,10 @@
 using System;
 using System.Linq;
 using System.Threading;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Interop;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Vfio.Kernel;
@@ -76,7 +76,7 @@ public sealed class GuestMemoryDmaTests : IDisposable
     {
         GuestMemoryRegion region = _memory.Add(0, _ram, 0, 1 << 20);
         using VfioPciDevice device = Attach();
-        _kernel.Refuse = line => line.StartsWith("VFIO_IOMMU_UNMAP_DMA", StringComparison.Ordinal) ? Libc.EINVAL : 0;
+        _kernel.Refuse = line => line.StartsWith("VFIO_IOMMU_UNMAP_DMA", StringComparison.Ordinal) ? Errno.EINVAL : 0;
 
         _memory.Remove(region);
 

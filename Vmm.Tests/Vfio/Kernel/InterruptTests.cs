@@ -1,10 +1,10 @@
 using System;
 using System.Linq;
 using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Interop;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
 using Vmm.Vfio.Backend;
-using Vmm.Vfio.Interop;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Vfio.Kernel;
@@ -100,7 +100,7 @@ public sealed class InterruptTests : IDisposable
         }
         else
         {
-            grow.Should().Throw<VfioException>().Where(e => e.Errno == Libc.EINVAL);
+            grow.Should().Throw<VfioException>().Where(e => e.Errno == Errno.EINVAL);
         }
 
         _fake.Signal(PciInterruptIndex.Msix, 0).Should().BeTrue("what signalled before still does");
@@ -141,7 +141,7 @@ public sealed class InterruptTests : IDisposable
     public void A_refused_enabling_leaves_nothing_enabled_to_be_disabled()
     {
         _ = Device;
-        _kernel.Refuse = line => line.Contains("Msix trigger", StringComparison.Ordinal) ? Libc.ENOSPC : 0;
+        _kernel.Refuse = line => line.Contains("Msix trigger", StringComparison.Ordinal) ? Errno.ENOSPC : 0;
 
         FluentActions.Invoking(() => Device.SetTriggers(PciInterruptIndex.Msix, 0, [_events[0]])).Should().Throw<VfioException>().WithMessage("*no interrupt vectors left*");
 

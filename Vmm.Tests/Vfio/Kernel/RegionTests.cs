@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
@@ -244,10 +245,10 @@ public sealed class RegionTests
         var kernel = new FakeVfioKernel();
         kernel.AddController();
         using VfioPciDevice device = kernel.Attach();
-        kernel.Refuse = line => line.StartsWith("mmap", StringComparison.Ordinal) ? Libc.ENOMEM : 0;
+        kernel.Refuse = line => line.StartsWith("mmap", StringComparison.Ordinal) ? Errno.ENOMEM : 0;
 
         FluentActions.Invoking(() => device.Map(PciRegionIndex.Bar0, new RegionArea(0, 0x1000), true)).Should().Throw<VfioException>()
-            .Where(e => e.Step == "mmap" && e.Errno == Libc.ENOMEM && e.Path == "0000:00:10.0");
+            .Where(e => e.Step == "mmap" && e.Errno == Errno.ENOMEM && e.Path == "0000:00:10.0");
     }
 
     [Fact]

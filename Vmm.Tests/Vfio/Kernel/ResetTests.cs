@@ -1,8 +1,8 @@
 using System;
 using System.Linq;
+using Vmm.DeviceModel.Interop;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Interop;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Vfio.Kernel;
@@ -30,9 +30,9 @@ public sealed class ResetTests
         var kernel = new FakeVfioKernel();
         kernel.AddController();
         using VfioPciDevice device = kernel.Attach();
-        kernel.Refuse = line => line.StartsWith("VFIO_DEVICE_RESET", StringComparison.Ordinal) ? Libc.EIO : 0;
+        kernel.Refuse = line => line.StartsWith("VFIO_DEVICE_RESET", StringComparison.Ordinal) ? Errno.EIO : 0;
 
-        FluentActions.Invoking(device.Reset).Should().Throw<VfioException>().Where(e => e.Errno == Libc.EIO && e.Path == FakeDevices.Address);
+        FluentActions.Invoking(device.Reset).Should().Throw<VfioException>().Where(e => e.Errno == Errno.EIO && e.Path == FakeDevices.Address);
     }
 
     [Fact]
@@ -119,10 +119,10 @@ public sealed class ResetTests
     }
 
     [Theory]
-    [InlineData("VFIO_DEVICE_PCI_HOT_RESET", Libc.EIO)]
-    [InlineData("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", Libc.EIO)]
-    [InlineData("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", Libc.EAGAIN)]
-    [InlineData("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", Libc.ENOSPC)]
+    [InlineData("VFIO_DEVICE_PCI_HOT_RESET", Errno.EIO)]
+    [InlineData("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", Errno.EIO)]
+    [InlineData("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", Errno.EAGAIN)]
+    [InlineData("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", Errno.ENOSPC)]
     public void A_refusal_is_an_answer_and_nothing_hangs(string step, int errno)
     {
         var kernel = new FakeVfioKernel { Refuse = line => line.StartsWith(step + " ", StringComparison.Ordinal) ? errno : 0 };

@@ -1,28 +1,17 @@
 using System;
-using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.IO;
-using System.Linq;
 using System.Text;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
 namespace Vmm.Tests.Virtio.Devices;
 
 /// <summary>The block device over real files, as a driver sees it (virtio 1.2, 5.2).</summary>
 public sealed class BlockDeviceTests
 {
-    private const uint In = 0;
-    private const uint Out = 1;
-    private const uint Flush = 4;
-    private const uint GetId = 8;
-    private const uint Discard = 11;
-    private const uint WriteZeroes = 13;
-    private const byte Ok = 0;
-    private const byte IoError = 1;
-    private const byte Unsupported = 2;
-
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -153,54 +142,6 @@ public sealed class BlockDeviceTests
     }
 
     [Fact]
-    public void Zeroing_and_discarding_ranges()
-    {
-        byte[] content = Pattern(64 * 512, 5);
-        using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
-        Request(disk, WriteZeroes, 0, [.. Range(1, 2, 0), .. Range(8, 8, 1)], 0).Status.Should().Be(Ok);
-        content.AsSpan(512, 1024).Clear();
-        content.AsSpan(8 * 512, 8 * 512).Clear();
-        file.Content.Should().Equal(content);
-
-        Request(disk, Discard, 0, Range(32, 8, 0), 0).Status.Should().Be(Ok);
-        file.Content.Length.Should().Be(content.Length);
-        file.Content.AsSpan(0, 32 * 512).ToArray().Should().Equal(content.AsSpan(0, 32 * 512).ToArray());
-        file.Content.AsSpan(40 * 512).ToArray().Should().Equal(content.AsSpan(40 * 512).ToArray());
-    }
-
-    [Theory]
-    [InlineData(Discard, 0, 1, 1, Unsupported)]
-    [InlineData(Discard, 0, 1, 2, Unsupported)]
-    [InlineData(WriteZeroes, 0, 1, 2, Unsupported)]
-    [InlineData(WriteZeroes, 0, 1, 0x80000001, Unsupported)]
-    [InlineData(Discard, 64, 1, 0, IoError)]
-    [InlineData(WriteZeroes, 60, 5, 0, IoError)]
-    [InlineData(WriteZeroes, 0xffffffffffffffff, 2, 0, IoError)]
-    [InlineData(WriteZeroes, 0, 0xffffffff, 0, IoError)]
-    public void Bad_ranges_change_nothing_not_even_the_good_ones_before(uint type, ulong sector, uint count, uint flags, byte expected)
-    {
-        byte[] content = Pattern(64 * 512, 6);
-        using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
-        Request(disk, type, 0, [.. Range(0, 4, 0), .. Range(sector, count, flags)], 0).Status.Should().Be(expected);
-        file.Content.Should().Equal(content);
-    }
-
-    [Theory]
-    [InlineData(0)]
-    [InlineData(15)]
-    [InlineData(17)]
-    [InlineData(33 * 16)]
-    public void A_list_of_ranges_of_a_bad_length_is_an_error(int length)
-    {
-        using var file = new TemporaryFile(64 * 512);
-        using DeviceHarness disk = Open(file);
-        Request(disk, WriteZeroes, 0, new byte[length], 0).Status.Should().Be(IoError);
-        Request(disk, Discard, 0, new byte[length], 0).Status.Should().Be(IoError);
-    }
-
-    [Fact]
     public void A_read_only_disk_refuses_every_change()
     {
         byte[] content = Pattern(64 * 512, 8);
@@ -214,18 +155,6 @@ public sealed class BlockDeviceTests
         Request(disk, In, 0, [], 512).Data.Should().Equal(content.AsSpan(0, 512).ToArray());
         Request(disk, Flush, 0, [], 0).Status.Should().Be(Ok);
         file.Content.Should().Equal(content);
-    }
-
-    [Fact]
-    public void Requests_for_features_that_were_not_negotiated_are_unsupported()
-    {
-        byte[] content = Pattern(8 * 512, 8);
-        using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file, features: 0);
-        Request(disk, WriteZeroes, 0, Range(0, 1, 0), 0).Status.Should().Be(Unsupported);
-        Request(disk, Discard, 0, Range(0, 1, 0), 0).Status.Should().Be(Unsupported);
-        Request(disk, Out, 0, new byte[512], 0).Status.Should().Be(Ok);
-        file.Content.AsSpan(0, 512).ToArray().Should().OnlyContain(b => b == 0);
     }
 
     [Fact]
@@ -338,43 +267,6 @@ public sealed class BlockDeviceTests
     }
 
     [Fact]
-    public void The_configuration_is_laid_out_as_specified()
-    {
-        using var file = new TemporaryFile(1 << 20);
-        using var device = new BlockDevice(RawFileBackend.Open(file.Path, false), new BlockDeviceOptions { QueueSize = 128 });
-        device.DeviceType.Should().Be(VirtioDeviceType.Block);
-        device.ConfigurationLength.Should().Be(0x3c);
-        device.ReadConfiguration(0, 8).Should().Be(2048, "capacity in sectors");
-        device.ReadConfiguration(4, 4).Should().Be(0);
-        device.ReadConfiguration(0x0c, 4).Should().Be(126, "seg_max leaves room for header and status");
-        device.ReadConfiguration(0x14, 4).Should().Be(512, "blk_size");
-        device.ReadConfiguration(0x18, 1).Should().Be(3, "physical_block_exp");
-        device.ReadConfiguration(0x20, 1).Should().Be(1, "writeback");
-        device.ReadConfiguration(0x22, 2).Should().Be(1, "num_queues");
-        device.ReadConfiguration(0x24, 4).Should().Be(1 << 22, "max_discard_sectors");
-        device.ReadConfiguration(0x38, 1).Should().Be(1, "write_zeroes_may_unmap");
-        device.ReadConfiguration(0x39, 1).Should().Be(0);
-        device.WriteConfiguration(0, 8, 5);
-        device.ReadConfiguration(0, 8).Should().Be(2048);
-    }
-
-    [Fact]
-    public void The_write_cache_is_switched_only_when_that_was_negotiated()
-    {
-        using var file = new TemporaryFile(1 << 20);
-        using DeviceHarness disk = Open(file);
-        disk.Device.WriteConfiguration(0x20, 1, 0);
-        disk.Device.ReadConfiguration(0x20, 1).Should().Be(0);
-        Request(disk, Out, 0, new byte[512], 0).Status.Should().Be(Ok);
-        disk.Device.WriteConfiguration(0x20, 1, 7);
-        disk.Device.ReadConfiguration(0x20, 1).Should().Be(0);
-        disk.Device.Reset();
-        disk.Device.ReadConfiguration(0x20, 1).Should().Be(1);
-        disk.Device.WriteConfiguration(0x20, 1, 0);
-        disk.Device.ReadConfiguration(0x20, 1).Should().Be(1);
-    }
-
-    [Fact]
     public void A_file_that_shrinks_under_the_device_gives_errors()
     {
         using var file = new TemporaryFile(64 * 512);
@@ -389,53 +281,6 @@ public sealed class BlockDeviceTests
         Request(disk, In, 0, [], 512).Status.Should().Be(Ok);
     }
 
-    private static DeviceHarness Open(TemporaryFile file, BlockDeviceOptions? options = null, bool readOnly = false, ulong? features = null)
-    {
-        return new DeviceHarness(new BlockDevice(RawFileBackend.Open(file.Path, readOnly), options), features: features).Start();
-    }
-
-    private static (byte Status, byte[] Data, uint Length) Request(DeviceHarness disk, uint type, ulong sector, byte[] data, int room)
-    {
-        ulong header = disk.Ram.Place(Header(type, sector));
-        ulong answer = disk.Ram.Allocate((ulong)room + 1);
-        disk.Ram.Write(answer, [.. Enumerable.Repeat((byte)0xa5, room + 1)]);
-        List<GuestBuffer> buffers = [Readable(header, 16)];
-        if (data.Length != 0)
-        {
-            buffers.Add(Readable(disk.Ram.Place(data), (uint)data.Length));
-        }
-
-        if (room != 0)
-        {
-            buffers.Add(Writable(answer, (uint)room));
-        }
-
-        buffers.Add(Writable(answer + (ulong)room, 1));
-        ushort head = disk.Drivers[0].Add([.. buffers]);
-        disk.Kick();
-        (uint id, uint length) = disk.WaitUsed();
-        id.Should().Be(head);
-        byte[] written = disk.Ram.Read(answer, room + 1);
-        return (written[^1], written[..^1], length);
-    }
-
-    private static byte[] Header(uint type, ulong sector)
-    {
-        byte[] header = new byte[16];
-        BinaryPrimitives.WriteUInt32LittleEndian(header, type);
-        BinaryPrimitives.WriteUInt64LittleEndian(header.AsSpan(8), sector);
-        return header;
-    }
-
-    private static byte[] Range(ulong sector, uint count, uint flags)
-    {
-        byte[] range = new byte[16];
-        BinaryPrimitives.WriteUInt64LittleEndian(range, sector);
-        BinaryPrimitives.WriteUInt32LittleEndian(range.AsSpan(8), count);
-        BinaryPrimitives.WriteUInt32LittleEndian(range.AsSpan(12), flags);
-        return range;
-    }
-
     private static List<GuestBuffer> Cut(Random random, ulong address, int length, bool writable)
     {
         List<GuestBuffer> buffers = [];
@@ -448,12 +293,5 @@ public sealed class BlockDeviceTests
         }
 
         return buffers;
-    }
-
-    private static byte[] Pattern(int length, int seed)
-    {
-        byte[] bytes = new byte[length];
-        new Random(seed).NextBytes(bytes);
-        return bytes;
     }
 }

@@ -2,13 +2,20 @@ using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Tests.Interop;
 
-public sealed class DeviceModelHeaderTests
+/// <summary>Our binding of the C library, against the headers.</summary>
+public sealed class LibcHeaderTests
 {
     [CompilerFact]
     public void Constants_and_structures_are_those_of_the_headers()
     {
-        new CHeaderCheck("errno.h", "fcntl.h", "linux/memfd.h", "sys/epoll.h", "sys/eventfd.h", "sys/mman.h", "sys/stat.h")
+        new CHeaderCheck(
+                "errno.h", "fcntl.h", "linux/falloc.h", "linux/memfd.h", "poll.h", "sys/epoll.h", "sys/eventfd.h", "sys/mman.h", "sys/resource.h",
+                "sys/socket.h", "sys/stat.h", "unistd.h")
+            .Constants(typeof(Errno))
             .Constants(typeof(Libc))
+            .Struct<Libc.pollfd>("struct pollfd")
+            .Struct<Libc.flock>("struct flock")
+            .Struct<Libc.rlimit>("struct rlimit")
             .Struct<Libc.epoll_event>("struct epoll_event")
             .Struct<Libc.statx_buffer>("struct statx")
             .Run();

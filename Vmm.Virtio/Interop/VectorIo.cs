@@ -1,0 +1,52 @@
+using System;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Vmm.DeviceModel.Interop;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Interop;
+
+/// <summary>Moves bytes or packets between descriptors and guest buffers. EINTR is handled here; every method gives 0 or an error number.</summary>
+internal static unsafe class VectorIo
+{
+    // IOV_MAX of Linux.
+    private const int VectorsAtOnce = 1024;
+
+    /// <summary>One readv: a packet, or what a stream has.</summary>
+    [SkipLocalsInit]
+    public static int Receive(FileDescriptor descriptor, GuestBuffers destination, out int received)
+    {
+        GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
+        int count = IoVectors.Fill(destination, new Span<GuestSegment>(vectors, VectorsAtOnce));
+        nint done;
+        int error;
+        do
+        {
+            done = Libc.readv(descriptor, vectors, count);
+            error = done < 0 ? Marshal.GetLastPInvokeError() : 0;
+        }
+        while (error == Errno.EINTR);
+        received = (int)Math.Max(0, done);
+        return error;
+    }
+
+    /// <summary>One writev: a packet. A packet in more pieces than the kernel takes is EINVAL.</summary>
+    [SkipLocalsInit]
+    public static int Send(FileDescriptor descriptor, GuestBuffers source)
+    {
+        if (source.Count > VectorsAtOnce)
+        {
+            return Errno.EINVAL;
+        }
+
+        GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
+        int count = IoVectors.Fill(source, new Span<GuestSegment>(vectors, VectorsAtOnce));
+        int error;
+        do
+        {
+            error = Libc.writev(descriptor, vectors, count) < 0 ? Marshal.GetLastPInvokeError() : 0;
+        }
+        while (error == Errno.EINTR);
+        return error;
+    }
+}
