@@ -2,6 +2,7 @@ using System;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Microsoft.Extensions.Logging;
+using Vmm.Cli.Interop;
 using Vmm.Machine;
 
 namespace Vmm.Cli;

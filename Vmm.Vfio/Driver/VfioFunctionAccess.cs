@@ -8,6 +8,7 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Vfio.Backend;
+using Vmm.Vfio.Interop;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Vfio.Driver;

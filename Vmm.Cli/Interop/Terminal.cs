@@ -1,7 +1,6 @@
 using System;
-using Vmm.Cli.Interop;
 
-namespace Vmm.Cli;
+namespace Vmm.Cli.Interop;
 
 /// <summary>Gives the guest every key while it lives; puts the terminal back when it is disposed.</summary>
 internal sealed unsafe class Terminal : IDisposable

@@ -4,7 +4,7 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Backend;
 using Vmm.Virtio.Driver;
 
-namespace Vmm.Vfio.Driver;
+namespace Vmm.Vfio.Interop;
 
 /// <summary>Host memory of our own, pinned and mapped for a device.</summary>
 internal sealed unsafe class PinnedBuffer : IDmaBuffer
