@@ -39,6 +39,20 @@ public sealed class KvmFuzzTests(ITestOutputHelper output)
         run.Counts.Completed.Should().BeGreaterThan(run.Counts.Operations / 1000, "chains are completed");
     }
 
+    [KvmFact]
+    public void An_access_whose_place_has_moved_onto_the_loop_that_the_guest_runs_is_left_out()
+    {
+        // What the second one aims at is beyond a guest's reach when the list is read, and at 0x3000 when it is its turn.
+        FuzzOperation[] operations =
+        [
+            FuzzOperation.Parse("ConfigWrite vcpu0 function3 bar0 width8 0x10 0x8f"),
+            FuzzOperation.Parse("BarWrite vcpu1 function3 bar0 width2 0x3000 0x0"),
+            FuzzOperation.Parse("MemoryRead vcpu1 function5 bar0 width1 0x801fc1 0x437d10736b9552f2"),
+        ];
+        var run = new FuzzRun(1, platform: MakePlatform, runner: MakeRunner);
+        run.Try(new FuzzOptions(15_991_576_638_437_568_084, 2, GuardKind.NoAccess), operations).Should().BeNull();
+    }
+
     private FuzzPlatform MakePlatform(FuzzOptions options)
     {
         var errors = new FuzzErrors();

@@ -111,15 +111,16 @@ public sealed class ChainLimitTests : IDisposable
     }
 
     [Theory]
-    [BothForms]
-    public void A_chain_of_4_GiB_is_taken_and_one_byte_more_breaks_the_ring(RingForm form)
+    [BothForms(4 * Gib)]
+    [BothForms(6 * Gib)]
+    public void A_chain_of_4_GiB_is_taken_and_one_byte_more_breaks_the_ring(RingForm form, ulong placeOfLast)
     {
-        using var ram = new GuestRam((0, 1 << 20), (4 * Gib, Gib + 4096));
+        using var ram = new GuestRam((0, 1 << 20), (4 * Gib, Gib + 4096), (6 * Gib, Gib + 4096));
         foreach (uint last in new[] { (uint)Gib, (uint)Gib + 1 })
         {
             var driver = RingDriver.Create(form, ram, 8);
             Virtqueue queue = Create(driver);
-            driver.Add(Readable(4 * Gib, (uint)Gib), Writable(4 * Gib, (uint)Gib), Writable(4 * Gib, (uint)Gib), Writable(4 * Gib, last));
+            driver.Add(Readable(4 * Gib, (uint)Gib), Writable(4 * Gib, (uint)Gib), Writable(4 * Gib, (uint)Gib), Writable(placeOfLast, last));
             driver.Publish();
             var chain = new DescriptorChain(2);
             using (queue.Enter())

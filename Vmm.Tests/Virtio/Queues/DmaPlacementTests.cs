@@ -170,6 +170,7 @@ public sealed class DmaPlacementTests : IDisposable
         using (queue.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
+            (_chain.Readable.Count, _chain.Writable.Count).Should().Be((1, 1), "a buffer in one page is one piece");
             byte[] bytes = new byte[4];
             _chain.Readable.CopyTo(bytes).Should().Be(4);
             _chain.Writable.CopyFrom(bytes).Should().Be(4);
@@ -193,7 +194,41 @@ public sealed class DmaPlacementTests : IDisposable
     }
 
     [Theory]
+    [BothForms]
+    [Trait("Behaviour", "VTP-17")]
+    public void An_indirect_table_on_two_pages_that_the_device_may_only_read_is_read(RingForm form)
+    {
+        var driver = RingDriver.Create(form, _ram, 8, RingFeatures.IndirectDescriptors);
+        ulong data = _ram.Place([1, 2, 3, 4]);
+        ulong first = _ram.Allocate(4096, 4096);
+        _ram.Allocate(4096, 4096);
+        ulong second = _ram.Allocate(4096, 4096);
+        var strict = new PageTranslator();
+        for (ulong page = 0; page < first; page += 4096)
+        {
+            strict.Map(page, page, read: true, write: true);
+        }
+
+        strict.Map(LastPage - 4096, first, read: true, write: false);
+        strict.Map(LastPage, second, read: true, write: false);
+        driver.AddIndirectAt(first + 4096 - 16, Readable(data, 1), Readable(data + 1, 3));
+        _ram.Write(second, _ram.Read(first + 4096, 16));
+        _ram.Write(driver.Descriptors, LastPage - 16);
+        driver.Publish();
+        _ram.Dma.Translator = strict;
+        Virtqueue queue = Create(driver.Configuration);
+        using (queue.Enter())
+        {
+            queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
+            byte[] bytes = new byte[4];
+            _chain.Readable.CopyTo(bytes).Should().Be(4);
+            bytes.Should().Equal(1, 2, 3, 4);
+        }
+    }
+
+    [Theory]
     [BothForms("last byte", "none")]
+    [BothForms("last table", "none")]
     [BothForms("buffer", "a buffer wraps")]
     [BothForms("table", "an indirect table is not in RAM")]
     [Trait("Behaviour", "VQ-3")]
@@ -218,6 +253,11 @@ public sealed class DmaPlacementTests : IDisposable
         if (what == "table")
         {
             driver.AddIndirectAt(data + 4096 - 16, Readable(LastPage, 1), Readable(LastPage, 1));
+            _ram.Write(driver.Descriptors, LastPage + (4096 - 16));
+        }
+        else if (what == "last table")
+        {
+            driver.AddIndirectAt(data + 4096 - 16, Readable(LastPage, 1));
             _ram.Write(driver.Descriptors, LastPage + (4096 - 16));
         }
         else
