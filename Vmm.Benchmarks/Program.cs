@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Runtime.CompilerServices;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
 using Vmm.Benchmarks.Kvm;
@@ -49,8 +50,9 @@ internal static class Program
             chosen.Add(area);
         }
 
-        string tiering = Environment.GetEnvironmentVariable("DOTNET_TieredPGO") == "0" ? "off" : "on";
-        Console.WriteLine($".NET {Environment.Version}, {Environment.ProcessorCount} processors, tiered PGO {tiering}; ratio = ours / theirs; calibr. = the same on a machine as fast as theirs");
+        string pgo = Environment.GetEnvironmentVariable("DOTNET_TieredPGO") == "0" ? "tiered PGO off" : "tiered PGO on";
+        string code = RuntimeFeature.IsDynamicCodeSupported ? $"compiled as it runs, {pgo}" : "published as machine code";
+        Console.WriteLine($".NET {Environment.Version}, {code}, {Environment.ProcessorCount} processors; ratio = ours / theirs; calibr. = the same on a machine as fast as theirs");
         var report = new Report(Console.Out, new Sampler(quick));
         report.Calibrate();
         foreach (IBenchmarkArea area in chosen.Count > 0 ? chosen : [.. Areas])

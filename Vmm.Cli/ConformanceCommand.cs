@@ -15,10 +15,10 @@ namespace Vmm.Cli;
 public sealed class ConformanceCommand
 {
     private readonly Option<string[]> _model = Text(
-        "--model", ModelWords.Form, "A device of our own, made for the run; also ring_reset=off, notification_data=on, for blk num_queues=N; may be repeated");
+        "--model", ModelWords.Form, "A virtio device of our own, made for the run; also ring_reset=off, notification_data=on, and for blk num_queues=N; may be repeated");
 
     private readonly Option<string[]> _device = Text(
-        "--device", "path=/sys/bus/pci/devices/ADDRESS[,scratch=on]", "A device of the host, bound to vfio-pci; with scratch=on what it stores is overwritten; may be repeated");
+        "--device", "path=FOLDER,...", "A device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; with scratch=on what it stores is overwritten; may be repeated");
 
     private readonly Option<string[]> _json = Text("--json", "FILE", "Write a JSON report");
     private readonly Option<string[]> _only = Text("--only", "ID", "Run this check alone; may be repeated");

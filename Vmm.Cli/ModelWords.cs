@@ -9,7 +9,7 @@ namespace Vmm.Cli;
 internal static class ModelWords
 {
     /// <summary>How the value looks, for help texts.</summary>
-    public const string Form = "blk|net|rng|console|all" + TransportWords.Form;
+    public const string Form = "blk|net|rng|console|all,...";
 
     private const string Option = "--model";
     private const string All = "all";

@@ -17,17 +17,17 @@ public sealed class RunOptions
     private readonly Option<string[]> _initramfs = Text("--initramfs", "FILE", "Initramfs");
     private readonly Option<string[]> _cmdline = Text("--cmdline", "TEXT", "Command line of the kernel");
     private readonly Option<string[]> _cpus = Text("--cpus", "boot=N", $"vCPUs, 1 to {MachineLimits.Cpus} (1)");
-    private readonly Option<string[]> _memory = Text("--memory", "size=SIZE[,shared=on][,hugepages=on]", "RAM, with K, M or G for a unit (512M)");
+    private readonly Option<string[]> _memory = Text("--memory", "size=SIZE,...", "RAM, with K, M or G for a unit (512M); shared=on, hugepages=on");
     private readonly Option<string[]> _disk = Text(
-        "--disk", "path=FILE[,readonly=on][,serial=TEXT][,num_queues=N]" + TransportWords.Form, "Block device over a raw file; may be repeated");
+        "--disk", "path=FILE,...", "Virtio block device over a raw file; readonly=on, serial=TEXT, num_queues=N; may be repeated");
     private readonly Option<string[]> _net = Text(
-        "--net", "tap=NAME[,mac=MAC][,ip=ADDRESS,mask=MASK][,num_queues=N]" + TransportWords.Form,
-        "Network device on a tap, which is made if absent; ip and mask go on its host side; num_queues counts receive and transmit queues, 2 a pair (2); may be repeated");
-    private readonly Option<string[]> _rng = Text("--rng", "src=FILE" + TransportWords.Form, "Entropy device");
-    private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE" + TransportWords.Form, "Virtio console (off)");
+        "--net", "tap=NAME,...",
+        "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, num_queues=N receive and transmit queues, 2 a pair (2); may be repeated");
+    private readonly Option<string[]> _rng = Text("--rng", "src=FILE,...", "Virtio entropy device");
+    private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE,...", "Virtio console (off)");
     private readonly Option<string[]> _device = Text(
-        "--device", "path=/sys/bus/pci/devices/ADDRESS[,x_nv_gpudirect_clique=N][,p2p=on][,mmap=off][,id=NAME]",
-        "PCI device of the host, bound to vfio-pci; p2p lets other such devices reach its BARs, mmap=off has every access exit; may be repeated");
+        "--device", "path=FOLDER,...",
+        "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, mmap=off has every access exit, x_nv_gpudirect_clique=N, id=NAME; may be repeated");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
     private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (error)");

@@ -9,8 +9,19 @@ namespace Vmm.Cli;
 /// <summary>The words that every virtio device has: its rings and how its PCI function carries it.</summary>
 internal static class TransportWords
 {
-    /// <summary>How the words look, for help texts.</summary>
-    public const string Form = "[,id=NAME][,packed=on][,in_order=on][,event_idx=off][,indirect=off][,vectors=N][,iommu=on][,queue_size=N]";
+    /// <summary>What the words do, for the end of a help text.</summary>
+    public const string Help = """
+        A value is a list of words with commas between them: path=disk.img,readonly=on
+        Every virtio device takes these, too:
+          packed=on      offer packed rings
+          in_order=on    offer IN_ORDER
+          event_idx=off  offer no EVENT_IDX
+          indirect=off   offer no indirect descriptors
+          vectors=N      MSI-X vectors, 0 to 2048; 0 for INTx alone
+          iommu=on       offer ACCESS_PLATFORM, and insist on it
+          queue_size=N   descriptors of a queue, a power of two from 2 to 32768 (256)
+          id=NAME        its name
+        """;
 
     private static readonly string[] All = ["id", "packed", "in_order", "event_idx", "indirect", "vectors", "iommu", "queue_size"];
 

@@ -23,7 +23,8 @@ public static class VmmCommand
         }
         catch (UsageException e)
         {
-            return Fail(error, $"{e.Message} (see vmm {(args is [("conformance" or "devices") and var command, ..] ? command : "run")} --help)", ExitStatus.Usage);
+            string command = args is [("run" or "conformance" or "devices") and var known, ..] ? $"vmm {known}" : "vmm";
+            return Fail(error, $"{e.Message} (see {command} --help)", ExitStatus.Usage);
         }
         catch (MachineException e)
         {
@@ -60,12 +61,19 @@ public static class VmmCommand
 
         if (result.Action is System.CommandLine.Help.HelpAction)
         {
-            return result.Invoke();
+            int status = result.Invoke();
+            Console.Out.WriteLine(TransportWords.Help);
+            return status;
         }
 
         if (result.UnmatchedTokens is [string unknown, ..])
         {
             throw new UsageException(unknown, null, "unknown word");
+        }
+
+        if (result.CommandResult.Command == root)
+        {
+            throw new UsageException("the command line", null, "needs a command: run, devices or conformance");
         }
 
         if (result.Errors is [ParseError first, ..])

@@ -159,7 +159,17 @@ public sealed class BadInputTests : IDisposable
         help.Status.Should().Be(0, help.Error);
         help.Output.Should().ContainAll(
             "--kernel", "--initramfs", "--cmdline", "--cpus", "--memory", "--disk", "--net", "--rng", "--console", "--serial", "--no-reboot", "--log-level");
+        help.Output.Should().ContainAll("packed=on", "queue_size=N", "readonly=on", "x_nv_gpudirect_clique=N");
+        help.Output.Split('\n').Where(static line => line.StartsWith("  --", StringComparison.Ordinal))
+            .Should().OnlyContain(static line => line.IndexOf("  ", 4, StringComparison.Ordinal) < 45, "options and what they do stand side by side");
         VmmProcess.Run("--version").Status.Should().Be(0);
+    }
+
+    [Fact]
+    public void Without_a_command_the_commands_are_named()
+    {
+        VmmProcess.Run().ShouldHaveFailed(2, "needs a command", "run, devices or conformance", "vmm --help");
+        VmmProcess.Run("walk").ShouldHaveFailed(2, "walk", "unknown word", "vmm --help");
     }
 
     private string[] Files() => [.. Directory.GetFileSystemEntries(_folder.FullName).Order(StringComparer.Ordinal)];
