@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -32,7 +31,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
 
     internal uint RequesterId { get; private set; }
 
-    private protected abstract IReadOnlyList<MessageVector> Vectors { get; }
+    private protected abstract ReadOnlySpan<MessageVector> Vectors { get; }
 
     /// <summary>Forgets the events that were not delivered: the device was reset and has none any more.</summary>
     public void ClearPending()
@@ -101,7 +100,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
     {
         // Each vector reads the registers for itself, so of two changes that race, the later one's pass has the last word.
         var vectors = Vectors;
-        for (int i = 0; i < vectors.Count; i++)
+        for (int i = 0; i < vectors.Length; i++)
         {
             vectors[i].RefreshFromFunction();
         }

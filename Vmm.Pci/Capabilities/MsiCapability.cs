@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using System.Numerics;
 using System.Threading;
 using Vmm.DeviceModel.Interrupts;
@@ -83,7 +82,7 @@ public sealed class MsiCapability : MessageCapability
     /// <inheritdoc/>
     protected internal override bool HandlesReads => HasPerVectorMasking;
 
-    private protected override IReadOnlyList<MessageVector> Vectors => _vectors;
+    private protected override ReadOnlySpan<MessageVector> Vectors => _vectors;
 
     private int DataOffset { get; }
 

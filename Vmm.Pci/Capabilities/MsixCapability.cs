@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
@@ -95,7 +94,7 @@ public sealed class MsixCapability : MessageCapability
     /// <summary>Function Mask: all vectors behave as if masked.</summary>
     public bool IsFunctionMasked => (Control & ControlFunctionMask) != 0;
 
-    private protected override IReadOnlyList<MessageVector> Vectors => _vectors;
+    private protected override ReadOnlySpan<MessageVector> Vectors => _vectors;
 
     private uint Control => Function?.ConfigurationSpace.ReadRegister(Offset) ?? 0;
 

@@ -147,4 +147,41 @@ public sealed class SurvivalTests
         Work();
         (GC.GetAllocatedBytesForCurrentThread() - before).Should().Be(0);
     }
+
+    [Fact]
+    [Trait("Behaviour", "VTP-7")]
+    public void A_driver_that_gets_ready_and_resets_again_and_again_allocates_nothing()
+    {
+        using var rig = new TransportRig();
+        rig.Msi.Records = false;
+        rig.Device.Records = false;
+        rig.Driver.EnableMsix();
+        ulong common = rig.Driver.Common;
+        (ulong Driver, ulong Device) areas = (TestDriver.Areas(0).Driver, TestDriver.Areas(0).Device);
+        int ready = 0;
+        void Work()
+        {
+            for (int i = 0; i < 200; i++)
+            {
+                rig.Memory.Write(common + Reg.DeviceStatus, 1, 0);
+                rig.Memory.Write(common + Reg.DeviceStatus, 1, 1);
+                rig.Memory.Write(common + Reg.DeviceStatus, 1, 3);
+                rig.Memory.Write(common + Reg.DriverFeatureSelect, 4, 1);
+                rig.Memory.Write(common + Reg.DriverFeature, 4, 1);
+                rig.Memory.Write(common + Reg.DeviceStatus, 1, 0xb);
+                ready += rig.Memory.Read(common + Reg.DeviceStatus, 1) == 0xb ? 1 : 0;
+                rig.Memory.Write(common + Reg.QueueSelect, 2, 0);
+                rig.Memory.Write(common + Reg.QueueMsixVector, 2, 1);
+                rig.Memory.Write(common + Reg.QueueDriver, 8, areas.Driver);
+                rig.Memory.Write(common + Reg.QueueDevice, 8, areas.Device);
+                rig.Memory.Write(common + Reg.QueueEnable, 2, 1);
+            }
+        }
+
+        Work();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Work();
+        (GC.GetAllocatedBytesForCurrentThread() - before).Should().Be(0);
+        ready.Should().Be(400);
+    }
 }
