@@ -106,8 +106,7 @@ internal sealed class KvmRunner : IFuzzRunner
     /// <summary>Whether an access goes to the memory that the loop lies in, as things are now.</summary>
     private bool HitsLoop(in FuzzOperation operation)
     {
-        return !operation.IsFromHost
-            && operation.Action is FuzzAction.BarRead or FuzzAction.BarWrite or FuzzAction.MemoryRead or FuzzAction.MemoryWrite
+        return operation.Action is FuzzAction.BarRead or FuzzAction.BarWrite or FuzzAction.MemoryRead or FuzzAction.MemoryWrite
             && _executor.TryResolve(operation, out AddressSpace space, out ulong address)
             && space != _guest.Ports
             && address < TestMachine.RamSize;

@@ -29,6 +29,9 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public bool InOrder { get; set; }
 
+    /// <summary>False for what measures allocations: resets are not looked at.</summary>
+    public bool Records { get; set; } = true;
+
     public List<SharedMemoryRegion> Shared { get; } = [];
 
     public byte[] Configuration { get; set; } = Enumerable.Range(1, 24).Select(i => (byte)i).ToArray();
@@ -128,9 +131,6 @@ internal sealed class FakeVirtioDevice : VirtioDevice
         Record("dispose");
         base.Dispose(disposing);
     }
-
-    /// <summary>False for what measures allocations: resets are not looked at.</summary>
-    public bool Records { get; set; } = true;
 
     // The contract of the base class; without an assertion, which would allocate.
     private void Check(int offset, int width)
