@@ -15,7 +15,7 @@ namespace Vmm.Cli;
 public sealed class ConformanceCommand
 {
     private readonly Option<string[]> _model = Text(
-        "--model", ModelWords.Form, "A virtio device of our own, made for the run; also ring_reset=off, notification_data=on, and for blk num_queues=N; may be repeated");
+        "--model", ModelOptionParser.Form, "A virtio device of our own, made for the run; also ring_reset=off, notification_data=on, and for blk num_queues=N; may be repeated");
 
     private readonly Option<string[]> _device = Text(
         "--device", "path=FOLDER,...", "A device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; with scratch=on what it stores is overwritten; may be repeated");
@@ -54,7 +54,7 @@ public sealed class ConformanceCommand
             throw new UsageException(_json.Name, json[1], "is given twice");
         }
 
-        List<ModelOptions> models = [.. (result.GetValue(_model) ?? []).SelectMany(ModelWords.Read)];
+        List<ModelOptions> models = [.. (result.GetValue(_model) ?? []).SelectMany(ModelOptionParser.Read)];
         List<Func<HostFunction>> devices = [.. (result.GetValue(_device) ?? []).Select(text => HostFunction.Read(_device.Name, text))];
         if (models.Count + devices.Count == 0)
         {

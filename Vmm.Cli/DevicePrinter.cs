@@ -51,9 +51,9 @@ internal sealed class DevicePrinter(MachinePreview machine)
         {
             AddDevice(node, virtio);
         }
-        else if (function is VfioFunction host)
+        else if (function is PassthroughFunction host)
         {
-            node.Add(HostDeviceTexts.Of(host));
+            node.Add(HostDevicePrinter.Of(host));
         }
 
         AddInterrupts(node, function);
@@ -62,16 +62,16 @@ internal sealed class DevicePrinter(MachinePreview machine)
             AddBar(node, function, bar);
         }
 
-        if (function is VfioFunction passed)
+        if (function is PassthroughFunction passed)
         {
-            HostDeviceTexts.AddCapabilities(node, passed);
+            HostDevicePrinter.AddCapabilities(node, passed);
         }
         else if (function.Capabilities.Count != 0)
         {
             TreeNode list = node.Add("capabilities");
             foreach (var capability in function.Capabilities)
             {
-                list.Add(Text($"0x{capability.Offset:x2} {CapabilityTexts.Of(capability)}"));
+                list.Add(Text($"0x{capability.Offset:x2} {CapabilityPrinter.Of(capability)}"));
             }
         }
 
@@ -127,9 +127,9 @@ internal sealed class DevicePrinter(MachinePreview machine)
         string name = bar.Index == PciBar.RomIndex ? "ROM" : Text($"BAR {bar.Index}");
         TreeNode node = parent.Add(Text(
             $"{name} {kind}{(bar.Prefetchable ? ", prefetchable" : "")}, {ByteCount.Of(bar.Size)} at 0x{function.GetBarAddress(bar.Index):x}"));
-        if (function is VfioFunction host)
+        if (function is PassthroughFunction host)
         {
-            node.Add(HostDeviceTexts.OfRegion(host, bar));
+            node.Add(HostDevicePrinter.OfRegion(host, bar));
         }
 
         int width = (bar.Size - 1).ToString("x", CultureInfo.InvariantCulture).Length;

@@ -56,7 +56,7 @@ public sealed class RunOptions
             throw new UsageException("--kernel", null, "is needed: the path of a bzImage or a vmlinux");
         }
 
-        CharacterOptions serial = Single(result, _serial) is { } port ? DeviceWords.ReadSerial(port) : new CharacterOptions(CharacterKind.Terminal);
+        CharacterOptions serial = Single(result, _serial) is { } port ? DeviceOptionParser.ReadSerial(port) : new CharacterOptions(CharacterKind.Terminal);
         if (result.GetResult(_noReboot) is OptionResult { IdentifierTokenCount: > 1 })
         {
             throw new UsageException("--no-reboot", null, "is given twice");
@@ -70,11 +70,11 @@ public sealed class RunOptions
             CommandLine = Single(result, _cmdline) ?? "",
             CpuCount = ReadCpus(Single(result, _cpus)),
             Memory = ReadMemory(Single(result, _memory)),
-            Disks = [.. (result.GetValue(_disk) ?? []).Select(text => DeviceWords.ReadDisk(text, names))],
-            Nets = [.. (result.GetValue(_net) ?? []).Select(text => DeviceWords.ReadNet(text, names))],
-            Entropy = Single(result, _rng) is { } rng ? DeviceWords.ReadEntropy(rng, names) : null,
-            Console = Single(result, _console) is { } console ? DeviceWords.ReadConsole(console, names) : new ConsoleOptions(new CharacterOptions(CharacterKind.Off)),
-            HostDevices = [.. (result.GetValue(_device) ?? []).Select(text => DeviceWords.ReadHostDevice(text, names))],
+            Disks = [.. (result.GetValue(_disk) ?? []).Select(text => DeviceOptionParser.ReadDisk(text, names))],
+            Nets = [.. (result.GetValue(_net) ?? []).Select(text => DeviceOptionParser.ReadNet(text, names))],
+            Entropy = Single(result, _rng) is { } rng ? DeviceOptionParser.ReadEntropy(rng, names) : null,
+            Console = Single(result, _console) is { } console ? DeviceOptionParser.ReadConsole(console, names) : new ConsoleOptions(new CharacterOptions(CharacterKind.Off)),
+            HostDevices = [.. (result.GetValue(_device) ?? []).Select(text => DeviceOptionParser.ReadHostDevice(text, names))],
             Serial = serial,
         };
         if (serial.Kind == CharacterKind.Terminal && machine.Console.Character.Kind == CharacterKind.Terminal)
@@ -108,7 +108,7 @@ public sealed class RunOptions
             return 1;
         }
 
-        OptionWords words = OptionWords.Parse("--cpus", text, "boot");
+        OptionValue words = OptionValue.Parse("--cpus", text, "boot");
         words.Require("boot");
         return words.GetNumber("boot", 1, MachineLimits.Cpus)!.Value;
     }
@@ -120,7 +120,7 @@ public sealed class RunOptions
             return new MemoryOptions();
         }
 
-        OptionWords words = OptionWords.Parse("--memory", text, "size", "shared", "hugepages");
+        OptionValue words = OptionValue.Parse("--memory", text, "size", "shared", "hugepages");
         words.Require("size");
         ulong size = words.GetSize("size")!.Value;
         bool hugePages = words.GetSwitch("hugepages");

@@ -62,7 +62,7 @@ public static class VmmCommand
         if (result.Action is System.CommandLine.Help.HelpAction)
         {
             int status = result.Invoke();
-            Console.Out.WriteLine(TransportWords.Help);
+            Console.Out.WriteLine(TransportOptionParser.Help);
             return status;
         }
 

@@ -1,6 +1,6 @@
 using System;
 using Iced.Intel;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -22,7 +22,7 @@ internal static unsafe class AccessingInstruction
         {
             return Find(vcpu);
         }
-        catch (HypervisorException)
+        catch (HostException)
         {
             return null;
         }

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
@@ -64,7 +65,7 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
 
     /// <summary>Arms several routes with one change of the table (KVM-5): all of them, or none.</summary>
     /// <param name="armings">Routes of this machine and their messages; each route at most once.</param>
-    /// <exception cref="HypervisorException">GSIs, routes or irqfds are exhausted; every route in the list is disarmed.</exception>
+    /// <exception cref="HostException">GSIs, routes or irqfds are exhausted; every route in the list is disarmed.</exception>
     public void ArmAll(IReadOnlyList<RouteArming> armings)
     {
         ArgumentNullException.ThrowIfNull(armings);
@@ -146,7 +147,7 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
         {
             if (!_numbers.TryAllocate(out int number))
             {
-                throw new HypervisorException(
+                throw new HostException(
                     "KVM_SET_GSI_ROUTING",
                     Errno.ENOSPC,
                     $"all {_numbers.Limit} message routes are in use (the limit is KVM_CAP_IRQ_ROUTING, {TableLimit}, less {_fixedRoutes.Length} of the interrupt controllers)");

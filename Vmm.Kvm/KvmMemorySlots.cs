@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
@@ -59,14 +60,14 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
 
         if (readOnly && !_readOnlySupported)
         {
-            throw new HypervisorException("KVM_SET_USER_MEMORY_REGION", 0, "this kernel has no read-only memory slots (KVM_CAP_READONLY_MEM)");
+            throw new HostException("KVM_SET_USER_MEMORY_REGION", 0, "this kernel has no read-only memory slots (KVM_CAP_READONLY_MEM)");
         }
 
         lock (_lock)
         {
             if (!_numbers.TryAllocate(out int number))
             {
-                throw new HypervisorException(
+                throw new HostException(
                     "KVM_SET_USER_MEMORY_REGION", Errno.ENOSPC, $"all {Limit} memory slots are in use (the limit is KVM_CAP_NR_MEMSLOTS)");
             }
 

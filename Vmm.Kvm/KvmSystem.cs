@@ -3,7 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
@@ -42,7 +42,7 @@ public sealed unsafe class KvmSystem : IDisposable
 
     /// <summary>Opens the hypervisor.</summary>
     /// <param name="path">The device node.</param>
-    /// <exception cref="HypervisorException">It is absent, not accessible, or lacks something; the message says what to do.</exception>
+    /// <exception cref="HostException">It is absent, not accessible, or lacks something; the message says what to do.</exception>
     public static KvmSystem Open(string path = "/dev/kvm")
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
@@ -57,12 +57,12 @@ public sealed unsafe class KvmSystem : IDisposable
             int version = KvmCall.Try(descriptor, KvmRequests.KVM_GET_API_VERSION);
             if (version < 0)
             {
-                throw new HypervisorException("KVM_GET_API_VERSION", -version, $"{path} is not a KVM device");
+                throw new HostException("KVM_GET_API_VERSION", -version, $"{path} is not a KVM device");
             }
 
             if (version != KvmConstants.KVM_API_VERSION)
             {
-                throw new HypervisorException(
+                throw new HostException(
                     "KVM_GET_API_VERSION", 0, $"{path} speaks API version {version}, this library speaks {KvmConstants.KVM_API_VERSION}");
             }
 
@@ -70,7 +70,7 @@ public sealed unsafe class KvmSystem : IDisposable
             {
                 if (KvmCall.Try(descriptor, KvmRequests.KVM_CHECK_EXTENSION, (nuint)(int)capability) <= 0)
                 {
-                    throw new HypervisorException(
+                    throw new HostException(
                         "KVM_CHECK_EXTENSION", 0, $"this kernel's KVM lacks {capability} (KVM_CAP number {(int)capability}); use Linux 4.12 or later on x86-64");
                 }
             }
@@ -78,7 +78,7 @@ public sealed unsafe class KvmSystem : IDisposable
             int mapSize = KvmCall.Do(descriptor, KvmRequests.KVM_GET_VCPU_MMAP_SIZE, 0, "KVM_GET_VCPU_MMAP_SIZE", path);
             if (mapSize < sizeof(kvm_run))
             {
-                throw new HypervisorException("KVM_GET_VCPU_MMAP_SIZE", 0, $"{path} reports {mapSize} bytes, too few");
+                throw new HostException("KVM_GET_VCPU_MMAP_SIZE", 0, $"{path} reports {mapSize} bytes, too few");
             }
 
             return new KvmSystem(descriptor, mapSize);
@@ -99,7 +99,7 @@ public sealed unsafe class KvmSystem : IDisposable
     }
 
     /// <summary>What the hypervisor can show a guest as CPUID (KVM_GET_SUPPORTED_CPUID). Refine with <see cref="VcpuCpuid"/> before use.</summary>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public IReadOnlyList<CpuidEntry> GetSupportedCpuid()
     {
         for (int capacity = 128; ; capacity *= 2)
@@ -133,7 +133,7 @@ public sealed unsafe class KvmSystem : IDisposable
     /// <summary>Makes a virtual machine: no memory, no vCPUs yet.</summary>
     /// <param name="options">What to make; the default is a PC with interrupt controllers and interval timer in the kernel.</param>
     /// <param name="loggerFactory">Where the machine logs; nothing is logged without it.</param>
-    /// <exception cref="HypervisorException">A step was refused; all earlier ones are undone.</exception>
+    /// <exception cref="HostException">A step was refused; all earlier ones are undone.</exception>
     public KvmVirtualMachine CreateVirtualMachine(KvmVirtualMachineOptions? options = null, ILoggerFactory? loggerFactory = null)
     {
         int raw = KvmCall.Do(_descriptor, KvmRequests.KVM_CREATE_VM, 0, "KVM_CREATE_VM", "creating a virtual machine");
@@ -143,7 +143,7 @@ public sealed unsafe class KvmSystem : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _descriptor.Dispose();
 
-    internal static HypervisorException OpenFailure(string path, int errno)
+    internal static HostException OpenFailure(string path, int errno)
     {
         string advice = errno switch
         {

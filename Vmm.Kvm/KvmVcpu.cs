@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
@@ -34,7 +34,7 @@ public sealed unsafe class KvmVcpu : IDisposable
     public KvmVirtualMachine Machine { get; }
 
     /// <summary>Whether it executes or waits; needs interrupt controllers.</summary>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public VcpuMpState MpState
     {
         get
@@ -64,7 +64,7 @@ public sealed unsafe class KvmVcpu : IDisposable
     internal bool IsRunning { get; set; }
 
     /// <summary>Reads the general registers.</summary>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public VcpuRegisters GetRegisters()
     {
         kvm_regs registers;
@@ -74,7 +74,7 @@ public sealed unsafe class KvmVcpu : IDisposable
 
     /// <summary>Writes the general registers.</summary>
     /// <param name="registers">All of them.</param>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public void SetRegisters(in VcpuRegisters registers)
     {
         kvm_regs native = VcpuStateMarshaller.FromRegisters(registers);
@@ -82,7 +82,7 @@ public sealed unsafe class KvmVcpu : IDisposable
     }
 
     /// <summary>Reads segments, tables and control registers.</summary>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public VcpuSpecialRegisters GetSpecialRegisters()
     {
         kvm_sregs registers;
@@ -92,7 +92,7 @@ public sealed unsafe class KvmVcpu : IDisposable
 
     /// <summary>Writes segments, tables and control registers. Start from <see cref="GetSpecialRegisters"/>, so that APIC base and the like stay.</summary>
     /// <param name="registers">All of them.</param>
-    /// <exception cref="HypervisorException">The kernel refused, for example an invalid combination of modes.</exception>
+    /// <exception cref="HostException">The kernel refused, for example an invalid combination of modes.</exception>
     public void SetSpecialRegisters(in VcpuSpecialRegisters registers)
     {
         kvm_sregs native = VcpuStateMarshaller.FromSpecialRegisters(registers);
@@ -101,7 +101,7 @@ public sealed unsafe class KvmVcpu : IDisposable
 
     /// <summary>Sets what CPUID answers; before the vCPU runs. See <see cref="VcpuCpuid"/>.</summary>
     /// <param name="entries">All leaves.</param>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public void SetCpuid(IReadOnlyList<CpuidEntry> entries)
     {
         ArgumentNullException.ThrowIfNull(entries);
@@ -120,7 +120,7 @@ public sealed unsafe class KvmVcpu : IDisposable
     /// <summary>Reads model-specific registers.</summary>
     /// <param name="indices">Their numbers, at most 256.</param>
     /// <returns>As many as the hypervisor knows, in order: it stops at the first that it does not.</returns>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public VcpuMsr[] GetMsrs(ReadOnlySpan<uint> indices)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(indices.Length, 256);
@@ -146,7 +146,7 @@ public sealed unsafe class KvmVcpu : IDisposable
     /// <summary>Writes model-specific registers.</summary>
     /// <param name="msrs">Registers and values, at most 256.</param>
     /// <returns>How many were written: the hypervisor stops at the first that it refuses.</returns>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public int SetMsrs(ReadOnlySpan<VcpuMsr> msrs)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(msrs.Length, 256);
@@ -164,7 +164,7 @@ public sealed unsafe class KvmVcpu : IDisposable
 
     /// <summary>Reads the local APIC's register page.</summary>
     /// <param name="registers">1024 bytes; register at offset n of the page at index n.</param>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public void GetLocalApic(Span<byte> registers)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(registers.Length, KvmConstants.KVM_APIC_REG_SIZE);
@@ -176,7 +176,7 @@ public sealed unsafe class KvmVcpu : IDisposable
 
     /// <summary>Writes the local APIC's register page.</summary>
     /// <param name="registers">1024 bytes, from <see cref="GetLocalApic"/>.</param>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public void SetLocalApic(ReadOnlySpan<byte> registers)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(registers.Length, KvmConstants.KVM_APIC_REG_SIZE);
@@ -187,7 +187,7 @@ public sealed unsafe class KvmVcpu : IDisposable
     }
 
     /// <summary>Wires the local APIC as firmware leaves it: LINT0 takes the PICs' interrupts (ExtINT), LINT1 takes NMI (Intel MP specification 3.6.2.2).</summary>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public void ConnectLegacyInterrupts()
     {
         const int LvtLint0 = 0x350;
@@ -202,7 +202,7 @@ public sealed unsafe class KvmVcpu : IDisposable
     }
 
     /// <summary>Gives x87 and SSE their state after FNINIT: all exceptions masked, extended precision.</summary>
-    /// <exception cref="HypervisorException">The kernel refused.</exception>
+    /// <exception cref="HostException">The kernel refused.</exception>
     public void ResetFloatingPoint()
     {
         var state = new kvm_fpu { fcw = 0x37F, mxcsr = 0x1F80 };

@@ -3,7 +3,7 @@ using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
@@ -77,7 +77,7 @@ public sealed class KvmVirtualMachine : IDisposable
 
     /// <summary>Makes a vCPU. With interrupt controllers, all but id 0 wait for the guest to start them.</summary>
     /// <param name="id">Its id, which is its initial local APIC id too.</param>
-    /// <exception cref="HypervisorException">The kernel refused; the message names the limit if one was hit.</exception>
+    /// <exception cref="HostException">The kernel refused; the message names the limit if one was hit.</exception>
     public KvmVcpu CreateVcpu(int id)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(id);
@@ -86,7 +86,7 @@ public sealed class KvmVirtualMachine : IDisposable
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_vcpus.Count >= MaxVcpus)
             {
-                throw new HypervisorException("KVM_CREATE_VCPU", Errno.EINVAL, $"all {MaxVcpus} vCPUs of a machine exist (the limit is KVM_CAP_MAX_VCPUS)");
+                throw new HostException("KVM_CREATE_VCPU", Errno.EINVAL, $"all {MaxVcpus} vCPUs of a machine exist (the limit is KVM_CAP_MAX_VCPUS)");
             }
 
             int raw = KvmCall.Do(_descriptor, KvmRequests.KVM_CREATE_VCPU, (nuint)id, "KVM_CREATE_VCPU", $"creating vCPU {id} (at most {MaxVcpus} in a machine)");

@@ -2,7 +2,7 @@ using System;
 using System.Globalization;
 using System.Text;
 using Iced.Intel;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 
 namespace Vmm.Kvm;
 
@@ -28,7 +28,7 @@ internal static class VcpuDump
             AppendCode(text, vcpu, r, s);
             return text.ToString();
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             return $"  (registers cannot be read: {e.Message})";
         }

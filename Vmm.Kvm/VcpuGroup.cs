@@ -5,8 +5,8 @@ using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Kvm;
 
@@ -49,7 +49,7 @@ public sealed class VcpuGroup : IDisposable
     public Task<VmStopReason> Completion => _completion.Task;
 
     /// <summary>Starts every vCPU; if one cannot be started, those that were are ended again.</summary>
-    /// <exception cref="HypervisorException">The system gives no thread.</exception>
+    /// <exception cref="HostException">The system gives no thread.</exception>
     /// <exception cref="InvalidOperationException">The group was started before.</exception>
     public void Start()
     {

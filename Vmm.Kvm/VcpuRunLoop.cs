@@ -1,8 +1,8 @@
 using System;
 using System.Runtime.InteropServices;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
@@ -89,7 +89,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
     }
 
     /// <summary>Starts the thread.</summary>
-    /// <exception cref="HypervisorException">The system gives no thread.</exception>
+    /// <exception cref="HostException">The system gives no thread.</exception>
     /// <exception cref="InvalidOperationException">The loop was started before, or another one runs the vCPU.</exception>
     public void Start()
     {
@@ -109,7 +109,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
             {
                 _vcpu.IsRunning = false;
-                throw new HypervisorException(
+                throw new HostException(
                     $"starting thread vcpu-{_vcpu.Id}", Errno.EAGAIN, "the limit of threads is reached (RLIMIT_NPROC, pids.max of the control group, kernel.threads-max)");
             }
 

@@ -101,7 +101,7 @@ internal sealed class MachineDevices : IDisposable
     public IReadOnlyList<MachineDevice> Devices => _devices;
 
     /// <summary>The host's devices that the guest has.</summary>
-    public IReadOnlyList<VfioFunction> HostDevices => _hostDevices.Functions;
+    public IReadOnlyList<PassthroughFunction> HostDevices => _hostDevices.Functions;
 
     /// <summary>The root ports, and what is in their slots.</summary>
     public MachineSlots Slots { get; }

@@ -4,7 +4,7 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Pci.Host;
@@ -19,7 +19,7 @@ namespace Vmm.Machine;
 internal sealed class MachineHostDevices : IDisposable
 {
     private readonly Lock _lock = new();
-    private readonly List<VfioFunction> _functions = [];
+    private readonly List<PassthroughFunction> _functions = [];
     private readonly List<Task> _removals = [];
     private readonly VfioHost _host;
     private readonly Action<VmStopReason> _stop;
@@ -37,7 +37,7 @@ internal sealed class MachineHostDevices : IDisposable
     }
 
     /// <summary>The functions that are there now.</summary>
-    public IReadOnlyList<VfioFunction> Functions
+    public IReadOnlyList<PassthroughFunction> Functions
     {
         get
         {
@@ -55,7 +55,7 @@ internal sealed class MachineHostDevices : IDisposable
     /// <exception cref="MachineException">The host does not give it; the reason says what helps.</exception>
     public void Add(HostDeviceOptions options, PciBus bus, int slot)
     {
-        VfioFunction function = Attach(options);
+        PassthroughFunction function = Attach(options);
         try
         {
             bus.Add(function, slot);
@@ -77,7 +77,7 @@ internal sealed class MachineHostDevices : IDisposable
     /// <summary>Gives every device back, the last one first. The vCPUs have ended.</summary>
     public void Dispose()
     {
-        foreach (VfioFunction function in Functions.Reverse())
+        foreach (PassthroughFunction function in Functions.Reverse())
         {
             Remove(function);
         }
@@ -91,14 +91,14 @@ internal sealed class MachineHostDevices : IDisposable
         Task.WaitAll(removals);
     }
 
-    private VfioFunction Attach(HostDeviceOptions options)
+    private PassthroughFunction Attach(HostDeviceOptions options)
     {
         try
         {
             VfioPciDevice device = _host.Attach(options.Path);
             try
             {
-                return VfioFunction.Attach(device, new VfioFunctionOptions
+                return PassthroughFunction.Attach(device, new PassthroughFunctionOptions
                 {
                     Name = options.Id,
                     GpuDirectClique = options.GpuDirectClique,
@@ -123,13 +123,13 @@ internal sealed class MachineHostDevices : IDisposable
         }
     }
 
-    private void StopMachine(VfioFunction function)
+    private void StopMachine(PassthroughFunction function)
     {
         _stop(new VmStopReason(VmStopKind.HostError, $"{function.Name}: the device reported an uncorrectable error"));
     }
 
     /// <summary>Called on the function's own thread, which cannot wait for its end.</summary>
-    private void RemoveLater(VfioFunction function)
+    private void RemoveLater(PassthroughFunction function)
     {
         lock (_lock)
         {
@@ -140,7 +140,7 @@ internal sealed class MachineHostDevices : IDisposable
         }
     }
 
-    private void Remove(VfioFunction function)
+    private void Remove(PassthroughFunction function)
     {
         lock (_lock)
         {
@@ -155,7 +155,7 @@ internal sealed class MachineHostDevices : IDisposable
             function.Bus!.Remove(function);
             function.Dispose();
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             _logger.HostDeviceKept(function.Name, e);
         }

@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Machine;
@@ -29,7 +29,7 @@ internal sealed class MachineMemory : IDisposable
                 ? HostMemory.AllocateShared("vmm-ram", layout.Size, options.HugePages)
                 : HostMemory.AllocateAnonymous(layout.Size);
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             throw new MachineException("memory", MemorySize.Word(layout.Size), e.Message, e);
         }
@@ -42,7 +42,7 @@ internal sealed class MachineMemory : IDisposable
                 Add(MemoryLayout.HoleEnd, layout.LowLength, layout.HighLength);
             }
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             Dispose();
             throw new MachineException("memory", MemorySize.Word(layout.Size), e.Message, e);

@@ -34,7 +34,7 @@ public sealed class MachinePreview : IDisposable
     public IReadOnlyList<MachineDevice> Devices => _devices.Devices;
 
     /// <summary>The host's devices that the guest would have.</summary>
-    public IReadOnlyList<VfioFunction> HostDevices => _devices.HostDevices;
+    public IReadOnlyList<PassthroughFunction> HostDevices => _devices.HostDevices;
 
     /// <summary>Makes the devices and opens their back-ends, as <see cref="VirtualMachine.Create"/> does.</summary>
     /// <param name="options">The machine; what is not about its devices or the size of its RAM does not matter.</param>

@@ -5,8 +5,8 @@ using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
@@ -70,7 +70,7 @@ public sealed partial class VirtualMachine : IDisposable
             machine.Build();
             return machine;
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             machine.Dispose();
             throw new MachineException(MachineException.Whole, null, e.Message, e);
@@ -96,7 +96,7 @@ public sealed partial class VirtualMachine : IDisposable
         {
             _vcpus!.Start();
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             throw new MachineException(MachineException.Whole, null, e.Message, e);
         }

@@ -1,6 +1,6 @@
 using System;
 using System.Collections.Generic;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
@@ -107,7 +107,7 @@ public partial class PciFunction
         OnPowerStateChanged();
     }
 
-    internal void ReportRouteRefused(int vector, HypervisorException reason)
+    internal void ReportRouteRefused(int vector, HostException reason)
     {
         if (_reports.TryTake(out _))
         {

@@ -1,8 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
@@ -90,7 +90,7 @@ public partial class PciFunction
         bool changes = false;
         foreach (var function in functions)
         {
-            changes |= function.Aim(space, belongs);
+            changes |= function.Retarget(space, belongs);
         }
 
         if (!changes || space is null)
@@ -109,10 +109,10 @@ public partial class PciFunction
             transaction.Commit();
             foreach (var function in functions)
             {
-                function.ForEachMapping(belongs, static mapping => mapping.Settle());
+                function.ForEachMapping(belongs, static mapping => mapping.Committed());
             }
         }
-        catch (HypervisorException)
+        catch (HostException)
         {
             // Everything was rolled back. One BAR that cannot be mapped must not take the others with it: each is tried alone.
             foreach (var function in functions)
@@ -122,10 +122,10 @@ public partial class PciFunction
         }
     }
 
-    private bool Aim(AddressSpace? space, Predicate<BarMapping> belongs)
+    private bool Retarget(AddressSpace? space, Predicate<BarMapping> belongs)
     {
         bool changes = false;
-        ForEachMapping(belongs, mapping => changes |= mapping.Aim(space is null ? null : WantedAddress(mapping)));
+        ForEachMapping(belongs, mapping => changes |= mapping.Retarget(space is null ? null : WantedAddress(mapping)));
         return changes;
     }
 

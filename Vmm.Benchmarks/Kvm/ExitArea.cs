@@ -2,7 +2,7 @@ using System.Collections.Generic;
 using System.Diagnostics;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.Kvm;
 
 namespace Vmm.Benchmarks.Kvm;
@@ -26,7 +26,7 @@ internal sealed class ExitArea : IBenchmarkArea
                 _missing = "no gcc here";
             }
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             _missing = e.Message;
         }

@@ -36,7 +36,7 @@ internal static class MsixDeliveryChecks
 
     private static void EntryMask(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(0, true);
         scene.Do();
         AwaitPending(check, hand, 0);
@@ -45,7 +45,7 @@ internal static class MsixDeliveryChecks
 
     private static void EntryUnmask(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(0, true);
         scene.Do();
         AwaitPending(check, hand, 0);
@@ -56,8 +56,8 @@ internal static class MsixDeliveryChecks
 
     private static void FunctionMask(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
-        hand.MessageControl = MsixHand.Enable | MsixHand.FunctionMask;
+        (WorkScene scene, MsixFixture hand) = Start(check);
+        hand.MessageControl = MsixFixture.Enable | MsixFixture.FunctionMask;
         scene.Do();
         AwaitPending(check, hand, 0);
         scene.Silent("under the function mask");
@@ -65,23 +65,23 @@ internal static class MsixDeliveryChecks
 
     private static void FunctionUnmask(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
-        hand.MessageControl = MsixHand.Enable | MsixHand.FunctionMask;
+        (WorkScene scene, MsixFixture hand) = Start(check);
+        hand.MessageControl = MsixFixture.Enable | MsixFixture.FunctionMask;
         scene.Do();
         AwaitPending(check, hand, 0);
-        hand.MessageControl = MsixHand.Enable;
+        hand.MessageControl = MsixFixture.Enable;
         scene.AwaitOne(0, "when the function mask is cleared");
         check.Require(!hand.IsPending(0), "pending bit 0 clear after delivery", "set");
     }
 
     private static void BothMasks(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(0, true);
-        hand.MessageControl = MsixHand.Enable | MsixHand.FunctionMask;
+        hand.MessageControl = MsixFixture.Enable | MsixFixture.FunctionMask;
         scene.Do();
         AwaitPending(check, hand, 0);
-        hand.MessageControl = MsixHand.Enable;
+        hand.MessageControl = MsixFixture.Enable;
         scene.Silent("while the entry is still masked");
         hand.SetMask(0, false);
         scene.AwaitOne(0, "when the last mask is cleared");
@@ -89,7 +89,7 @@ internal static class MsixDeliveryChecks
 
     private static void MaskOthers(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(1, true);
         scene.Do();
         scene.AwaitOne(0, "while another entry is masked");
@@ -97,7 +97,7 @@ internal static class MsixDeliveryChecks
 
     private static void UnmaskQuiet(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(0, true);
         hand.SetMask(0, false);
         scene.Silent("without an event");
@@ -105,7 +105,7 @@ internal static class MsixDeliveryChecks
 
     private static void PendingOnce(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(0, true);
         scene.Do();
         scene.Do();
@@ -116,7 +116,7 @@ internal static class MsixDeliveryChecks
 
     private static void MaskAgain(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         scene.Do();
         scene.AwaitOne(0, "for one used buffer");
         hand.SetMask(0, true);
@@ -126,9 +126,9 @@ internal static class MsixDeliveryChecks
 
     private static void DataChanged(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(0, true);
-        hand.Write(0, MsixHand.Data, hand.Read(1, MsixHand.Data));
+        hand.Write(0, MsixFixture.Data, hand.Read(1, MsixFixture.Data));
         hand.SetMask(0, false);
         scene.Do();
         scene.AwaitOne(1, "with the data of entry 1");
@@ -137,14 +137,14 @@ internal static class MsixDeliveryChecks
     private static void Disabled(CheckContext check)
     {
         WorkScene scene = WorkScene.StartWithMessages(check);
-        new MsixHand(check).MessageControl = 0;
+        new MsixFixture(check).MessageControl = 0;
         scene.Do();
         scene.Silent("while MSI-X is disabled");
     }
 
     private static void Master(CheckContext check)
     {
-        (WorkScene scene, MsixHand hand) = Start(check);
+        (WorkScene scene, MsixFixture hand) = Start(check);
         hand.SetMask(0, true);
         scene.Do();
         AwaitPending(check, hand, 0);
@@ -163,8 +163,8 @@ internal static class MsixDeliveryChecks
         check.Never(() => scene.Messages[-1] != 0, "no pin while MSI-X is enabled", () => "the pin asserted");
     }
 
-    private static (WorkScene Scene, MsixHand Hand) Start(CheckContext check) => (WorkScene.StartWithMessages(check), new MsixHand(check));
+    private static (WorkScene Scene, MsixFixture Hand) Start(CheckContext check) => (WorkScene.StartWithMessages(check), new MsixFixture(check));
 
-    private static void AwaitPending(CheckContext check, MsixHand hand, int entry) =>
+    private static void AwaitPending(CheckContext check, MsixFixture hand, int entry) =>
         check.Await(() => hand.IsPending(entry), $"pending bit {entry} set", () => "clear");
 }

@@ -73,12 +73,12 @@ internal static class MsixStructureChecks
     }
 
     private static void ControlPowerOn(CheckContext check) =>
-        check.Equal("MSI-X Enable and Function Mask", 0, check.InitialMessageControl & (MsixHand.Enable | MsixHand.FunctionMask));
+        check.Equal("MSI-X Enable and Function Mask", 0, check.InitialMessageControl & (MsixFixture.Enable | MsixFixture.FunctionMask));
 
     private static void ControlReadBack(CheckContext check)
     {
         uint size = Hand(check).MessageControl & TableSize;
-        foreach (uint value in (uint[])[MsixHand.FunctionMask, MsixHand.FunctionMask | MsixHand.Enable, MsixHand.Enable, 0])
+        foreach (uint value in (uint[])[MsixFixture.FunctionMask, MsixFixture.FunctionMask | MsixFixture.Enable, MsixFixture.Enable, 0])
         {
             Hand(check).MessageControl = value;
             check.Equal("message control word", value | size, Hand(check).MessageControl);
@@ -88,7 +88,7 @@ internal static class MsixStructureChecks
     private static void ControlByte(CheckContext check)
     {
         uint size = Hand(check).MessageControl & TableSize;
-        foreach (uint value in (uint[])[MsixHand.FunctionMask, MsixHand.FunctionMask | MsixHand.Enable, 0])
+        foreach (uint value in (uint[])[MsixFixture.FunctionMask, MsixFixture.FunctionMask | MsixFixture.Enable, 0])
         {
             check.Access.WriteConfiguration(check.Facts.Msix + 3, 1, value >> 8);
             check.Equal("message control word after its upper byte was written", value | size, Hand(check).MessageControl);
@@ -98,7 +98,7 @@ internal static class MsixStructureChecks
     private static void ControlDword(CheckContext check)
     {
         uint before = check.Access.ReadConfiguration(check.Facts.Msix, 4);
-        foreach (uint value in (uint[])[MsixHand.FunctionMask, MsixHand.FunctionMask | MsixHand.Enable, 0])
+        foreach (uint value in (uint[])[MsixFixture.FunctionMask, MsixFixture.FunctionMask | MsixFixture.Enable, 0])
         {
             check.Access.WriteConfiguration(check.Facts.Msix, 4, before | (value << 16));
             check.Equal("capability header and message control word", before | (value << 16), check.Access.ReadConfiguration(check.Facts.Msix, 4));
@@ -107,7 +107,7 @@ internal static class MsixStructureChecks
 
     private static void ControlLowByte(CheckContext check)
     {
-        Hand(check).MessageControl = MsixHand.FunctionMask | MsixHand.Enable;
+        Hand(check).MessageControl = MsixFixture.FunctionMask | MsixFixture.Enable;
         uint before = Hand(check).MessageControl;
         check.Access.WriteConfiguration(check.Facts.Msix + 2, 1, 0);
         check.Equal("message control word", before, Hand(check).MessageControl);
@@ -123,72 +123,72 @@ internal static class MsixStructureChecks
 
     private static void TableReadBack(CheckContext check)
     {
-        MsixHand hand = Hand(check);
+        MsixFixture hand = Hand(check);
         foreach (uint value in (uint[])[0xfee0_1234 & ~3u, 0x5a5a_a5a4])
         {
             hand.Write(0, 0, value);
             hand.Write(0, 4, ~value);
-            hand.Write(0, MsixHand.Data, value ^ 0xffff);
+            hand.Write(0, MsixFixture.Data, value ^ 0xffff);
             check.Equal("message address", value, hand.Read(0, 0));
             check.Equal("message upper address", ~value, hand.Read(0, 4));
-            check.Equal("message data", value ^ 0xffff, hand.Read(0, MsixHand.Data));
+            check.Equal("message data", value ^ 0xffff, hand.Read(0, MsixFixture.Data));
         }
 
         foreach (bool masked in (bool[])[true, false, true])
         {
             hand.SetMask(0, masked);
-            check.Equal("mask bit", masked ? 1u : 0, hand.Read(0, MsixHand.Control) & 1);
+            check.Equal("mask bit", masked ? 1u : 0, hand.Read(0, MsixFixture.Control) & 1);
         }
     }
 
     private static void TableEntries(CheckContext check)
     {
-        MsixHand hand = Hand(check);
+        MsixFixture hand = Hand(check);
         int entries = check.Facts.MsixVectors;
         for (int i = 0; i < entries; i++)
         {
             hand.Write(i, 0, 0xfee0_0000 + ((uint)i << 4));
-            hand.Write(i, MsixHand.Data, 0x4000 + (uint)i);
+            hand.Write(i, MsixFixture.Data, 0x4000 + (uint)i);
         }
 
         for (int i = 0; i < entries; i++)
         {
             check.Equal($"message address of entry {i}", 0xfee0_0000 + ((uint)i << 4), hand.Read(i, 0));
-            check.Equal($"message data of entry {i}", 0x4000 + (uint)i, hand.Read(i, MsixHand.Data));
+            check.Equal($"message data of entry {i}", 0x4000 + (uint)i, hand.Read(i, MsixFixture.Data));
         }
     }
 
     private static void TableWideRead(CheckContext check)
     {
-        MsixHand hand = Hand(check);
+        MsixFixture hand = Hand(check);
         hand.Write(0, 0, 0xfee0_0010);
         hand.Write(0, 4, 0x12);
-        hand.Write(0, MsixHand.Data, 0x77);
-        ulong control = hand.Read(0, MsixHand.Control);
+        hand.Write(0, MsixFixture.Data, 0x77);
+        ulong control = hand.Read(0, MsixFixture.Control);
         check.Equal("address as 8 bytes", 0x12_fee0_0010, check.Access.ReadBar(check.Facts.MsixTable.Bar, hand.At(0), 8));
         check.Equal("data and control as 8 bytes", 0x77 | (control << 32), check.Access.ReadBar(check.Facts.MsixTable.Bar, hand.At(0) + 8, 8));
     }
 
     private static void TableWideWrite(CheckContext check)
     {
-        MsixHand hand = Hand(check);
+        MsixFixture hand = Hand(check);
         check.Access.WriteBar(check.Facts.MsixTable.Bar, hand.At(0), 8, 0x34_fee0_0020);
         check.Access.WriteBar(check.Facts.MsixTable.Bar, hand.At(0) + 8, 8, 0x0000_0001_0000_0055);
         check.Equal("message address", 0xfee0_0020, hand.Read(0, 0));
         check.Equal("message upper address", 0x34, hand.Read(0, 4));
-        check.Equal("message data", 0x55, hand.Read(0, MsixHand.Data));
-        check.Equal("mask bit", 1, hand.Read(0, MsixHand.Control) & 1);
+        check.Equal("message data", 0x55, hand.Read(0, MsixFixture.Data));
+        check.Equal("mask bit", 1, hand.Read(0, MsixFixture.Control) & 1);
     }
 
     private static void TableKeeps(CheckContext check)
     {
-        MsixHand hand = Hand(check);
+        MsixFixture hand = Hand(check);
         hand.Write(0, 0, 0xfee0_0030);
-        hand.Write(0, MsixHand.Data, 0x66);
-        hand.MessageControl = MsixHand.Enable | MsixHand.FunctionMask;
+        hand.Write(0, MsixFixture.Data, 0x66);
+        hand.MessageControl = MsixFixture.Enable | MsixFixture.FunctionMask;
         hand.MessageControl = 0;
         check.Equal("message address", 0xfee0_0030, hand.Read(0, 0));
-        check.Equal("message data", 0x66, hand.Read(0, MsixHand.Data));
+        check.Equal("message data", 0x66, hand.Read(0, MsixFixture.Data));
     }
 
     private static void PendingClear(CheckContext check)
@@ -206,7 +206,7 @@ internal static class MsixStructureChecks
         check.Equal("first quad-word of the pending bit array", halves, check.Access.ReadBar(bar, offset, 8));
     }
 
-    private static MsixHand Hand(CheckContext check) => new(check);
+    private static MsixFixture Hand(CheckContext check) => new(check);
 
     private static (string What, int Bar, uint Offset, uint Length)[] Locations(CheckContext check)
     {

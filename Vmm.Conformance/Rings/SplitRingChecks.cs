@@ -29,17 +29,17 @@ internal static class SplitRingChecks
 
     private static void Table(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, 0);
+        RingFixture scene = RingFixture.Start(check, 0);
         Unchanged(check, scene, () => scene.DescriptorArea[..(scene.Queue.Size * DescriptorSize)].ToArray(), "the descriptor table");
     }
 
     private static void Available(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, 0);
+        RingFixture scene = RingFixture.Start(check, 0);
         Unchanged(check, scene, () => scene.DriverArea[..(4 + (2 * scene.Queue.Size))].ToArray(), "the available ring");
     }
 
-    private static void Unchanged(CheckContext check, RingScene scene, Func<byte[]> read, string what)
+    private static void Unchanged(CheckContext check, RingFixture scene, Func<byte[]> read, string what)
     {
         for (int i = 0; i < 20; i++)
         {
@@ -53,17 +53,17 @@ internal static class SplitRingChecks
 
     private static void Flags(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, 0);
+        RingFixture scene = RingFixture.Start(check, 0);
         FlagsStay(check, scene, 1);
     }
 
     private static void EventFlags(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, EventIndex);
+        RingFixture scene = RingFixture.Start(check, EventIndex);
         FlagsStay(check, scene, 0);
     }
 
-    private static void FlagsStay(CheckContext check, RingScene scene, ushort most)
+    private static void FlagsStay(CheckContext check, RingFixture scene, ushort most)
     {
         for (int i = 0; i < 50; i++)
         {
@@ -75,7 +75,7 @@ internal static class SplitRingChecks
 
     private static void EventIgnoresFlags(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, EventIndex, completion: CompletionMode.Messages);
+        RingFixture scene = RingFixture.Start(check, EventIndex, completion: CompletionMode.Messages);
         BinaryPrimitives.WriteUInt16LittleEndian(scene.DriverArea, 1);
         scene.Queue.ArmInterrupt();
         ExpectInterrupt(check, scene, 1);
@@ -83,20 +83,20 @@ internal static class SplitRingChecks
 
     private static void EventLater(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, EventIndex, completion: CompletionMode.Messages);
+        RingFixture scene = RingFixture.Start(check, EventIndex, completion: CompletionMode.Messages);
         BinaryPrimitives.WriteUInt16LittleEndian(scene.DriverArea[(4 + (2 * scene.Queue.Size))..], 3);
         ExpectInterrupt(check, scene, 4);
     }
 
     private static void FlagsIgnoreEvent(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, 0, completion: CompletionMode.Messages);
+        RingFixture scene = RingFixture.Start(check, 0, completion: CompletionMode.Messages);
         BinaryPrimitives.WriteUInt16LittleEndian(scene.DriverArea[(4 + (2 * scene.Queue.Size))..], 0x7000);
         scene.Queue.ArmInterrupt();
         ExpectInterrupt(check, scene, 1);
     }
 
-    private static void ExpectInterrupt(CheckContext check, RingScene scene, int requests)
+    private static void ExpectInterrupt(CheckContext check, RingFixture scene, int requests)
     {
         for (int i = 0; i < requests; i++)
         {
@@ -113,7 +113,7 @@ internal static class SplitRingChecks
 
     private static void IndirectWrite(CheckContext check)
     {
-        RingScene scene = RingScene.Start(check, Indirect);
+        RingFixture scene = RingFixture.Start(check, Indirect);
         for (int i = 0; i < 20; i++)
         {
             scene.TryAsk(indirect: true);

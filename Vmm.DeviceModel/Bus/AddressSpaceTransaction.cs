@@ -8,7 +8,7 @@ namespace Vmm.DeviceModel.Bus;
 /// <para>Commit order: the new flat view is computed, doorbells and slots that went are unregistered, new ones registered, the view is published,
 /// and the call returns after the last access in flight to what was removed or moved away has ended. Registrations that stay the same are
 /// not touched. If the hypervisor refuses a slot, the earlier steps are undone, the old view stays, and <see cref="Commit"/> throws
-/// <see cref="Vmm.DeviceModel.Hypervisor.HypervisorException"/>; a refused doorbell is no failure, its writes are dispatched (VTP-14).</para>
+/// <see cref="HostException"/>; a refused doorbell is no failure, its writes are dispatched (VTP-14).</para>
 /// <para>Commit must not be called from inside an access of the same domain: use <see cref="AccessDomain.RunAfterAccess"/>.
 /// Nor may the caller hold a lock that a handler takes, since the handler's access is waited for.
 /// A transaction belongs to one thread and is committed once; after a failed commit it may be tried again.</para>
@@ -55,7 +55,7 @@ public sealed class AddressSpaceTransaction
 
     /// <summary>Makes the changes take effect.</summary>
     /// <exception cref="ArgumentException">A claim to add is in a space already, or one to move or remove is not in this one.</exception>
-    /// <exception cref="Vmm.DeviceModel.Hypervisor.HypervisorException">The hypervisor refused a step; nothing has changed.</exception>
+    /// <exception cref="HostException">The hypervisor refused a step; nothing has changed.</exception>
     /// <exception cref="InvalidOperationException">Called from inside an access of the same domain, or a second time.</exception>
     public void Commit()
     {

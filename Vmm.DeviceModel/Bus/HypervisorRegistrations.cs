@@ -46,7 +46,7 @@ internal sealed class HypervisorRegistrations
     /// </summary>
     /// <param name="segments">The new view.</param>
     /// <param name="doorbells">All doorbells and their addresses.</param>
-    /// <exception cref="HypervisorException">A slot was refused; all is as it was before.</exception>
+    /// <exception cref="HostException">A slot was refused; all is as it was before.</exception>
     public void Change(FlatSegment[] segments, List<(DoorbellClaim Doorbell, ulong Address)> doorbells)
     {
         List<SlotKey> slots = WantedSlots(segments);
@@ -178,7 +178,7 @@ internal sealed class HypervisorRegistrations
         {
             _slots.Add(key, _memorySlots!.Map(key.Address, key.Length, key.Host, key.ReadOnly));
         }
-        catch (HypervisorException) when (wasDispatched)
+        catch (HostException) when (wasDispatched)
         {
             // Could not be restored once, and still cannot: it goes on being dispatched, and hinders no other change.
             return;
@@ -225,7 +225,7 @@ internal sealed class HypervisorRegistrations
         {
             registration = _doorbellSeam!.Register(_kind, key.Address, doorbell.Width, doorbell.DataMatch, doorbell.Target);
         }
-        catch (HypervisorException exception)
+        catch (HostException exception)
         {
             Interlocked.Increment(ref _refusedDoorbells);
             Log.DoorbellRefused(_logger, _space, doorbell.Name, key.Address, exception.Message);

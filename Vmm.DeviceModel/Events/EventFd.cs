@@ -1,6 +1,5 @@
 using System;
 using System.Runtime.InteropServices;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.DeviceModel.Events;
@@ -12,13 +11,13 @@ public sealed unsafe class EventFd : IDisposable
     private readonly FileDescriptor _descriptor;
 
     /// <summary>Makes a non-blocking, close-on-exec eventfd with the counter at 0.</summary>
-    /// <exception cref="HypervisorException">The process is out of descriptors.</exception>
+    /// <exception cref="HostException">The process is out of descriptors.</exception>
     public EventFd()
     {
         _descriptor = new FileDescriptor(Libc.eventfd(0, Libc.EFD_CLOEXEC | Libc.EFD_NONBLOCK));
         if (_descriptor.IsInvalid)
         {
-            throw new HypervisorException("eventfd", Marshal.GetLastPInvokeError(), "cannot make an eventfd; see ulimit -n");
+            throw new HostException("eventfd", Marshal.GetLastPInvokeError(), "cannot make an eventfd; see ulimit -n");
         }
     }
 

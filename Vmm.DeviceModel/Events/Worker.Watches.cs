@@ -1,7 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
 using System.Threading;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.DeviceModel.Events;
@@ -31,7 +30,7 @@ public sealed unsafe partial class Worker
             {
                 Control(Libc.EPOLL_CTL_ADD, descriptor, entry.Id);
             }
-            catch (HypervisorException)
+            catch (HostException)
             {
                 _watches[index] = null;
                 throw;
@@ -46,7 +45,7 @@ public sealed unsafe partial class Worker
         var request = new Libc.epoll_event { events = Libc.EPOLLIN, data = id };
         if (Libc.epoll_ctl(_epoll.Number, operation, descriptor, &request) != 0)
         {
-            throw new HypervisorException("epoll_ctl", Marshal.GetLastPInvokeError(), $"cannot watch descriptor {descriptor}");
+            throw new HostException("epoll_ctl", Marshal.GetLastPInvokeError(), $"cannot watch descriptor {descriptor}");
         }
     }
 

@@ -5,7 +5,6 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Diagnostics;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.DeviceModel.Events;
@@ -39,7 +38,7 @@ public sealed unsafe partial class Worker : IDisposable
     /// <summary>Makes a worker that is not running yet.</summary>
     /// <param name="name">Name of the thread; 15 bytes of it are visible in /proc.</param>
     /// <param name="loggerFactory">Where a fault is logged.</param>
-    /// <exception cref="HypervisorException">The process is out of descriptors.</exception>
+    /// <exception cref="HostException">The process is out of descriptors.</exception>
     public Worker(string name, ILoggerFactory? loggerFactory = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
@@ -49,7 +48,7 @@ public sealed unsafe partial class Worker : IDisposable
         {
             int errno = Marshal.GetLastPInvokeError();
             _wake.Dispose();
-            throw new HypervisorException("epoll_create1", errno, $"cannot make worker '{name}'; see ulimit -n");
+            throw new HostException("epoll_create1", errno, $"cannot make worker '{name}'; see ulimit -n");
         }
 
         Control(Libc.EPOLL_CTL_ADD, _wake.Descriptor, WakeId);
@@ -68,7 +67,7 @@ public sealed unsafe partial class Worker : IDisposable
     /// <param name="source">What to wait for; stays open until the result is disposed.</param>
     /// <param name="onSignalled">Runs on the worker's thread; an exception stops the worker and raises <see cref="Faulted"/>.</param>
     /// <returns>Stops watching when disposed; when that returns (from another thread), the callback is not running and will not run again.</returns>
-    /// <exception cref="HypervisorException">The kernel refuses, for example because this worker watches the eventfd already.</exception>
+    /// <exception cref="HostException">The kernel refuses, for example because this worker watches the eventfd already.</exception>
     public IDisposable Watch(EventFd source, Action onSignalled)
     {
         ArgumentNullException.ThrowIfNull(source);
@@ -82,7 +81,7 @@ public sealed unsafe partial class Worker : IDisposable
     /// Runs on the worker's thread while the descriptor is readable. It must read, or switch the watch off: at the end of a stream a read gives 0
     /// bytes, and the descriptor stays readable for ever.
     /// </param>
-    /// <exception cref="HypervisorException">The descriptor cannot be polled (a regular file cannot), or is watched already.</exception>
+    /// <exception cref="HostException">The descriptor cannot be polled (a regular file cannot), or is watched already.</exception>
     public IWatch WatchReadable(int descriptor, Action onReadable)
     {
         ArgumentNullException.ThrowIfNull(onReadable);
@@ -205,7 +204,7 @@ public sealed unsafe partial class Worker : IDisposable
                 int errno = Marshal.GetLastPInvokeError();
                 if (errno != Errno.EINTR)
                 {
-                    throw new HypervisorException("epoll_wait", errno, $"worker '{_thread.Name}' cannot wait");
+                    throw new HostException("epoll_wait", errno, $"worker '{_thread.Name}' cannot wait");
                 }
 
                 continue;

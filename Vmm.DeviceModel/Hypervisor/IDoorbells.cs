@@ -14,6 +14,6 @@ public interface IDoorbells
     /// <param name="dataMatch">The value a write must have, or null.</param>
     /// <param name="target">Signalled at a write.</param>
     /// <returns>The registration; disposing removes exactly it.</returns>
-    /// <exception cref="HypervisorException">The hypervisor refused.</exception>
+    /// <exception cref="HostException">The hypervisor refused.</exception>
     IDisposable Register(AddressSpaceKind kind, ulong address, int width, ulong? dataMatch, EventFd target);
 }

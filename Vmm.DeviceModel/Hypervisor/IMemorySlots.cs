@@ -11,6 +11,6 @@ public interface IMemorySlots
     /// <param name="host">Page-aligned host address; must stay mapped until the result is disposed.</param>
     /// <param name="readOnly">Guest writes exit instead of reaching the memory.</param>
     /// <returns>The registration; disposing removes exactly this slot (KVM-6).</returns>
-    /// <exception cref="HypervisorException">The hypervisor refused; the message names the limit if one was hit (KVM-8).</exception>
+    /// <exception cref="HostException">The hypervisor refused; the message names the limit if one was hit (KVM-8).</exception>
     IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly);
 }

@@ -11,6 +11,6 @@ public interface IResampledLines : IInterruptLines
     /// <param name="source">Signalled by the kernel or another process to assert.</param>
     /// <param name="resample">Signalled at the guest's end-of-interrupt, so that the source can assert again.</param>
     /// <returns>The connection; disposing removes exactly it. Both eventfds must stay open until then.</returns>
-    /// <exception cref="HypervisorException">The hypervisor refused.</exception>
+    /// <exception cref="HostException">The hypervisor refused.</exception>
     IDisposable Connect(int gsi, EventFd source, EventFd resample);
 }

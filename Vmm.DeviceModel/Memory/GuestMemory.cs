@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.DeviceModel.Memory;
 
@@ -40,7 +39,7 @@ public sealed unsafe partial class GuestMemory
     /// <param name="length">Bytes.</param>
     /// <exception cref="ArgumentException">The range is empty, wraps, overlaps a region or does not lie in the mapping.</exception>
     /// <exception cref="InvalidOperationException">Called from inside the domain.</exception>
-    /// <exception cref="HypervisorException">A listener's kernel refused; the memory is as before.</exception>
+    /// <exception cref="HostException">A listener's kernel refused; the memory is as before.</exception>
     public GuestMemoryRegion Add(ulong address, HostMemory memory, ulong offset, ulong length)
     {
         ArgumentNullException.ThrowIfNull(memory);
@@ -102,7 +101,7 @@ public sealed unsafe partial class GuestMemory
     /// <param name="listener">Who is told.</param>
     /// <returns>Ends it when disposed; the listener is then told of the removal of every region it knows.</returns>
     /// <exception cref="InvalidOperationException">Called from inside the domain.</exception>
-    /// <exception cref="HypervisorException">The listener's kernel refused a region; it is told of the removal of the others.</exception>
+    /// <exception cref="HostException">The listener's kernel refused a region; it is told of the removal of the others.</exception>
     public IDisposable AddListener(IGuestMemoryListener listener)
     {
         ArgumentNullException.ThrowIfNull(listener);

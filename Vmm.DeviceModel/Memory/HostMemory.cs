@@ -1,7 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.DeviceModel.Memory;
@@ -48,7 +47,7 @@ public sealed unsafe class HostMemory : IDisposable
     /// <summary>Private anonymous memory; the host gives pages when they are first touched.</summary>
     /// <param name="length">Bytes, rounded up to the page size.</param>
     /// <param name="hugePages">Ask for transparent huge pages.</param>
-    /// <exception cref="HypervisorException">The host refuses.</exception>
+    /// <exception cref="HostException">The host refuses.</exception>
     public static HostMemory AllocateAnonymous(ulong length, bool hugePages = false)
     {
         const int Flags = Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE;
@@ -79,7 +78,7 @@ public sealed unsafe class HostMemory : IDisposable
     /// <param name="name">Shown in /proc/PID/maps; at most 249 bytes.</param>
     /// <param name="length">Bytes, rounded up to the page size (to the huge page size with <paramref name="hugeTlb"/>).</param>
     /// <param name="hugeTlb">Back it with reserved huge pages of 2 MiB.</param>
-    /// <exception cref="HypervisorException">The host refuses; without enough reserved huge pages it does.</exception>
+    /// <exception cref="HostException">The host refuses; without enough reserved huge pages it does.</exception>
     public static HostMemory AllocateShared(string name, ulong length, bool hugeTlb = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
@@ -88,20 +87,20 @@ public sealed unsafe class HostMemory : IDisposable
         var descriptor = new FileDescriptor(Libc.memfd_create(name, flags));
         if (descriptor.IsInvalid)
         {
-            throw new HypervisorException("memfd_create", Marshal.GetLastPInvokeError(), $"cannot make shared memory '{name}'");
+            throw new HostException("memfd_create", Marshal.GetLastPInvokeError(), $"cannot make shared memory '{name}'");
         }
 
         try
         {
             if (Libc.ftruncate(descriptor.Number, checked((long)length)) != 0)
             {
-                throw new HypervisorException("ftruncate", Marshal.GetLastPInvokeError(), $"cannot size shared memory '{name}' to {length >> 20} MiB");
+                throw new HostException("ftruncate", Marshal.GetLastPInvokeError(), $"cannot size shared memory '{name}' to {length >> 20} MiB");
             }
 
             // Whoever gets the descriptor must not be able to cut memory off under us: touching it would kill the process.
             if (Libc.fcntl(descriptor.Number, Libc.F_ADD_SEALS, Libc.F_SEAL_SHRINK | Libc.F_SEAL_GROW | Libc.F_SEAL_SEAL) != 0)
             {
-                throw new HypervisorException("fcntl(F_ADD_SEALS)", Marshal.GetLastPInvokeError(), $"cannot seal shared memory '{name}'");
+                throw new HostException("fcntl(F_ADD_SEALS)", Marshal.GetLastPInvokeError(), $"cannot seal shared memory '{name}'");
             }
 
             // Huge pages are reserved here, so that the lack of them is an error now and not a SIGBUS later.
@@ -121,7 +120,7 @@ public sealed unsafe class HostMemory : IDisposable
     /// <param name="offset">Page-aligned offset in bytes.</param>
     /// <param name="length">Bytes, rounded up to the page size.</param>
     /// <param name="writable">Map for writing too.</param>
-    /// <exception cref="HypervisorException">The host refuses, or a regular file ends before the range does.</exception>
+    /// <exception cref="HostException">The host refuses, or a regular file ends before the range does.</exception>
     public static HostMemory MapDescriptor(int descriptor, ulong offset, ulong length, bool writable)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, (ulong)long.MaxValue - (ulong)Environment.SystemPageSize);
@@ -135,7 +134,7 @@ public sealed unsafe class HostMemory : IDisposable
         var own = new FileDescriptor(Libc.fcntl(descriptor, Libc.F_DUPFD_CLOEXEC, 0));
         if (own.IsInvalid)
         {
-            throw new HypervisorException("fcntl(F_DUPFD_CLOEXEC)", Marshal.GetLastPInvokeError(), $"cannot duplicate descriptor {descriptor}");
+            throw new HostException("fcntl(F_DUPFD_CLOEXEC)", Marshal.GetLastPInvokeError(), $"cannot duplicate descriptor {descriptor}");
         }
 
         try
@@ -175,12 +174,12 @@ public sealed unsafe class HostMemory : IDisposable
         Libc.statx_buffer status;
         if (Libc.statx(descriptor.Number, "", Libc.AT_EMPTY_PATH, Libc.STATX_TYPE | Libc.STATX_SIZE, &status) != 0)
         {
-            throw new HypervisorException("statx", Marshal.GetLastPInvokeError(), "cannot find out the size of what is to be mapped");
+            throw new HostException("statx", Marshal.GetLastPInvokeError(), "cannot find out the size of what is to be mapped");
         }
 
         if ((status.stx_mode & Libc.S_IFMT) == Libc.S_IFREG && !GuestRange.Fits(offset, length, status.stx_size))
         {
-            throw new HypervisorException("mmap", 0, $"the file has {status.stx_size} bytes, too few for {length} at offset {offset}");
+            throw new HostException("mmap", 0, $"the file has {status.stx_size} bytes, too few for {length} at offset {offset}");
         }
     }
 
@@ -196,7 +195,7 @@ public sealed unsafe class HostMemory : IDisposable
         void* pointer = Libc.mmap(null, (nuint)length, protection, flags, descriptor, offset);
         if ((nint)pointer == -1)
         {
-            throw new HypervisorException("mmap", Marshal.GetLastPInvokeError(), $"cannot map {length >> 10} KiB of {what}");
+            throw new HostException("mmap", Marshal.GetLastPInvokeError(), $"cannot map {length >> 10} KiB of {what}");
         }
 
         return (byte*)pointer;

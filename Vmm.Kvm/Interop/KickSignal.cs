@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Kvm.Interop;
@@ -21,7 +21,7 @@ internal static unsafe class KickSignal
         int errno = Signals.pthread_sigmask(Signals.SIG_BLOCK, &set, &old);
         if (errno != 0)
         {
-            throw new HypervisorException("pthread_sigmask", errno, "blocking the kick signal");
+            throw new HostException("pthread_sigmask", errno, "blocking the kick signal");
         }
 
         guestMask = old.bits[0] & ~set.bits[0];

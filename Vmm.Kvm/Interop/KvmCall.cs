@@ -1,10 +1,10 @@
 using System.Runtime.InteropServices;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Kvm.Interop;
 
-/// <summary>The seam to the kernel: retries interrupted calls and turns failures into <see cref="HypervisorException"/>.</summary>
+/// <summary>The seam to the kernel: retries interrupted calls and turns failures into <see cref="HostException"/>.</summary>
 internal static unsafe partial class KvmCall
 {
     /// <summary>For KVM_RUN: the caller holds the descriptor open, and reads errno itself and only after a failure.</summary>
@@ -52,7 +52,7 @@ internal static unsafe partial class KvmCall
     }
 
     /// <summary>The exception for a refused step; names the limit behind the errno where there is one (KVM-9).</summary>
-    public static HypervisorException Failure(string step, int errno, string detail)
+    public static HostException Failure(string step, int errno, string detail)
     {
         string limit = errno switch
         {
@@ -61,6 +61,6 @@ internal static unsafe partial class KvmCall
             Errno.ENOMEM => "; the kernel is out of memory",
             _ => string.Empty,
         };
-        return new HypervisorException(step, errno, detail + limit);
+        return new HostException(step, errno, detail + limit);
     }
 }

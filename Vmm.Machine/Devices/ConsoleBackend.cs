@@ -1,6 +1,6 @@
 using System;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
 
@@ -74,7 +74,7 @@ internal sealed class ConsoleBackend : IConsoleBackend
             worker.WatchReadable(descriptor, static () => { }).Dispose();
             return true;
         }
-        catch (HypervisorException)
+        catch (HostException)
         {
             return false;
         }

@@ -1,7 +1,7 @@
 using System;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Interrupts;
 
@@ -80,7 +80,7 @@ internal sealed class SerialConsole : IDisposable
             {
                 _source = new DescriptorSource(_worker, StandardInput, Port, options.Escape);
             }
-            catch (HypervisorException e)
+            catch (HostException e)
             {
                 // A file or /dev/null as standard input.
                 _logger.NoInput("serial", e.Message);

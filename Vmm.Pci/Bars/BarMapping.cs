@@ -1,8 +1,8 @@
 using System.Collections.Generic;
 using System.Globalization;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Pci.Bars;
 
@@ -92,7 +92,7 @@ internal sealed class BarMapping(PciBar bar)
 
     /// <summary>Says where the BAR is to decode.</summary>
     /// <returns>True if something is to be done for it.</returns>
-    public bool Aim(ulong? target)
+    public bool Retarget(ulong? target)
     {
         if (target is null || target != _failedAt)
         {
@@ -155,7 +155,7 @@ internal sealed class BarMapping(PciBar bar)
     }
 
     /// <summary>The staged steps have taken effect.</summary>
-    public void Settle()
+    public void Committed()
     {
         MappedAt = Target;
         foreach (var doorbell in _current)
@@ -166,17 +166,17 @@ internal sealed class BarMapping(PciBar bar)
 
     /// <summary>Tries the steps of this BAR alone.</summary>
     /// <returns>Null, or why the BAR does not decode where the guest put it.</returns>
-    public HypervisorException? TryAlone(AddressSpace space)
+    public HostException? TryAlone(AddressSpace space)
     {
         try
         {
             var transaction = space.BeginTransaction();
             Stage(transaction);
             transaction.Commit();
-            Settle();
+            Committed();
             return null;
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             // The register keeps what the guest wrote; the BAR decodes neither there nor where it was (PCI-6).
             _failedAt = Target;

@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
@@ -132,7 +133,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
         }
     }
 
-    internal void RouteRefused(MessageVector vector, HypervisorException reason)
+    internal void RouteRefused(MessageVector vector, HostException reason)
     {
         Interlocked.Increment(ref _refusedRoutes);
         Function?.ReportRouteRefused(vector.Index, reason);

@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
@@ -281,7 +282,7 @@ public abstract class MessageVector : IInterruptVector
             _route.Arm(new MsiMessage(_address, _data));
             _armed = true;
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             _armed = false;
             _owner.RouteRefused(this, e);

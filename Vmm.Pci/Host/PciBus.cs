@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -322,7 +323,7 @@ public sealed partial class PciBus
     /// <param name="source">Signalled to assert the level.</param>
     /// <param name="resample">Signalled when the guest has acknowledged it.</param>
     /// <returns>The connection, or null where the hypervisor has no such wires (<see cref="HasResampledLines"/>).</returns>
-    /// <exception cref="HypervisorException">The hypervisor refused.</exception>
+    /// <exception cref="HostException">The hypervisor refused.</exception>
     public IDisposable? ConnectPin(PciFunction function, EventFd source, EventFd resample)
     {
         ArgumentNullException.ThrowIfNull(function);

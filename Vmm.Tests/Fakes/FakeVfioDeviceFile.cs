@@ -1,7 +1,7 @@
 using System;
 using System.Linq;
 using System.Runtime.InteropServices;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Backend;
@@ -65,7 +65,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         var (index, region, at) = Find(offset);
         int refused = Note("mmap", FormattableString.Invariant($"{(int)index} 0x{at:x}+0x{length:x}"));
         return refused != 0 || (region.Flags & 4) == 0
-            ? throw new HypervisorException("mmap", refused != 0 ? -refused : Errno.EINVAL, "the fake kernel refuses")
+            ? throw new HostException("mmap", refused != 0 ? -refused : Errno.EINVAL, "the fake kernel refuses")
             : HostMemory.MapDescriptor(region.Memory.Descriptor, at, length, writable);
     }
 

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -77,7 +78,7 @@ public sealed class RecordingDoorbells : IDoorbells
             if (Refuse?.Invoke(address) == true)
             {
                 _calls.Add($"refused {address:x}");
-                throw new HypervisorException("doorbell", 28, "no more devices on the bus");
+                throw new HostException("doorbell", 28, "no more devices on the bus");
             }
 
             var doorbell = new RegisteredDoorbell(kind, address, width, dataMatch, target);

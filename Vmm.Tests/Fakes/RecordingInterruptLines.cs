@@ -2,6 +2,7 @@ using System;
 using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
@@ -41,7 +42,7 @@ public sealed class RecordingInterruptLines : IResampledLines
         {
             if (RefuseConnections)
             {
-                throw new HypervisorException("KVM_IRQFD", 16, "refused");
+                throw new HostException("KVM_IRQFD", 16, "refused");
             }
 
             var connection = (gsi, source, resample);

@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 
@@ -47,7 +48,7 @@ public sealed class RecordingIrqRouting : IIrqRouting
         {
             if (ArmsLeft is 0)
             {
-                throw new HypervisorException("KVM_IRQFD", 28, "no GSI is left");
+                throw new HostException("KVM_IRQFD", 28, "no GSI is left");
             }
 
             ArmsLeft--;

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Tests.Fakes;
@@ -57,18 +58,18 @@ public sealed class RecordingMemorySlots : IMemorySlots
         {
             if (guestAddress % 4096 != 0 || length % 4096 != 0 || length == 0 || host % 4096 != 0)
             {
-                throw new HypervisorException("map", 22, "not page-aligned");
+                throw new HostException("map", 22, "not page-aligned");
             }
 
             if (_mapped.Any(slot => guestAddress - slot.Address < slot.Length || slot.Address - guestAddress < length))
             {
-                throw new HypervisorException("map", 17, $"0x{guestAddress:x} overlaps a slot");
+                throw new HostException("map", 17, $"0x{guestAddress:x} overlaps a slot");
             }
 
             if (Refuse?.Invoke(guestAddress) == true)
             {
                 _calls.Add($"refused {guestAddress:x}");
-                throw new HypervisorException("map", 28, "no slot left");
+                throw new HostException("map", 28, "no slot left");
             }
 
             var mapped = new MappedSlot(guestAddress, length, host, readOnly);
@@ -84,7 +85,7 @@ public sealed class RecordingMemorySlots : IMemorySlots
         {
             if (RefuseUnmap?.Invoke(slot.Address) == true)
             {
-                throw new HypervisorException("unmap", 16, "busy");
+                throw new HostException("unmap", 16, "busy");
             }
 
             if (!_mapped.Remove(slot))

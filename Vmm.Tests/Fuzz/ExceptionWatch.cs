@@ -1,6 +1,6 @@
 using System;
 using System.Runtime.ExceptionServices;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 
 namespace Vmm.Tests.Fuzz;
 
@@ -38,7 +38,7 @@ internal sealed class ExceptionWatch : IDisposable
 
     private void OnException(object? sender, FirstChanceExceptionEventArgs thrown)
     {
-        if (_expected || _first != null || thrown.Exception is HypervisorException { Message: var message } && message.Contains(FuzzSeams.Refusal, StringComparison.Ordinal))
+        if (_expected || _first != null || thrown.Exception is HostException { Message: var message } && message.Contains(FuzzSeams.Refusal, StringComparison.Ordinal))
         {
             return;
         }

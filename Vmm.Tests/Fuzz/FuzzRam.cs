@@ -1,8 +1,8 @@
 using System;
 using System.Runtime.InteropServices;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Tests.Fuzz;
@@ -65,7 +65,7 @@ internal sealed unsafe partial class FuzzRam : IDisposable
             {
                 _space.Add(claim, address);
             }
-            catch (HypervisorException)
+            catch (HostException)
             {
                 // Refused by the fuzzer's seams: the region stays away.
                 memory.Dispose();

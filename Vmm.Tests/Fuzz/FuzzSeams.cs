@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -67,7 +68,7 @@ internal sealed class FuzzSeams(ulong seed, FuzzCounts counts) : IMemorySlots, I
         {
             if (_random.Next(256) < RefusalRate)
             {
-                throw new HypervisorException(step, 28, Refusal);
+                throw new HostException(step, 28, Refusal);
             }
         }
     }

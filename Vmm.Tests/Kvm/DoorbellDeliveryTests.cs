@@ -1,4 +1,5 @@
 using System;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -133,7 +134,7 @@ public sealed class DoorbellDeliveryTests
     {
         public IDisposable Register(AddressSpaceKind kind, ulong address, int width, ulong? dataMatch, EventFd target)
         {
-            throw new HypervisorException("KVM_IOEVENTFD", 28, "this kernel has none");
+            throw new HostException("KVM_IOEVENTFD", 28, "this kernel has none");
         }
     }
 

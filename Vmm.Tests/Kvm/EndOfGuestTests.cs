@@ -1,5 +1,5 @@
 using System;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.Kvm;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -70,7 +70,7 @@ public sealed class EndOfGuestTests
 
         // Long mode active without paging.
         Action set = () => vcpu.SetSpecialRegisters(special with { Cr0 = 0x11, Efer = 0x500, Cr4 = 0x20 });
-        HypervisorException? refusal = Record.Exception(set) as HypervisorException;
+        HostException? refusal = Record.Exception(set) as HostException;
         if (refusal != null)
         {
             refusal.Step.Should().Be("KVM_SET_SREGS");

@@ -1,6 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Kvm.Interop;
@@ -38,7 +38,7 @@ internal static unsafe class KvmAvailability
             var exit = (VcpuExitReason)vcpu.RunPage->exit_reason;
             return exit == VcpuExitReason.Hlt ? null : $"HLT ends with {exit} on this machine";
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             return $"no usable /dev/kvm: {e.Message}";
         }

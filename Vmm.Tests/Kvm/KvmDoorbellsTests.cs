@@ -1,8 +1,8 @@
 using System;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.Kvm;
 
 namespace Vmm.Tests.Kvm;
@@ -49,7 +49,7 @@ public sealed class KvmDoorbellsTests : IDisposable
     {
         _kernel.Answer = _ => -17;
         Action register = () => _doorbells.Register(AddressSpaceKind.Memory, 0x1234_0000, 4, null, _event);
-        register.Should().Throw<HypervisorException>().WithMessage("KVM_IOEVENTFD*0x12340000*already*errno 17*").Which.Step.Should().Be("KVM_IOEVENTFD");
+        register.Should().Throw<HostException>().WithMessage("KVM_IOEVENTFD*0x12340000*already*errno 17*").Which.Step.Should().Be("KVM_IOEVENTFD");
         _doorbells.Count.Should().Be(0);
         _kernel.Log.Should().ContainSingle("an address that is taken is taken for every length");
     }

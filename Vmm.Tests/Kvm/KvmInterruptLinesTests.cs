@@ -1,7 +1,7 @@
 using System;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Kvm;
 
@@ -51,7 +51,7 @@ public sealed class KvmInterruptLinesTests
         using var resample = new EventFd();
         _kernel.Answer = _ => -16;
         var lines = new KvmInterruptLines(_kernel, NullLogger.Instance);
-        lines.Invoking(l => l.Connect(20, source, resample)).Should().Throw<HypervisorException>().WithMessage("KVM_IRQFD*line 20*errno 16*");
+        lines.Invoking(l => l.Connect(20, source, resample)).Should().Throw<HostException>().WithMessage("KVM_IRQFD*line 20*errno 16*");
         lines.ConnectionCount.Should().Be(0);
     }
 

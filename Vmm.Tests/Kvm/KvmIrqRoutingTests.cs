@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
@@ -109,7 +110,7 @@ public sealed class KvmIrqRoutingTests : IDisposable
         _kernel.Answer = line => line == "assign 25" ? -16 : 0;
         Action arm = () => routing.ArmAll(
             [new RouteArming(routing.CreateRoute(_event), new MsiMessage(0xFEE0_0000, 1)), new RouteArming(routing.CreateRoute(other), new MsiMessage(0xFEE0_0000, 2))]);
-        arm.Should().Throw<HypervisorException>().WithMessage("KVM_IRQFD*GSI 25*errno 16*");
+        arm.Should().Throw<HostException>().WithMessage("KVM_IRQFD*GSI 25*errno 16*");
         routing.RouteCount.Should().Be(0);
         routing.ArmedCount.Should().Be(0);
         _kernel.Log.Should().EndWith("deassign 24");
@@ -128,7 +129,7 @@ public sealed class KvmIrqRoutingTests : IDisposable
         other.Arm(new MsiMessage(0xFEE0_0000, 2));
         using IIrqRoute late = routing.CreateRoute(third);
         Action arm = () => late.Arm(new MsiMessage(0xFEE0_0000, 3));
-        arm.Should().Throw<HypervisorException>().WithMessage("*all 2 message routes*KVM_CAP_IRQ_ROUTING, 42*");
+        arm.Should().Throw<HostException>().WithMessage("*all 2 message routes*KVM_CAP_IRQ_ROUTING, 42*");
         first.Dispose();
         arm.Should().NotThrow();
         routing.RouteCount.Should().Be(2);

@@ -1,7 +1,7 @@
 using System;
 using System.Linq;
 using Microsoft.Extensions.Logging.Abstractions;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.Kvm;
 
 namespace Vmm.Tests.Kvm;
@@ -41,7 +41,7 @@ public sealed class KvmMemorySlotsTests
     {
         var slots = new KvmMemorySlots(_kernel, 8, readOnlySupported: false, NullLogger.Instance);
         Action map = () => slots.Map(0, 0x1000, 0x10000, readOnly: true);
-        map.Should().Throw<HypervisorException>().WithMessage("*KVM_CAP_READONLY_MEM*");
+        map.Should().Throw<HostException>().WithMessage("*KVM_CAP_READONLY_MEM*");
         _kernel.Log.Should().BeEmpty();
     }
 
@@ -55,7 +55,7 @@ public sealed class KvmMemorySlotsTests
         using IDisposable second = slots.Map(0x1000, 0x1000, 0x10000, readOnly: false);
         Action third = () => slots.Map(0x2000, 0x1000, 0x10000, readOnly: false);
 
-        HypervisorException error = third.Should().Throw<HypervisorException>().WithMessage("*all 2 memory slots*KVM_CAP_NR_MEMSLOTS*").Which;
+        HostException error = third.Should().Throw<HostException>().WithMessage("*all 2 memory slots*KVM_CAP_NR_MEMSLOTS*").Which;
         error.Step.Should().Be("KVM_SET_USER_MEMORY_REGION");
         error.Errno.Should().Be(NoSpace);
         first.Dispose();
@@ -69,7 +69,7 @@ public sealed class KvmMemorySlotsTests
         KvmMemorySlots slots = Make(2);
         _kernel.Answer = line => line.StartsWith("slot 0", StringComparison.Ordinal) ? -17 : 0;
         Action map = () => slots.Map(0x5000, 0x1000, 0x10000, readOnly: false);
-        map.Should().Throw<HypervisorException>().WithMessage("*0x5000*overlaps*errno 17*");
+        map.Should().Throw<HostException>().WithMessage("*0x5000*overlaps*errno 17*");
         slots.Count.Should().Be(0);
 
         _kernel.Answer = _ => 0;

@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.Kvm;
 
 namespace Vmm.Tests.Kvm;
@@ -13,7 +13,7 @@ public sealed class KvmSystemTests
     public void No_device_says_what_to_do()
     {
         Action open = () => KvmSystem.Open("/nonexistent/kvm");
-        open.Should().Throw<HypervisorException>().WithMessage("opening /nonexistent/kvm: it does not exist*errno 2*").Which.Errno.Should().Be(2);
+        open.Should().Throw<HostException>().WithMessage("opening /nonexistent/kvm: it does not exist*errno 2*").Which.Errno.Should().Be(2);
     }
 
     [Fact]
@@ -21,7 +21,7 @@ public sealed class KvmSystemTests
     public void Another_device_is_not_taken_for_a_hypervisor()
     {
         Action open = () => KvmSystem.Open("/dev/null");
-        open.Should().Throw<HypervisorException>().WithMessage("KVM_GET_API_VERSION*/dev/null is not a KVM device*");
+        open.Should().Throw<HostException>().WithMessage("KVM_GET_API_VERSION*/dev/null is not a KVM device*");
     }
 
     [Theory]
@@ -33,7 +33,7 @@ public sealed class KvmSystemTests
     [InlineData(24, "*RLIMIT_NOFILE*")]
     public void Each_reason_has_its_advice(int errno, string advice)
     {
-        HypervisorException error = KvmSystem.OpenFailure("/dev/kvm", errno);
+        HostException error = KvmSystem.OpenFailure("/dev/kvm", errno);
         error.Message.Should().Match(advice).And.Contain("/dev/kvm");
         error.Errno.Should().Be(errno);
     }

@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using System.Linq;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -78,7 +79,7 @@ public sealed class ResourceTests
         using HostMemory memory = HostMemory.AllocateAnonymous(0x2000);
         using IDisposable slot = machine.MemorySlots.Map(0x10_0000, 0x2000, (nint)memory.Pointer, readOnly: false);
         Action overlap = () => machine.MemorySlots.Map(0x10_1000, 0x1000, (nint)memory.Pointer, readOnly: false);
-        overlap.Should().Throw<HypervisorException>().WithMessage("KVM_SET_USER_MEMORY_REGION*0x101000*overlaps*");
+        overlap.Should().Throw<HostException>().WithMessage("KVM_SET_USER_MEMORY_REGION*0x101000*overlaps*");
         machine.Counts.MemorySlots.Should().Be(1);
     }
 
@@ -88,7 +89,7 @@ public sealed class ResourceTests
     {
         using KvmSystem system = KvmSystem.Open();
         Action create = () => system.CreateVirtualMachine(new KvmVirtualMachineOptions { TssAddress = 0xFFFF_FFFF_0000 });
-        create.Should().Throw<HypervisorException>().Which.Step.Should().Be("KVM_SET_TSS_ADDR");
+        create.Should().Throw<HostException>().Which.Step.Should().Be("KVM_SET_TSS_ADDR");
     }
 
     [KvmFact]
@@ -98,8 +99,8 @@ public sealed class ResourceTests
         using KvmSystem system = KvmSystem.Open();
         using KvmVirtualMachine machine = system.CreateVirtualMachine();
         machine.CreateVcpu(0);
-        machine.Invoking(m => m.CreateVcpu(0)).Should().Throw<HypervisorException>().WithMessage("KVM_CREATE_VCPU*vCPU 0*");
-        machine.Invoking(m => m.CreateVcpu(1_000_000)).Should().Throw<HypervisorException>().WithMessage($"*at most {machine.MaxVcpus}*");
+        machine.Invoking(m => m.CreateVcpu(0)).Should().Throw<HostException>().WithMessage("KVM_CREATE_VCPU*vCPU 0*");
+        machine.Invoking(m => m.CreateVcpu(1_000_000)).Should().Throw<HostException>().WithMessage($"*at most {machine.MaxVcpus}*");
         machine.Vcpus.Should().ContainSingle();
     }
 

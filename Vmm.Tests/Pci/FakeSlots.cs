@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Tests.Pci;
@@ -18,7 +19,7 @@ internal sealed class FakeSlots : IMemorySlots
         Calls++;
         if (Refuses(guestAddress))
         {
-            throw new HypervisorException("KVM_SET_USER_MEMORY_REGION", 22, "refused by the test");
+            throw new HostException("KVM_SET_USER_MEMORY_REGION", 22, "refused by the test");
         }
 
         Mapped.Add(guestAddress, (length, readOnly));

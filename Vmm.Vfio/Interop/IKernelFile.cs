@@ -1,5 +1,5 @@
 using System;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Vfio.Interop;
@@ -28,6 +28,6 @@ internal interface IKernelFile : IDisposable
     bool TryWrite(ulong offset, ReadOnlySpan<byte> source);
 
     /// <summary>Maps a part of the file, shared.</summary>
-    /// <exception cref="HypervisorException">The kernel refuses.</exception>
+    /// <exception cref="HostException">The kernel refuses.</exception>
     HostMemory Map(ulong offset, ulong length, bool writable);
 }

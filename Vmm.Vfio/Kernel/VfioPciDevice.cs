@@ -2,7 +2,7 @@ using System;
 using System.Linq;
 using System.Runtime.InteropServices;
 using System.Threading;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
@@ -103,7 +103,7 @@ public sealed unsafe partial class VfioPciDevice : IPciDeviceBackend
         {
             return File.Map(found.FileOffset + area.Offset, area.Length, writable);
         }
-        catch (HypervisorException e)
+        catch (HostException e)
         {
             throw Refuse("mmap", -e.Errno, $"cannot map 0x{area.Length:x} bytes at 0x{area.Offset:x} of region {region}");
         }

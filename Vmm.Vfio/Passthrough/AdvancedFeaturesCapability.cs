@@ -16,7 +16,7 @@ internal sealed class AdvancedFeaturesCapability() : PciCapability(DeviceCapabil
     {
         if (offset == Control && (write.Written & InitiateFlr) != 0)
         {
-            ((VfioFunction)Function!).ResetByGuest();
+            ((PassthroughFunction)Function!).ResetByGuest();
         }
     }
 }

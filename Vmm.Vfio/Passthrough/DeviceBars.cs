@@ -33,7 +33,7 @@ internal sealed class DeviceBars : IDisposable
     /// <param name="logger">Where a fallback is said.</param>
     /// <exception cref="ArgumentException">A trapped range that lies in no BAR.</exception>
     public static DeviceBars Create(
-        DeviceLayout layout, MsixCapability? msix, IPciDeviceBackend backend, DeviceAccess access, VfioFunctionOptions options, ILogger logger)
+        DeviceLayout layout, MsixCapability? msix, IPciDeviceBackend backend, DeviceAccess access, PassthroughFunctionOptions options, ILogger logger)
     {
         if (options.TrappedRanges.Keys.FirstOrDefault(index => !layout.Bars.Any(bar => bar.Index == index), -1) is var missing and >= 0)
         {
@@ -68,7 +68,7 @@ internal sealed class DeviceBars : IDisposable
         _memory.Clear();
     }
 
-    private static BarRequest RequestFor(DeviceBar bar, MsixCapability? msix, VfioFunctionOptions options)
+    private static BarRequest RequestFor(DeviceBar bar, MsixCapability? msix, PassthroughFunctionOptions options)
     {
         bool mappable = options.MapBars && bar.Region.CanRead && (bar.Kind is PciBarKind.Memory32 or PciBarKind.Memory64);
         return new BarRequest
@@ -83,7 +83,7 @@ internal sealed class DeviceBars : IDisposable
         };
     }
 
-    private void Add(DeviceBar bar, MsixCapability? msix, IPciDeviceBackend backend, DeviceAccess access, VfioFunctionOptions options, ILogger logger)
+    private void Add(DeviceBar bar, MsixCapability? msix, IPciDeviceBackend backend, DeviceAccess access, PassthroughFunctionOptions options, ILogger logger)
     {
         var request = RequestFor(bar, msix, options);
         var plan = BarPlanner.Plan(request);

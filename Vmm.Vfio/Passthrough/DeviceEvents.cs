@@ -1,7 +1,7 @@
 using System;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
@@ -15,7 +15,7 @@ internal sealed class DeviceEvents : IDisposable
     private readonly EventFd?[] _watched = new EventFd?[2];
 
     /// <summary>Starts watching. A device that does not tell is not an error; one that refuses is said in the log.</summary>
-    /// <exception cref="HypervisorException">The process is out of descriptors.</exception>
+    /// <exception cref="HostException">The process is out of descriptors.</exception>
     public DeviceEvents(IPciDeviceBackend backend, Action onError, Action onRequest, ILoggerFactory? loggers, ILogger logger)
     {
         _backend = backend;

@@ -66,10 +66,10 @@ internal sealed class ExpressCapability(DeviceCapability place, uint flags, bool
     {
         if (offset == DeviceControl && canReset && (write.Written & InitiateFlr) != 0)
         {
-            ((VfioFunction)Function!).ResetByGuest();
+            ((PassthroughFunction)Function!).ResetByGuest();
         }
     }
 
     /// <inheritdoc/>
-    protected override void OnAttached() => ((VfioFunction)Function!).EmulateExpress(this);
+    protected override void OnAttached() => ((PassthroughFunction)Function!).EmulateExpress(this);
 }

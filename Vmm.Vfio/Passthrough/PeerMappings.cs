@@ -14,7 +14,7 @@ namespace Vmm.Vfio.Passthrough;
 /// <remarks>Called under the mapping lock of the function's hierarchy; the mapper's own lock comes below it.</remarks>
 internal sealed class PeerMappings
 {
-    private readonly VfioFunction _function;
+    private readonly PassthroughFunction _function;
     private readonly IDmaMapper _mapper;
     private readonly ILogger _logger;
     private readonly List<Part> _parts = [];
@@ -22,7 +22,7 @@ internal sealed class PeerMappings
     private int _mapped;
     private long _refused;
 
-    public PeerMappings(VfioFunction function, IDmaMapper mapper, ILogger logger)
+    public PeerMappings(PassthroughFunction function, IDmaMapper mapper, ILogger logger)
     {
         (_function, _mapper, _logger) = (function, mapper, logger);
         foreach (var bar in function.Bars)
@@ -113,6 +113,6 @@ internal sealed class PeerMappings
 
         public ulong? RefusedAt { get; set; }
 
-        public ulong? Wanted(VfioFunction function) => function.GetMappedAddress(bar) + region.Offset;
+        public ulong? Wanted(PassthroughFunction function) => function.GetMappedAddress(bar) + region.Offset;
     }
 }

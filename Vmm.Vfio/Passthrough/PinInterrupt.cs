@@ -1,15 +1,15 @@
 using System;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 
 /// <summary>
 /// The pin of a device, wired to the guest without us in between: the device's eventfd asserts the line, the guest's end-of-interrupt lets it
-/// fall and has the device unmasked (VFIO-8). Used under the lock of <see cref="VfioInterrupts"/>.
+/// fall and has the device unmasked (VFIO-8). Used under the lock of <see cref="PassthroughInterrupts"/>.
 /// </summary>
-internal sealed class PinInterrupt(VfioFunction function, IPciDeviceBackend backend) : IDisposable
+internal sealed class PinInterrupt(PassthroughFunction function, IPciDeviceBackend backend) : IDisposable
 {
     private EventFd? _trigger;
     private EventFd? _resample;
@@ -17,7 +17,7 @@ internal sealed class PinInterrupt(VfioFunction function, IPciDeviceBackend back
 
     /// <summary>Connects and enables the pin; after a failure nothing is connected.</summary>
     /// <exception cref="VfioException">The device refuses.</exception>
-    /// <exception cref="HypervisorException">The hypervisor refuses.</exception>
+    /// <exception cref="HostException">The hypervisor refuses.</exception>
     public void Enable()
     {
         var trigger = _trigger ??= new EventFd();
@@ -27,7 +27,7 @@ internal sealed class PinInterrupt(VfioFunction function, IPciDeviceBackend back
         trigger.TryConsume(out _);
         resample.TryConsume(out _);
         _connection = function.Bus?.ConnectPin(function, trigger, resample)
-            ?? throw new HypervisorException("INTx", 0, "the machine has no wires that tell of the guest's end-of-interrupt");
+            ?? throw new HostException("INTx", 0, "the machine has no wires that tell of the guest's end-of-interrupt");
         try
         {
             // The pin is enabled first: there is nothing to unmask before. An acknowledgement in between waits in its eventfd.

@@ -34,7 +34,7 @@ internal sealed class BlockRequestServer : RequestServer
         WriteZeroes = 13,
     }
 
-    protected override bool TryHandle(DescriptorChain chain, out uint written)
+    protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
     {
         GuestBuffers writable = chain.Writable;
         if (writable.IsEmpty)

@@ -93,7 +93,7 @@ public sealed class ConsoleDevice : WorkerDevice
             _backend = backend;
         }
 
-        protected override bool TryHandle(DescriptorChain chain, out uint written)
+        protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
         {
             foreach (Span<byte> piece in chain.Readable)
             {
@@ -144,7 +144,7 @@ public sealed class ConsoleDevice : WorkerDevice
             {
                 // No room: look at the input again when the driver brings some.
                 Listen(false);
-                return Queue.EnableKicks();
+                return Queue.EnableKicksAndCheckForMore();
             }
 
             if (_chain.WritableLength == 0)
@@ -156,7 +156,7 @@ public sealed class ConsoleDevice : WorkerDevice
             // stdin may be a blocking descriptor: never read what is not there.
             if (!DescriptorIo.IsReadable(_backend.InputDescriptor))
             {
-                Queue.Return(_chain);
+                Queue.UndoPop(_chain);
                 Listen(true);
                 return false;
             }
@@ -172,7 +172,7 @@ public sealed class ConsoleDevice : WorkerDevice
             }
             else
             {
-                Queue.Return(_chain);
+                Queue.UndoPop(_chain);
             }
 
             Listen(!_ended);

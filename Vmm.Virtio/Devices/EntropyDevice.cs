@@ -80,7 +80,7 @@ public sealed class EntropyDevice : WorkerDevice
 
         protected override void OnStop() => _sourceWatch?.Dispose();
 
-        protected override bool TryHandle(DescriptorChain chain, out uint written)
+        protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
         {
             written = 0;
             if (chain.WritableLength == 0)

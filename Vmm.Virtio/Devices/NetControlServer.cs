@@ -19,7 +19,7 @@ internal sealed class NetControlServer : RequestServer
         _device = device;
     }
 
-    protected override bool TryHandle(DescriptorChain chain, out uint written)
+    protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
     {
         written = 0;
         if (chain.WritableLength == 0)

@@ -91,7 +91,7 @@ internal sealed class NetReceiveServer : QueueServer
                 // Popped buffers stay popped, so that the driver is asked for what comes after them.
                 room = false;
                 Queue.SignalIfNeeded();
-                if (!Queue.EnableKicks())
+                if (!Queue.EnableKicksAndCheckForMore())
                 {
                     break;
                 }
@@ -280,7 +280,7 @@ internal sealed class NetReceiveServer : QueueServer
                 }
                 else
                 {
-                    Queue.Return(chain);
+                    Queue.UndoPop(chain);
                     _pieces = MaximumPieces;
                 }
 
@@ -298,7 +298,7 @@ internal sealed class NetReceiveServer : QueueServer
         while (_popped > 0)
         {
             _popped--;
-            Queue.Return(_chains[_popped]);
+            Queue.UndoPop(_chains[_popped]);
         }
 
         _capacity = 0;

@@ -16,7 +16,7 @@ internal sealed class NetTransmitServer : RequestServer
         _backend = backend;
     }
 
-    protected override bool TryHandle(DescriptorChain chain, out uint written)
+    protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
     {
         written = 0;
         if (chain.ReadableLength is <= NetDevice.HeaderSize or > NetDevice.LargestPacket || !_backend.Send(chain.Readable))

@@ -30,10 +30,10 @@ internal abstract class RequestServer : QueueServer
         {
             while (left > 0 && !Stopping && Queue.TryPop(_chain))
             {
-                if (!TryHandle(_chain, out uint written))
+                if (!HandleUnlessItMustWait(_chain, out uint written))
                 {
                     // Whatever it waits for runs this again.
-                    Queue.Return(_chain);
+                    Queue.UndoPop(_chain);
                     Queue.SignalIfNeeded();
                     return false;
                 }
@@ -59,7 +59,7 @@ internal abstract class RequestServer : QueueServer
             }
 
             unsignalled = 0;
-            if (!Queue.EnableKicks())
+            if (!Queue.EnableKicksAndCheckForMore())
             {
                 return false;
             }
@@ -72,5 +72,5 @@ internal abstract class RequestServer : QueueServer
     /// <param name="chain">The request.</param>
     /// <param name="written">Bytes written from the start of its writable part.</param>
     /// <returns>False if it cannot be done yet: the request stays in the ring, and the device calls <see cref="QueueServer.Run"/> later.</returns>
-    protected abstract bool TryHandle(DescriptorChain chain, out uint written);
+    protected abstract bool HandleUnlessItMustWait(DescriptorChain chain, out uint written);
 }

@@ -60,7 +60,7 @@ internal sealed unsafe partial class PackedVirtqueue
         }
     }
 
-    public override bool EnableKicks()
+    public override bool EnableKicksAndCheckForMore()
     {
         if (_descriptors == null || IsBroken || !Dma.Enabled)
         {

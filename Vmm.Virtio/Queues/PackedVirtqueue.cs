@@ -99,7 +99,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         return Dma.Enabled && !IsBroken && IsNextAvailable() && Walk(chain);
     }
 
-    public override void Return(DescriptorChain chain)
+    public override void UndoPop(DescriptorChain chain)
     {
         if (IsBroken)
         {

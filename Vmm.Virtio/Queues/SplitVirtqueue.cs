@@ -102,7 +102,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         return Walk(chain, head);
     }
 
-    public override void Return(DescriptorChain chain)
+    public override void UndoPop(DescriptorChain chain)
     {
         if (!IsBroken)
         {
@@ -174,7 +174,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         }
     }
 
-    public override bool EnableKicks()
+    public override bool EnableKicksAndCheckForMore()
     {
         if (_used == null || IsBroken || !Dma.Enabled)
         {

@@ -12,7 +12,7 @@ namespace Vmm.Virtio.Queues;
 /// <para>
 /// Everything that touches the ring, and every use of a popped chain, happens inside a scope of <see cref="Enter"/>: host pointers are valid
 /// only there, and guest RAM can be removed between two scopes (MEM-4). A chain that is still popped at the end of a scope is given back
-/// with <see cref="Return"/> first, unless the device does not touch its buffers any more and only completes it.
+/// with <see cref="UndoPop"/> first, unless the device does not touch its buffers any more and only completes it.
 /// </para>
 /// <para>
 /// A driver's mistake latches <see cref="IsBroken"/>: from then on nothing is popped (what was popped before may complete), and the device tells its host
@@ -109,7 +109,7 @@ public abstract partial class Virtqueue
 
     /// <summary>Gives back the chain that was popped last, untouched, so that it is popped again.</summary>
     /// <param name="chain">The chain of the last <see cref="TryPop"/> that was neither completed nor returned.</param>
-    public abstract void Return(DescriptorChain chain);
+    public abstract void UndoPop(DescriptorChain chain);
 
     /// <summary>Puts a chain into the used ring, visible to the driver at once; it is not signalled yet.</summary>
     /// <param name="chain">A popped chain; chains may complete in any order.</param>
@@ -144,7 +144,7 @@ public abstract partial class Virtqueue
 
     /// <summary>Asks the driver to notify when it adds a chain.</summary>
     /// <returns>True if chains arrived meanwhile: they may come without a kick, so pop again.</returns>
-    public abstract bool EnableKicks();
+    public abstract bool EnableKicksAndCheckForMore();
 
     /// <summary>The device's place in the ring. Chains that are popped and not completed count as taken.</summary>
     public abstract VirtqueueState Save();

@@ -16,7 +16,7 @@ internal sealed class ConfigurationGeneration
 
     /// <summary>The register after a look.</summary>
     /// <param name="version">The device's change count, odd while a change is in progress.</param>
-    public byte Look(uint version)
+    public byte OnDriverRead(uint version)
     {
         while (true)
         {

@@ -22,5 +22,5 @@ internal enum StatusChange
     Activate,
 
     /// <summary>FAILED is added: the device stops until it is reset.</summary>
-    GiveUp,
+    Fail,
 }

@@ -47,7 +47,7 @@ internal static class StatusMachine
             (Found, Bound) => StatusChange.Recognise,
             (Bound, Negotiated) => StatusChange.Negotiate,
             (Negotiated, Running) => StatusChange.Activate,
-            _ when after == (before | DeviceStatus.Failed) => StatusChange.GiveUp,
+            _ when after == (before | DeviceStatus.Failed) => StatusChange.Fail,
             _ => StatusChange.Illegal,
         };
         if (change != StatusChange.Illegal)

@@ -49,7 +49,7 @@ public sealed class VirtioPciFunction : PciFunction
             : new MsixCapability(vectors, VirtioPciLayout.Bar, layout.TableOffset, VirtioPciLayout.Bar, layout.PendingOffset);
         var isr = new IsrRegister(Intx);
         ILogger logger = options.LoggerFactory?.CreateLogger<VirtioPciFunction>() ?? (ILogger)NullLogger.Instance;
-        _transport = new VirtioTransport(device, new Port(this, layout), msix, isr, options, Name, logger);
+        _transport = new VirtioTransport(device, new TransportHost(this, layout), msix, isr, options, Name, logger);
         AddStructures(layout, msix, isr);
         AddSharedMemory(new SharedMemoryLayout(device));
         AddPower();
@@ -212,7 +212,7 @@ public sealed class VirtioPciFunction : PciFunction
     }
 
     /// <summary>What the transport sees of the function. Doorbells belong to the transition lock.</summary>
-    private sealed class Port(VirtioPciFunction function, VirtioPciLayout layout) : IFunctionPort
+    private sealed class TransportHost(VirtioPciFunction function, VirtioPciLayout layout) : ITransportHost
     {
         private readonly IDisposable?[] _doorbells = new IDisposable?[function.Device.QueueSizes.Count];
 

@@ -36,7 +36,7 @@ internal sealed partial class VirtioTransport
         },
         {
             Offset.ConfigGeneration, 1, RegisterAccess.ReadSideEffect, "config_generation",
-            static t => t._generation.Look(t.ConfigurationVersion)
+            static t => t._generation.OnDriverRead(t.ConfigurationVersion)
         },
         { Offset.QueueSelect, 2, RegisterAccess.ReadWrite, "queue_select", static t => t._queueSelect, static (t, v) => t._queueSelect = (uint)v },
         { Offset.QueueSize, 2, RegisterAccess.ReadWrite, "queue_size", static t => t.Selected.Size, static (t, v) => t.WriteQueueSize((ushort)v) },
@@ -84,7 +84,7 @@ internal sealed partial class VirtioTransport
     public ulong ReadDeviceConfiguration(int offset, int width)
     {
         ulong value = _device.ReadConfiguration(offset, width);
-        _generation.Look(ConfigurationVersion);
+        _generation.OnDriverRead(ConfigurationVersion);
         return value;
     }
 
@@ -200,7 +200,7 @@ internal sealed partial class VirtioTransport
             queue.IsEnabled = true;
             if ((Status & DeviceStatus.DriverOk) != 0)
             {
-                _port.RunAfterAccess(_startEnabledQueues);
+                _host.RunAfterAccess(_startEnabledQueues);
             }
         }
     }
@@ -219,7 +219,7 @@ internal sealed partial class VirtioTransport
         else
         {
             queue.IsResetting = true;
-            _port.RunAfterAccess(_resetQueues);
+            _host.RunAfterAccess(_resetQueues);
         }
     }
 

@@ -24,7 +24,7 @@ internal sealed partial class VirtioTransport
                     return;
                 case StatusChange.Reset:
                     // The status keeps its value until everything has stopped: 0 says that the reset is complete (2.4.2).
-                    _port.RunAfterAccess(_reset);
+                    _host.RunAfterAccess(_reset);
                     return;
                 case StatusChange.Negotiate when !TryNegotiate():
                     Mistake(GuestMistake.FeaturesRefused, AcknowledgedFeatures);
@@ -38,11 +38,11 @@ internal sealed partial class VirtioTransport
 
             if (change == StatusChange.Activate)
             {
-                _port.RunAfterAccess(_activate);
+                _host.RunAfterAccess(_activate);
             }
-            else if (change == StatusChange.GiveUp)
+            else if (change == StatusChange.Fail)
             {
-                _port.RunAfterAccess(_giveUp);
+                _host.RunAfterAccess(_fail);
             }
 
             return;
@@ -72,8 +72,8 @@ internal sealed partial class VirtioTransport
                 return;
             }
 
-            _host = new ActivationHost(this);
-            _active = TryStart("start", () => _device.Start(NegotiatedFeatures, _host)) && TryStartQueues();
+            _activation = new ActivationHost(this);
+            _active = TryStart("start", () => _device.Start(NegotiatedFeatures, _activation)) && TryStartQueues();
             if (!_active)
             {
                 StopQueues();
@@ -118,7 +118,7 @@ internal sealed partial class VirtioTransport
             Device = queue.Device,
             Features = NegotiatedFeatures,
         };
-        if (!Virtqueue.TryCreate(configuration, _port.Dma, queue.Interrupt, out Virtqueue? ring, out string? reason))
+        if (!Virtqueue.TryCreate(configuration, _host.Dma, queue.Interrupt, out Virtqueue? ring, out string? reason))
         {
             _counters.Add(GuestMistake.BadRing);
             SetNeedsReset($"queue {queue.Index}: {reason}");
@@ -130,7 +130,7 @@ internal sealed partial class VirtioTransport
             EventFd kick = queue.Kick ??= new EventFd();
             queue.IsRunning = true;
             _device.StartQueue(queue.Index, ring, kick);
-            _port.AddDoorbell(queue);
+            _host.AddDoorbell(queue);
         });
     }
 
@@ -166,7 +166,7 @@ internal sealed partial class VirtioTransport
         }
     }
 
-    private void GiveUp()
+    private void Fail()
     {
         lock (_transition)
         {
@@ -202,7 +202,7 @@ internal sealed partial class VirtioTransport
 
             _generation.PowerOn(ConfigurationVersion);
             _isr.ReadAndClear();
-            _port.ClearPendingInterrupts();
+            _host.ClearPendingInterrupts();
 
             // Last: the driver may go on when it reads 0.
             Volatile.Write(ref _status, 0);
@@ -212,8 +212,8 @@ internal sealed partial class VirtioTransport
     /// <summary>From here on nothing of the device touches rings or interrupts.</summary>
     private void StopEverything()
     {
-        _host?.Revoke();
-        _host = null;
+        _activation?.Revoke();
+        _activation = null;
         StopQueues();
         _active = false;
     }
@@ -237,7 +237,7 @@ internal sealed partial class VirtioTransport
     private void StopRunningQueue(QueueRegisters queue)
     {
         queue.IsRunning = false;
-        _port.RemoveDoorbell(queue);
+        _host.RemoveDoorbell(queue);
         Try($"stop of queue {queue.Index}", () => _device.StopQueue(queue.Index));
     }
 

@@ -23,7 +23,7 @@ namespace Vmm.Virtio.Transport;
 internal sealed partial class VirtioTransport : IDisposable
 {
     private readonly VirtioDevice _device;
-    private readonly IFunctionPort _port;
+    private readonly ITransportHost _host;
     private readonly TransportInterrupts _interrupts;
     private readonly IsrRegister _isr;
     private readonly TransportCounters _counters;
@@ -38,7 +38,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private readonly Lock _transition = new();
     private readonly Action _activate;
     private readonly Action _reset;
-    private readonly Action _giveUp;
+    private readonly Action _fail;
     private readonly Action _startEnabledQueues;
     private readonly Action _resetQueues;
     private readonly Action _resetDevice;
@@ -55,22 +55,22 @@ internal sealed partial class VirtioTransport : IDisposable
     private uint _announcedVersion;
 
     private bool _active;
-    private ActivationHost? _host;
+    private ActivationHost? _activation;
     private bool _disposed;
     private long _queueResets;
 
     /// <param name="device">What is carried.</param>
-    /// <param name="port">The function that carries it.</param>
+    /// <param name="host">The function that carries it.</param>
     /// <param name="msix">Its vectors, or null.</param>
     /// <param name="isr">The ISR byte over its pin.</param>
     /// <param name="options">Which features the transport offers.</param>
     /// <param name="name">For logs.</param>
     /// <param name="logger">Where to log.</param>
     public VirtioTransport(
-        VirtioDevice device, IFunctionPort port, MsixCapability? msix, IsrRegister isr, VirtioPciOptions options, string name, ILogger logger)
+        VirtioDevice device, ITransportHost host, MsixCapability? msix, IsrRegister isr, VirtioPciOptions options, string name, ILogger logger)
     {
         _device = device;
-        _port = port;
+        _host = host;
         _interrupts = new TransportInterrupts(msix, isr);
         _isr = isr;
         _counters = new TransportCounters();
@@ -87,7 +87,7 @@ internal sealed partial class VirtioTransport : IDisposable
         _absentQueue = new QueueRegisters(_queues.Length, 0, _interrupts);
         _activate = Activate;
         _reset = Reset;
-        _giveUp = GiveUp;
+        _fail = Fail;
         _startEnabledQueues = StartEnabledQueues;
         _resetQueues = ResetQueues;
         _resetDevice = device.Reset;
@@ -131,7 +131,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private uint ConfigurationVersion => _device.ConfigurationVersion + Volatile.Read(ref _notedChanges);
 
     /// <summary>Does a reset, after the access that the calling thread may be in.</summary>
-    public void ScheduleReset() => _port.RunAfterAccess(_reset);
+    public void ScheduleReset() => _host.RunAfterAccess(_reset);
 
     /// <summary>Has every running queue looked at: what kept the device from its rings is over.</summary>
     public void KickAll()

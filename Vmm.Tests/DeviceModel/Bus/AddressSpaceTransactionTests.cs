@@ -1,8 +1,8 @@
 using System;
 using System.Linq;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 
@@ -204,7 +204,7 @@ public sealed class AddressSpaceTransactionTests : IDisposable
 
         transaction.Add(added, 0xe800_0000);
 
-        ((Action)transaction.Commit).Should().Throw<HypervisorException>();
+        ((Action)transaction.Commit).Should().Throw<HostException>();
 
         Slots().Should().Equal(slotsBefore);
         Bells().Should().Equal(bellsBefore);
@@ -233,7 +233,7 @@ public sealed class AddressSpaceTransactionTests : IDisposable
         transaction.Move(first, 0xe000_0000);
         transaction.Remove(second);
 
-        ((Action)transaction.Commit).Should().Throw<HypervisorException>();
+        ((Action)transaction.Commit).Should().Throw<HostException>();
 
         Slots().Should().Equal("c0000000+1000", "c0100000+1000");
         second.Space.Should().Be(_space);
@@ -246,7 +246,7 @@ public sealed class AddressSpaceTransactionTests : IDisposable
         _space.Add(claim, 0xc000_0000);
         _slots.Refuse = _ => true;
 
-        ((Action)(() => Move(claim, 0xe000_0000))).Should().Throw<HypervisorException>();
+        ((Action)(() => Move(claim, 0xe000_0000))).Should().Throw<HostException>();
 
         Slots().Should().BeEmpty();
         _log.Entries.Should().Contain(e => e.Text.Contains("undoing"));

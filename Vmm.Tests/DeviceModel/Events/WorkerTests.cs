@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 using System.IO.Pipes;
 using System.Threading;
 using System.Threading.Tasks;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Tests.DeviceModel.Events;
 
@@ -174,10 +174,10 @@ public sealed class WorkerTests
     {
         using var worker = new Worker("test");
         using var file = System.IO.File.OpenHandle(typeof(WorkerTests).Assembly.Location);
-        worker.Invoking(w => w.WatchReadable((int)file.DangerousGetHandle(), () => { })).Should().Throw<HypervisorException>().Which.Step.Should().Be("epoll_ctl");
+        worker.Invoking(w => w.WatchReadable((int)file.DangerousGetHandle(), () => { })).Should().Throw<HostException>().Which.Step.Should().Be("epoll_ctl");
         using var fd = new EventFd();
         using IDisposable watch = worker.Watch(fd, () => { });
-        worker.Invoking(w => w.Watch(fd, () => { })).Should().Throw<HypervisorException>("it is watched already");
+        worker.Invoking(w => w.Watch(fd, () => { })).Should().Throw<HostException>("it is watched already");
     }
 
     [Fact]

@@ -1,5 +1,5 @@
 using System;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Tests.DeviceModel.Memory;
@@ -35,7 +35,7 @@ public sealed class GuestMemoryListenerTests : IDisposable
         using IDisposable a = _memory.AddListener(first);
         using IDisposable b = _memory.AddListener(second);
         _memory.Add(0x1000, _host, 0, 0x1000);
-        _memory.Invoking(m => m.Add(0x4000, _host, 0, 0x1000)).Should().Throw<HypervisorException>();
+        _memory.Invoking(m => m.Add(0x4000, _host, 0, 0x1000)).Should().Throw<HostException>();
         _memory.Current.Regions.Should().HaveCount(1);
         first.Calls.Should().Equal("+1000", "+4000", "-4000");
         second.Calls.Should().Equal("+1000");
@@ -47,7 +47,7 @@ public sealed class GuestMemoryListenerTests : IDisposable
         _memory.Add(0x1000, _host, 0, 0x1000);
         _memory.Add(0x4000, _host, 0, 0x1000);
         var listener = new RecordingMemoryListener { Refused = 0x4000 };
-        _memory.Invoking(m => m.AddListener(listener)).Should().Throw<HypervisorException>();
+        _memory.Invoking(m => m.AddListener(listener)).Should().Throw<HostException>();
         _memory.Add(0x8000, _host, 0, 0x1000);
         listener.Calls.Should().Equal("+1000", "-1000");
     }

@@ -2,7 +2,7 @@ using System;
 using System.IO;
 using System.Linq;
 using Microsoft.Win32.SafeHandles;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Tests.DeviceModel.Memory;
@@ -101,8 +101,8 @@ public sealed unsafe class HostMemoryTests
             byte[] last = new byte[1];
             RandomAccess.Read(file, last, (long)Page + 1).Should().Be(1);
             last[0].Should().Be(7);
-            Refuse<HypervisorException>(() => HostMemory.MapDescriptor(descriptor, Page, 3, true));
-            Refuse<HypervisorException>(() => HostMemory.MapDescriptor(descriptor, 16 * Page, 1, true));
+            Refuse<HostException>(() => HostMemory.MapDescriptor(descriptor, Page, 3, true));
+            Refuse<HostException>(() => HostMemory.MapDescriptor(descriptor, 16 * Page, 1, true));
             Refuse<ArgumentException>(() => HostMemory.MapDescriptor(descriptor, 1, 1, true));
             Refuse<ArgumentException>(() => HostMemory.MapDescriptor(descriptor, ulong.MaxValue - Page + 1, 1, true));
             Refuse<ArgumentException>(() => HostMemory.MapDescriptor(descriptor, 0, 0, true));
@@ -116,9 +116,9 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void What_the_host_refuses_names_the_step()
     {
-        Refuse<HypervisorException>(() => HostMemory.AllocateAnonymous(1UL << 60)).Step.Should().Be("mmap");
-        Refuse<HypervisorException>(() => HostMemory.AllocateShared(new string('x', 300), Page)).Step.Should().Be("memfd_create");
-        Refuse<HypervisorException>(() => HostMemory.MapDescriptor(-1, 0, Page, true)).Step.Should().Be("fcntl(F_DUPFD_CLOEXEC)");
+        Refuse<HostException>(() => HostMemory.AllocateAnonymous(1UL << 60)).Step.Should().Be("mmap");
+        Refuse<HostException>(() => HostMemory.AllocateShared(new string('x', 300), Page)).Step.Should().Be("memfd_create");
+        Refuse<HostException>(() => HostMemory.MapDescriptor(-1, 0, Page, true)).Step.Should().Be("fcntl(F_DUPFD_CLOEXEC)");
         Refuse<ArgumentException>(() => HostMemory.AllocateAnonymous(0));
         Refuse<ArgumentException>(() => HostMemory.AllocateAnonymous(ulong.MaxValue));
         Refuse<ArgumentException>(() => HostMemory.AllocateShared("", Page));
@@ -136,7 +136,7 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void Too_few_huge_pages_are_an_error_and_not_a_later_fault()
     {
-        HypervisorException error = Refuse<HypervisorException>(() => HostMemory.AllocateShared("vmm-test", 1UL << 44, hugeTlb: true));
+        HostException error = Refuse<HostException>(() => HostMemory.AllocateShared("vmm-test", 1UL << 44, hugeTlb: true));
         error.Step.Should().BeOneOf("mmap", "memfd_create", "ftruncate");
     }
 

@@ -1,5 +1,5 @@
 using System.Collections.Generic;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Tests.DeviceModel.Memory;
@@ -15,7 +15,7 @@ internal sealed class RecordingMemoryListener : IGuestMemoryListener
     {
         if (region.Address == Refused)
         {
-            throw new HypervisorException("VFIO_IOMMU_MAP_DMA", 12, "too much");
+            throw new HostException("VFIO_IOMMU_MAP_DMA", 12, "too much");
         }
 
         Calls.Add($"+{region.Address:x}");

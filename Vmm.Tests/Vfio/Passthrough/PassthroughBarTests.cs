@@ -133,7 +133,7 @@ public sealed class PassthroughBarTests
     public void Without_mapping_every_access_reaches_the_device()
     {
         var device = VfioRig.Card();
-        using var rig = new VfioRig(device, new VfioFunctionOptions { MapBars = false }).Enable();
+        using var rig = new VfioRig(device, new PassthroughFunctionOptions { MapBars = false }).Enable();
         rig.Rig.Slots.Mapped.Should().BeEmpty();
         rig.Rig.Memory.Read(VfioRig.Bar0, 4);
         device.Reads.Should().Equal((PciRegionIndex.Bar0, 0, 4));
@@ -160,10 +160,10 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-3")]
     public void Ranges_that_the_embedder_traps_are_not_mapped()
     {
-        var options = new VfioFunctionOptions { TrappedRanges = new System.Collections.Generic.Dictionary<int, System.Collections.Generic.IReadOnlyList<RegionArea>> { [0] = [new RegionArea(0x10, 4)] } };
+        var options = new PassthroughFunctionOptions { TrappedRanges = new System.Collections.Generic.Dictionary<int, System.Collections.Generic.IReadOnlyList<RegionArea>> { [0] = [new RegionArea(0x10, 4)] } };
         using var rig = new VfioRig(VfioRig.Card(), options).Enable();
         rig.Rig.Slots.Mapped.Select(slot => (slot.Key, slot.Value.Length)).Should().Equal((VfioRig.Bar0 + 0x1000, 0x1000ul));
-        FluentActions.Invoking(() => VfioFunction.Attach(new FakePciDevice(), options)).Should().Throw<System.ArgumentException>().WithMessage("*no BAR 0*");
+        FluentActions.Invoking(() => PassthroughFunction.Attach(new FakePciDevice(), options)).Should().Throw<System.ArgumentException>().WithMessage("*no BAR 0*");
     }
 
     [Fact]
@@ -187,7 +187,7 @@ public sealed class PassthroughBarTests
     public void Other_devices_reach_the_mapped_parts_where_the_guest_has_put_them_and_never_a_trapped_hole()
     {
         var device = VfioRig.Card();
-        var rig = new VfioRig(device, new VfioFunctionOptions { PeerToPeer = true }).Enable();
+        var rig = new VfioRig(device, new PassthroughFunctionOptions { PeerToPeer = true }).Enable();
         device.Mapper.Mapped.Should().Equal(new System.Collections.Generic.Dictionary<ulong, ulong> { [VfioRig.Bar0] = 0x2000 });
         rig.Write(0x10, 4, 0xc100_0000);
         device.Mapper.Mapped.Keys.Should().Equal(0xc100_0000);

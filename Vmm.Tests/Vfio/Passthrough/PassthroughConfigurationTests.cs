@@ -135,7 +135,7 @@ public sealed class PassthroughConfigurationTests
     {
         var bridge = new BridgeRig();
         var port = bridge.AddPort();
-        var endpoint = VfioFunction.Attach(VfioRig.Card());
+        var endpoint = PassthroughFunction.Attach(VfioRig.Card());
         port.Secondary.Add(endpoint, 0);
         endpoint.ReadConfiguration(0x82, 2).Should().Be(0x0002);
         endpoint.ReadConfiguration(0x8c, 4).Should().Be(0x0040_0c42);
@@ -152,7 +152,7 @@ public sealed class PassthroughConfigurationTests
         integrated.Set(0x82, 2, 0x0092);
         integrated.Set(0x8c, 4, 0);
         integrated.Set(0x92, 2, 0);
-        using var function = VfioFunction.Attach(integrated);
+        using var function = PassthroughFunction.Attach(integrated);
         port.Secondary.Add(function, 0);
         function.ReadConfiguration(0x82, 2).Should().Be(0x0002);
         function.ReadConfiguration(0x8c, 4).Should().Be(0x11);
@@ -205,7 +205,7 @@ public sealed class PassthroughConfigurationTests
     public void The_clique_is_added_at_the_end_where_there_is_room()
     {
         var device = VfioRig.Card();
-        using var rig = new VfioRig(device, new VfioFunctionOptions { GpuDirectClique = 5 });
+        using var rig = new VfioRig(device, new PassthroughFunctionOptions { GpuDirectClique = 5 });
         Walk(rig).Should().Equal((0x40, 0x01), (0x50, 0x05), (0x70, 0x11), (0x80, 0x10), (0xc8, 0x09));
         (rig.Read(0xc8, 4), rig.Read(0xcc, 4)).Should().Be((0x5008_0009, 0x0028_5032));
         device.Calls.Clear();
@@ -223,7 +223,7 @@ public sealed class PassthroughConfigurationTests
         var device = VfioRig.Card();
         device.Set(taken, 4, 0x0000_0003);
         device.Configuration[0x81] = (byte)taken;
-        using var rig = new VfioRig(device, new VfioFunctionOptions { GpuDirectClique = 0 });
+        using var rig = new VfioRig(device, new PassthroughFunctionOptions { GpuDirectClique = 0 });
         Walk(rig)[^1].Should().Be((expected, 0x09));
     }
 
@@ -234,10 +234,10 @@ public sealed class PassthroughConfigurationTests
         var full = VfioRig.Card();
         full.Set(0xcc, 4, 1);
         full.Set(0xd4, 4, 1);
-        var options = new VfioFunctionOptions { GpuDirectClique = 1 };
-        FluentActions.Invoking(() => VfioFunction.Attach(full, options)).Should().Throw<VfioException>().WithMessage("*x_nv_gpudirect_clique*no room*");
-        FluentActions.Invoking(() => VfioFunction.Attach(new FakePciDevice(), options)).Should().Throw<VfioException>().WithMessage("*empty*");
-        FluentActions.Invoking(() => VfioFunction.Attach(full, options with { GpuDirectClique = 16 })).Should().Throw<ArgumentException>();
+        var options = new PassthroughFunctionOptions { GpuDirectClique = 1 };
+        FluentActions.Invoking(() => PassthroughFunction.Attach(full, options)).Should().Throw<VfioException>().WithMessage("*x_nv_gpudirect_clique*no room*");
+        FluentActions.Invoking(() => PassthroughFunction.Attach(new FakePciDevice(), options)).Should().Throw<VfioException>().WithMessage("*empty*");
+        FluentActions.Invoking(() => PassthroughFunction.Attach(full, options with { GpuDirectClique = 16 })).Should().Throw<ArgumentException>();
     }
 
     [Fact]

@@ -20,10 +20,10 @@ public sealed class PassthroughInterruptTests
     {
         var device = VfioRig.Card();
         using var rig = new VfioRig(device);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.None);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
         rig.Rig.Lines.Connections.Should().BeEmpty();
         rig.Enable();
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Pin);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Pin);
         var (gsi, source, resample) = rig.Rig.Lines.Connections.Should().ContainSingle().Subject;
         gsi.Should().Be(rig.Rig.Bridge.Root.InterruptRouting.GetGsi(3, Vmm.Pci.Interrupts.InterruptPin.A));
         device.Triggers(PciInterruptIndex.Pin).Should().Equal(source);
@@ -37,7 +37,7 @@ public sealed class PassthroughInterruptTests
 
         device.Calls.Should().NotContain(call => call.StartsWith("pin "), "nothing is guessed from accesses");
         rig.Write(4, 2, 0);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.None);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
         rig.Rig.Lines.Connections.Should().BeEmpty();
     }
 
@@ -47,11 +47,11 @@ public sealed class PassthroughInterruptTests
     {
         var space = new AddressSpace(new AddressSpaceOptions());
         var bus = new PciBus(0, new PciBusOptions { Memory = space, MsiSink = new RecordingMsiSink(), IrqRouting = new RecordingIrqRouting() });
-        var function = VfioFunction.Attach(VfioRig.Card());
+        var function = PassthroughFunction.Attach(VfioRig.Card());
         bus.Add(function, 1);
         function.ReadConfiguration(0x3d, 1).Should().Be(0);
         function.WriteConfiguration(4, 2, 6);
-        function.InterruptMode.Should().Be(VfioInterruptMode.None);
+        function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
         function.FailedInterrupts.Should().Be(0);
         bus.Remove(function);
         function.Dispose();
@@ -67,7 +67,7 @@ public sealed class PassthroughInterruptTests
         var device = new FakePciDevice().SetPin(pin).AddInterrupt(PciInterruptIndex.Pin, count).AddBar(0, 0, 0x1000);
         using var rig = new VfioRig(device).Enable();
         rig.Read(0x3d, 1).Should().Be(0);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.None);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
     }
 
     [Theory]
@@ -84,7 +84,7 @@ public sealed class PassthroughInterruptTests
         device.Calls.Clear();
         rig.Write(MsiControl, 2, (uint)((enable << 4) | 1));
         device.Calls.Should().Equal("disable Pin", $"triggers Msi 0 {expected}");
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Msi);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Msi);
         rig.Function.SignallingVectors.Should().Be(expected.Length);
         rig.Rig.Lines.Connections.Should().BeEmpty();
         rig.Write(MsiControl, 2, 0);
@@ -218,7 +218,7 @@ public sealed class PassthroughInterruptTests
         using var rig = new VfioRig(device).Enable();
         device.Fail = call => call.StartsWith($"triggers {kind}");
         rig.Write(register, 2, enable);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Pin);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Pin);
         (rig.Read(register, 2) & enable).Should().Be(0);
         rig.Function.FailedInterrupts.Should().Be(1);
         device.Triggers(PciInterruptIndex.Pin).Should().ContainSingle();
@@ -237,13 +237,13 @@ public sealed class PassthroughInterruptTests
         rig.Write(MsiControl, 2, 1);
         device.Fail = call => call.StartsWith("triggers Msix");
         rig.Write(MsixControl, 2, 0x8000);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Msi);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Msi);
         device.Triggers(PciInterruptIndex.Msi).Should().ContainSingle();
         device.Fail = null;
         rig.Write(MsixControl, 2, 0x8000);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Msix, "of the two, MSI-X is the mechanism");
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Msix, "of the two, MSI-X is the mechanism");
         rig.Write(MsixControl, 2, 0);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Msi);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Msi);
     }
 
     [Fact]
@@ -254,16 +254,16 @@ public sealed class PassthroughInterruptTests
         using var rig = new VfioRig(device);
         rig.Rig.Lines.RefuseConnections = true;
         rig.Enable();
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.None);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
         device.Calls.Should().NotContain(call => call.StartsWith("triggers Pin"));
         rig.Rig.Lines.RefuseConnections = false;
         device.Fail = call => call == "resample x";
         rig.Write(4, 2, 7);
-        (rig.Function.InterruptMode, rig.Rig.Lines.Connections.Count).Should().Be((VfioInterruptMode.None, 0), "what was connected is not left half-way");
+        (rig.Function.InterruptMode, rig.Rig.Lines.Connections.Count).Should().Be((PassthroughInterruptMode.None, 0), "what was connected is not left half-way");
         device.Triggers(PciInterruptIndex.Pin).Should().BeEmpty();
         device.Fail = null;
         rig.Write(4, 2, 6);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Pin);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Pin);
     }
 
     [Fact]
@@ -284,7 +284,7 @@ public sealed class PassthroughInterruptTests
         rig.Function.SignallingVectors.Should().Be(2);
         device.Fail = call => call.StartsWith("triggers Msix");
         rig.Program(2, 0x32);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.None, "the device has lost them all");
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None, "the device has lost them all");
         device.Fail = null;
         rig.Write(4, 2, 7);
         rig.Function.SignallingVectors.Should().Be(3, "the next change of a register finds the way back");

@@ -46,7 +46,7 @@ public sealed class PassthroughLifeCycleTests
     public void A_function_that_was_never_on_a_bus_is_let_go_too()
     {
         var device = VfioRig.Card();
-        var function = VfioFunction.Attach(device);
+        var function = PassthroughFunction.Attach(device);
         device.Calls.Clear();
         function.Dispose();
         device.Calls.Should().Equal("write 7 4 2 2", "reset", "dispose");
@@ -67,12 +67,12 @@ public sealed class PassthroughLifeCycleTests
     {
         var device = VfioRig.Card();
         device.Fail = call => call == step;
-        FluentActions.Invoking(() => VfioFunction.Attach(device)).Should().Throw<VfioException>().WithMessage("*on demand*");
+        FluentActions.Invoking(() => PassthroughFunction.Attach(device)).Should().Throw<VfioException>().WithMessage("*on demand*");
         device.LiveMappings.Should().Be(0);
         device.IsDisposed.Should().BeFalse("it is the caller's again");
         device.Triggers(PciInterruptIndex.Error).Should().BeEmpty();
         device.Fail = null;
-        VfioFunction.Attach(device).Dispose();
+        PassthroughFunction.Attach(device).Dispose();
     }
 
     [Theory]
@@ -83,7 +83,7 @@ public sealed class PassthroughLifeCycleTests
     {
         var device = VfioRig.Card();
         device.Set(register, 4, value);
-        FluentActions.Invoking(() => VfioFunction.Attach(device)).Should().Throw<VfioException>().WithMessage(message);
+        FluentActions.Invoking(() => PassthroughFunction.Attach(device)).Should().Throw<VfioException>().WithMessage(message);
     }
 
     [Fact]
@@ -92,7 +92,7 @@ public sealed class PassthroughLifeCycleTests
     {
         var device = VfioRig.Card();
         device.SetRegion(PciRegionIndex.Configuration, new BackendRegion { Size = 64, CanRead = true, CanWrite = true });
-        FluentActions.Invoking(() => VfioFunction.Attach(device)).Should().Throw<VfioException>().WithMessage("*0x40 bytes*");
+        FluentActions.Invoking(() => PassthroughFunction.Attach(device)).Should().Throw<VfioException>().WithMessage("*0x40 bytes*");
     }
 
     [Theory]
@@ -114,10 +114,10 @@ public sealed class PassthroughLifeCycleTests
         rig.Read(0x10, 4).Should().Be(4);
         rig.Read(0x72, 2).Should().Be(3);
         rig.Function.GetMappedAddress(0).Should().BeNull();
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.None);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
         rig.Enable();
         rig.Rig.Memory.Read(VfioRig.Bar0 + 0x200c, 4).Should().Be(1);
-        rig.Function.InterruptMode.Should().Be(VfioInterruptMode.Pin);
+        rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Pin);
     }
 
     [Fact]
@@ -172,7 +172,7 @@ public sealed class PassthroughLifeCycleTests
         var device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Error, 1).AddInterrupt(PciInterruptIndex.Request, 1);
         using var error = new ManualResetEventSlim();
         using var request = new ManualResetEventSlim();
-        var rig = new VfioRig(device, new VfioFunctionOptions { ErrorReported = _ => error.Set(), RemovalRequested = _ => request.Set() });
+        var rig = new VfioRig(device, new PassthroughFunctionOptions { ErrorReported = _ => error.Set(), RemovalRequested = _ => request.Set() });
         device.Triggers(PciInterruptIndex.Error)[0]!.Signal();
         error.Wait(Patience).Should().BeTrue();
         request.IsSet.Should().BeFalse();
@@ -190,7 +190,7 @@ public sealed class PassthroughLifeCycleTests
         VfioRig? rig = null;
         using var gone = new ManualResetEventSlim();
         using var ready = new ManualResetEventSlim();
-        rig = new VfioRig(device, new VfioFunctionOptions
+        rig = new VfioRig(device, new PassthroughFunctionOptions
         {
             RemovalRequested = _ => new Thread(() =>
             {

@@ -25,7 +25,7 @@ public sealed class PassthroughOverKernelTests
         Describe(fake);
         var memory = new GuestMemory();
         memory.Add(0, HostMemory.AllocateAnonymous(0x10_0000), 0, 0x10_0000);
-        var function = VfioFunction.Attach(new VfioHost(kernel, memory).Attach(fake.Path));
+        var function = PassthroughFunction.Attach(new VfioHost(kernel, memory).Attach(fake.Path));
         var rig = new PciRig();
         rig.Add(function);
         kernel.Mappings.Should().Be(1);
@@ -35,7 +35,7 @@ public sealed class PassthroughOverKernelTests
         rig.Write(4, 2, 6);
         fake.Command.Should().Be(6);
         rig.Slots.Mapped.Select(slot => (slot.Key, slot.Value.Length)).Should().Equal((VfioRig.Bar0, 0x2000ul));
-        function.InterruptMode.Should().Be(VfioInterruptMode.Pin);
+        function.InterruptMode.Should().Be(PassthroughInterruptMode.Pin);
         fake.PinUnmask.Should().Be(rig.Lines.Connections.Single().Resample.Descriptor);
         fake.Signal(PciInterruptIndex.Pin).Should().BeTrue();
         rig.Lines.Connections.Single().Source.TryConsume(out _).Should().BeTrue();
@@ -53,7 +53,7 @@ public sealed class PassthroughOverKernelTests
         fake.Signal(PciInterruptIndex.Msix, 2).Should().BeTrue();
         rig.Write(0x72, 2, 0);
         rig.Write(0x52, 2, 1);
-        function.InterruptMode.Should().Be(VfioInterruptMode.Msi);
+        function.InterruptMode.Should().Be(PassthroughInterruptMode.Msi);
         function.FailedInterrupts.Should().Be(0);
 
         int resets = fake.Resets;
@@ -77,14 +77,14 @@ public sealed class PassthroughOverKernelTests
         var fake = kernel.AddController();
         Describe(fake);
         kernel.Refuse = line => line.StartsWith(call, StringComparison.Ordinal) ? 22 : 0;
-        var function = VfioFunction.Attach(new VfioHost(kernel).Attach(fake.Path));
+        var function = PassthroughFunction.Attach(new VfioHost(kernel).Attach(fake.Path));
         var rig = new PciRig();
         rig.Add(function);
         rig.Write(0x10, 4, (uint)VfioRig.Bar0);
         rig.Write(4, 2, 6);
         fake.Regions[0].Bytes[0x10] = 0x77;
         rig.Memory.Read(VfioRig.Bar0 + 0x10, 1).Should().Be(0x77);
-        function.InterruptMode.Should().Be(call == "mmap" ? VfioInterruptMode.Pin : VfioInterruptMode.None);
+        function.InterruptMode.Should().Be(call == "mmap" ? PassthroughInterruptMode.Pin : PassthroughInterruptMode.None);
         rig.Bridge.Root.Remove(function);
         function.Dispose();
         kernel.ShouldHoldNothing();

@@ -11,10 +11,10 @@ internal sealed class VfioRig : IDisposable
 {
     public const ulong Bar0 = 0xc000_0000;
 
-    public VfioRig(FakePciDevice device, VfioFunctionOptions? options = null)
+    public VfioRig(FakePciDevice device, PassthroughFunctionOptions? options = null)
     {
         Device = device;
-        Function = VfioFunction.Attach(device, options);
+        Function = PassthroughFunction.Attach(device, options);
         Rig.Add(Function);
     }
 
@@ -22,7 +22,7 @@ internal sealed class VfioRig : IDisposable
 
     public FakePciDevice Device { get; }
 
-    public VfioFunction Function { get; }
+    public PassthroughFunction Function { get; }
 
     /// <summary>A network card as they are: registers, table and pending bits on pages of their own, pin, MSI, MSI-X, PM and Express with FLR.</summary>
     public static FakePciDevice Card(int vectors = 4, bool canGrow = false)

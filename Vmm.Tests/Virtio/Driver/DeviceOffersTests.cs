@@ -67,7 +67,7 @@ public sealed class DeviceOffersTests
     [InlineData(VirtioDeviceType.Entropy, 0)]
     public void A_queue_that_no_request_fits_into_is_refused(VirtioDeviceType type, ushort size)
     {
-        using LyingAccess access = Function(type, 16);
+        using HostileAccess access = Function(type, 16);
         access.OnRead = (offset, value) => offset == 0x18 ? size : value;
         Refusal(access, type).Step.Should().Be("queues");
     }
@@ -81,7 +81,7 @@ public sealed class DeviceOffersTests
     [InlineData(VirtioDeviceType.Entropy, 0)]
     public void A_device_with_too_few_queues_is_refused(VirtioDeviceType type, ushort queues)
     {
-        using LyingAccess access = Function(type, 16);
+        using HostileAccess access = Function(type, 16);
         access.OnRead = (offset, value) => offset == 0x12 ? queues : value;
         Refusal(access, type).Step.Should().Be("queues");
     }
@@ -99,7 +99,7 @@ public sealed class DeviceOffersTests
     [InlineData(VirtioDeviceType.Entropy, 32768)]
     public void The_smallest_and_the_largest_queues_are_taken(VirtioDeviceType type, ushort size)
     {
-        using LyingAccess access = Function(type, size);
+        using HostileAccess access = Function(type, size);
         Open(access, type).Dispose();
         access.Inner.Iovas.Count.Should().Be(0);
     }
@@ -112,7 +112,7 @@ public sealed class DeviceOffersTests
     [InlineData(65535, 256)]
     public void Of_a_split_ring_of_any_size_a_power_of_two_is_used(ushort offered, int used)
     {
-        using LyingAccess access = Function(VirtioDeviceType.Block, 256);
+        using HostileAccess access = Function(VirtioDeviceType.Block, 256);
         ushort size = offered;
         access.OnRead = (offset, value) => offset == 0x18 ? size : value;
         access.OnWrite = (offset, value) => offset == 0x18 ? size = (ushort)value : value;
@@ -127,7 +127,7 @@ public sealed class DeviceOffersTests
     [InlineData(0xffff)]
     public void A_number_of_queue_pairs_that_cannot_be_is_refused(ushort pairs)
     {
-        using LyingAccess access = Function(VirtioDeviceType.Net, 16, MultiQueue | (1UL << 17), [0, 0, 0, 0, 0, 0, 1, 0, (byte)pairs, (byte)(pairs >> 8), 0, 0]);
+        using HostileAccess access = Function(VirtioDeviceType.Net, 16, MultiQueue | (1UL << 17), [0, 0, 0, 0, 0, 0, 1, 0, (byte)pairs, (byte)(pairs >> 8), 0, 0]);
         access.Invoking(a => VirtioNetDriver.Open(a, _impatient with { WantedFeatures = MultiQueue }))
             .Should().Throw<DriverException>().Which.Step.Should().Be("device configuration");
         access.Inner.Iovas.Count.Should().Be(0);
@@ -141,7 +141,7 @@ public sealed class DeviceOffersTests
     [InlineData(VirtioDeviceType.Console, 2)]
     public void Fields_that_the_structure_does_not_reach_are_refused(VirtioDeviceType type, int length)
     {
-        using LyingAccess access = Function(type, 16, 1 | (1UL << 5), new byte[length]);
+        using HostileAccess access = Function(type, 16, 1 | (1UL << 5), new byte[length]);
         access.Invoking(a =>
         {
             using IDisposable driver = Open(a, type);
@@ -155,7 +155,7 @@ public sealed class DeviceOffersTests
     [Trait("Behaviour", "DRV-1")]
     public void Memory_that_cannot_be_is_a_mistake_of_the_caller_whatever_the_device_offers()
     {
-        using LyingAccess access = Function(VirtioDeviceType.Net, 16);
+        using HostileAccess access = Function(VirtioDeviceType.Net, 16);
         access.Invoking(a => VirtioNetDriver.Open(a, null, new NetDriverOptions { QueueSize = 32768, BufferSize = 65_562 })).Should().Throw<ArgumentException>();
         using var driver = VirtioPciDriver.Open(access);
         driver.Invoking(d => d.Start([new DriverQueueOptions(0) { MaximumSize = 32768, IndirectSegments = 32768 }])).Should().Throw<ArgumentException>();
@@ -163,13 +163,13 @@ public sealed class DeviceOffersTests
         driver.Start(1);
     }
 
-    private static LyingAccess Function(VirtioDeviceType type, ushort size, ulong features = 1UL << 17, byte[]? configuration = null)
+    private static HostileAccess Function(VirtioDeviceType type, ushort size, ulong features = 1UL << 17, byte[]? configuration = null)
     {
         var device = new FakeVirtioDevice(size, size, size) { Type = type, Features = features, Configuration = configuration ?? new byte[24] };
-        return new LyingAccess(dma => new VirtioPciFunction(device, dma));
+        return new HostileAccess(dma => new VirtioPciFunction(device, dma));
     }
 
-    private static IDisposable Open(LyingAccess access, VirtioDeviceType type) => type switch
+    private static IDisposable Open(HostileAccess access, VirtioDeviceType type) => type switch
     {
         VirtioDeviceType.Block => VirtioBlockDriver.Open(access, _impatient, queueSize: 32768),
         VirtioDeviceType.Net => VirtioNetDriver.Open(access, _impatient, new NetDriverOptions { QueueSize = 32768 }),
@@ -177,7 +177,7 @@ public sealed class DeviceOffersTests
         _ => VirtioEntropyDriver.Open(access, _impatient),
     };
 
-    private static DriverException Refusal(LyingAccess access, VirtioDeviceType type)
+    private static DriverException Refusal(HostileAccess access, VirtioDeviceType type)
     {
         DriverException refused = access.Invoking(a => Open(a, type)).Should().Throw<DriverException>().Which;
         access.Steps.Should().Contain("status 80");

@@ -6,7 +6,7 @@ using Vmm.Virtio.Transport;
 namespace Vmm.Tests.Virtio.Driver;
 
 /// <summary>A disk of ours in process, behind an access that tests can have lie.</summary>
-internal sealed class DriverDisk : LyingAccess
+internal sealed class DriverDisk : HostileAccess
 {
     private readonly RawFileBackend _backend;
 

@@ -176,7 +176,7 @@ public sealed class LongRunTests
                 }
 
                 ring.SignalIfNeeded();
-                ring.EnableKicks();
+                ring.EnableKicksAndCheckForMore();
             }
         }
 

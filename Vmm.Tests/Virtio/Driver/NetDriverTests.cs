@@ -19,11 +19,11 @@ public sealed class NetDriverTests : IDisposable
     private static readonly MacAddress _mac = new(0x5254_0012_3456);
 
     private readonly FakeNetBackend _backend = new();
-    private readonly LyingAccess _card;
+    private readonly HostileAccess _card;
 
     public NetDriverTests()
     {
-        _card = new LyingAccess(dma => new VirtioPciFunction(
+        _card = new HostileAccess(dma => new VirtioPciFunction(
             new NetDevice(_backend, new NetDeviceOptions { Mac = _mac }), dma, new VirtioPciOptions { PackedRing = true }));
     }
 

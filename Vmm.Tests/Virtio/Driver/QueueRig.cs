@@ -24,12 +24,12 @@ internal sealed class QueueRig : IDisposable
         {
             Features = RingFeatures.IndirectDescriptors | RingFeatures.EventIndex | RingFeatures.InOrder | 0x51,
         };
-        Access = new LyingAccess(dma => new VirtioPciFunction(Device, dma, new VirtioPciOptions { PackedRing = true, NotificationData = true }));
+        Access = new HostileAccess(dma => new VirtioPciFunction(Device, dma, new VirtioPciOptions { PackedRing = true, NotificationData = true }));
     }
 
     public FakeVirtioDevice Device { get; }
 
-    public LyingAccess Access { get; }
+    public HostileAccess Access { get; }
 
     /// <summary>Opened at first use, so that a test can set lies up before.</summary>
     public VirtioPciDriver Driver => _driver ??= VirtioPciDriver.Open(Access, _options);
@@ -63,7 +63,7 @@ internal sealed class QueueRig : IDisposable
             }
 
             Ring.SignalIfNeeded();
-            Ring.EnableKicks();
+            Ring.EnableKicksAndCheckForMore();
         }
 
         return served;

@@ -23,7 +23,7 @@ public sealed class StreamDriverTests
     public void Entropy_is_what_the_source_holds(ulong features, CompletionMode completion)
     {
         using var source = new TemporaryFile([.. Enumerable.Range(0, 20_000).Select(i => (byte)(i * 13 / 7))]);
-        using var access = new LyingAccess(dma => new VirtioPciFunction(
+        using var access = new HostileAccess(dma => new VirtioPciFunction(
             new EntropyDevice(new EntropyDeviceOptions { Source = source.Path }), dma, new VirtioPciOptions { PackedRing = true }));
         using var entropy = VirtioEntropyDriver.Open(access, new VirtioDriverOptions { RequiredFeatures = features, Completion = completion });
         byte[] read = new byte[19_999];
@@ -44,7 +44,7 @@ public sealed class StreamDriverTests
         using var file = new FileStream(output.Path, FileMode.Open, FileAccess.Write);
         var backend = new DescriptorConsoleBackend(
             (int)input.ClientSafePipeHandle.DangerousGetHandle(), (int)file.SafeFileHandle.DangerousGetHandle());
-        using var access = new LyingAccess(dma => new VirtioPciFunction(
+        using var access = new HostileAccess(dma => new VirtioPciFunction(
             new ConsoleDevice(backend, new ConsoleDeviceOptions { Columns = 80, Rows = 25 }), dma, new VirtioPciOptions { PackedRing = true }));
         using var console = VirtioConsoleDriver.Open(access, new VirtioDriverOptions { RequiredFeatures = features });
         console.ScreenSize.Should().Be((80, 25));

@@ -97,7 +97,7 @@ public sealed class AllocationTests
             }
 
             queue.SignalIfNeeded();
-            queue.EnableKicks();
+            queue.EnableKicksAndCheckForMore();
         }
     }
 }

@@ -18,7 +18,7 @@ internal static class BrokenRing
             using (queue!.Enter())
             {
                 queue.TryPop(chain).Should().BeFalse();
-                queue.EnableKicks().Should().BeFalse("a broken ring never asks to be looked at again");
+                queue.EnableKicksAndCheckForMore().Should().BeFalse("a broken ring never asks to be looked at again");
             }
         }
 

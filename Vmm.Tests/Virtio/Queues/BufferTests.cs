@@ -130,7 +130,7 @@ public sealed class BufferTests : IDisposable
         using (queue.Enter())
         {
             queue.TryPop(_chain).Should().BeFalse();
-            queue.EnableKicks().Should().BeFalse();
+            queue.EnableKicksAndCheckForMore().Should().BeFalse();
         }
 
         _ram.Read(driver.Device, 4).Should().Equal(before);

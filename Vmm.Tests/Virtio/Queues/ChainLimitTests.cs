@@ -167,7 +167,7 @@ public sealed class ChainLimitTests : IDisposable
             queue.TryPop(new DescriptorChain()).Should().BeFalse();
             queue.IsBroken.Should().BeTrue();
             VirtqueueState state = queue.Save();
-            queue.Return(chain);
+            queue.UndoPop(chain);
             queue.Save().Should().Be(state);
             queue.TryPop(new DescriptorChain()).Should().BeFalse();
             queue.Complete(chain, 4);

@@ -67,7 +67,7 @@ public sealed class ConcurrencyTests
 
                         queue.SignalIfNeeded();
                     }
-                    while (queue.EnableKicks());
+                    while (queue.EnableKicksAndCheckForMore());
                 }
 
                 if (queue.IsBroken)

@@ -141,7 +141,7 @@ public sealed class MalformedRingTests : IDisposable
             queue.CompleteTogether([_chain], [4]);
             queue.NeedsInterrupt().Should().BeFalse();
             queue.DisableKicks();
-            queue.EnableKicks().Should().BeFalse();
+            queue.EnableKicksAndCheckForMore().Should().BeFalse();
             queue.TryPop(_chain).Should().BeFalse();
         }
 

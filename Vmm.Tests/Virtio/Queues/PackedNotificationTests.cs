@@ -27,11 +27,11 @@ public sealed class PackedNotificationTests
             queue.NeedsInterrupt().Should().BeFalse("it was signalled already");
             queue.DisableKicks();
             driver.DeviceEvent.Should().Be(1 << 16);
-            queue.EnableKicks().Should().BeFalse();
+            queue.EnableKicksAndCheckForMore().Should().BeFalse();
             driver.DeviceEvent.Should().Be(eventIndex ? 0x2_8002u : 0);
             driver.Add(Writable(0x1000, 4));
             driver.Publish();
-            queue.EnableKicks().Should().BeTrue("a chain came meanwhile");
+            queue.EnableKicksAndCheckForMore().Should().BeTrue("a chain came meanwhile");
         }
     }
 

@@ -205,7 +205,7 @@ public sealed class PackedVirtqueueTests : IDisposable
                         (chain.ReadableLength, chain.WritableLength).Should().Be(expected[chain.Head]);
                         if (random.Next(4) == 0)
                         {
-                            queue.Return(chain);
+                            queue.UndoPop(chain);
                         }
                         else
                         {

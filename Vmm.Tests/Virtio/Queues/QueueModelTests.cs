@@ -83,7 +83,7 @@ public sealed class QueueModelTests
 
                     break;
                 case 7 when lastPopped != null && popped.Count > 0 && popped[^1].Model == lastPopped:
-                    queue.Return(popped[^1].Chain);
+                    queue.UndoPop(popped[^1].Chain);
                     spare.Push(popped[^1].Chain);
                     popped.RemoveAt(popped.Count - 1);
                     available = new Queue<Chain>(available.Prepend(lastPopped));

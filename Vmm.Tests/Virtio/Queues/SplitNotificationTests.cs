@@ -51,13 +51,13 @@ public sealed class SplitNotificationTests : IDisposable
             driver.NoNotify.Should().BeFalse("at the start kicks are wanted");
             queue.DisableKicks();
             driver.NoNotify.Should().BeTrue();
-            queue.EnableKicks().Should().BeFalse();
+            queue.EnableKicksAndCheckForMore().Should().BeFalse();
             driver.NoNotify.Should().BeFalse();
             queue.DisableKicks();
             driver.Add(Writable(_data, 4));
             driver.Publish();
             driver.NeedsKick().Should().BeFalse();
-            queue.EnableKicks().Should().BeTrue("a chain came while kicks were off");
+            queue.EnableKicksAndCheckForMore().Should().BeTrue("a chain came while kicks were off");
         }
     }
 
@@ -77,12 +77,12 @@ public sealed class SplitNotificationTests : IDisposable
             driver.Publish();
             driver.NeedsKick().Should().BeFalse("the device is looking");
             queue.TryPop(_chain).Should().BeTrue();
-            queue.EnableKicks().Should().BeFalse();
+            queue.EnableKicksAndCheckForMore().Should().BeFalse();
             driver.AvailableEvent.Should().Be(2);
             driver.Add(Writable(_data, 4));
             driver.Publish();
             driver.NeedsKick().Should().BeTrue();
-            queue.EnableKicks().Should().BeTrue();
+            queue.EnableKicksAndCheckForMore().Should().BeTrue();
             driver.NoNotify.Should().BeFalse("the flag is 0 with event indices");
         }
     }

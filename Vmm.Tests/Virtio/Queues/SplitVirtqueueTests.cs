@@ -133,11 +133,11 @@ public sealed class SplitVirtqueueTests : IDisposable
         {
             queue.TryPop(_chain).Should().BeTrue();
             queue.TryPop(other).Should().BeTrue();
-            queue.Return(other);
+            queue.UndoPop(other);
             queue.TryPop(other).Should().BeTrue();
             other.Head.Should().Be(second);
-            queue.Return(other);
-            queue.Return(_chain);
+            queue.UndoPop(other);
+            queue.UndoPop(_chain);
             queue.Save().AvailableIndex.Should().Be(0);
             queue.TryPop(_chain).Should().BeTrue();
             _chain.Head.Should().Be(first);

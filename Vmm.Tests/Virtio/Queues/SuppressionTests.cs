@@ -71,7 +71,7 @@ public sealed class SuppressionTests : IDisposable
         {
             using (queue.Enter())
             {
-                queue.EnableKicks().Should().BeFalse();
+                queue.EnableKicksAndCheckForMore().Should().BeFalse();
                 driver.Add(Writable(0x1000, 4));
                 driver.Publish();
                 driver.NeedsKick().Should().BeTrue();

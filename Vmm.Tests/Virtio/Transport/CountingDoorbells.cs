@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -53,7 +54,7 @@ internal sealed class CountingDoorbells : IDoorbells
     {
         if (Refuses)
         {
-            throw new HypervisorException("KVM_IOEVENTFD", 28, "none left");
+            throw new HostException("KVM_IOEVENTFD", 28, "none left");
         }
 
         lock (_lock)

@@ -175,8 +175,8 @@ public sealed class GenerationTests
         generation.PowerOn(0);
         for (uint change = 1; change < 1000; change++)
         {
-            generation.Look(2 * change).Should().Be((byte)change);
-            generation.Look(2 * change).Should().Be((byte)change);
+            generation.OnDriverRead(2 * change).Should().Be((byte)change);
+            generation.OnDriverRead(2 * change).Should().Be((byte)change);
         }
     }
 }

@@ -1,0 +1,164 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+
+namespace Vmm.Cli;
+
+/// <summary>The words of one option's value: <c>key=value,key=value</c>, each known and given once. A value with a comma stands in double quotes.</summary>
+public sealed class OptionValue
+{
+    private readonly Dictionary<string, string> _values = new(StringComparer.Ordinal);
+
+    private OptionValue(string option) => Option = option;
+
+    /// <summary>The option, for messages.</summary>
+    public string Option { get; }
+
+    /// <summary>Takes a value apart.</summary>
+    /// <param name="option">The option, with its dashes.</param>
+    /// <param name="text">Its value.</param>
+    /// <param name="known">The words it may have.</param>
+    /// <exception cref="UsageException">A word is unknown, given twice, or has no value.</exception>
+    public static OptionValue Parse(string option, string text, params ReadOnlySpan<string> known)
+    {
+        return Parse(option, Split(option, text), known);
+    }
+
+    /// <summary>Takes a value apart whose first word may be a bare name: <c>tty,vectors=1</c>.</summary>
+    /// <param name="option">The option, with its dashes.</param>
+    /// <param name="text">Its value.</param>
+    /// <param name="name">The bare name, or null if the first word is <c>key=value</c> like the others.</param>
+    /// <param name="known">The words it may have.</param>
+    /// <exception cref="UsageException">A word is unknown, given twice, or has no value.</exception>
+    public static OptionValue ParseNamed(string option, string text, out string? name, params ReadOnlySpan<string> known)
+    {
+        List<string> pieces = Split(option, text);
+        name = pieces[0].Contains('=', StringComparison.Ordinal) ? null : pieces[0];
+        return Parse(option, name == null ? pieces : pieces[1..], known);
+    }
+
+    /// <summary>The value of a word, or null.</summary>
+    public string? Get(string key) => _values.GetValueOrDefault(key);
+
+    /// <summary>The value of a word that has to be there.</summary>
+    public string Require(string key) => Get(key) ?? throw new UsageException(Option, null, $"needs the word {key}=...");
+
+    /// <summary>The value of an on/off word.</summary>
+    /// <param name="key">The word.</param>
+    /// <param name="absent">The value without it.</param>
+    public bool GetSwitch(string key, bool absent = false)
+    {
+        return Get(key) switch
+        {
+            null => absent,
+            "off" => false,
+            "on" => true,
+            _ => throw Bad(key, "neither on nor off"),
+        };
+    }
+
+    /// <summary>The value of a word that is a number, or null.</summary>
+    public int? GetNumber(string key, int minimum, int maximum)
+    {
+        string? text = Get(key);
+        if (text == null)
+        {
+            return null;
+        }
+
+        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value))
+        {
+            throw Bad(key, text.All(char.IsAsciiDigit) ? $"not from {minimum} to {maximum}" : "not a number");
+        }
+
+        return value < minimum || value > maximum ? throw Bad(key, $"not from {minimum} to {maximum}") : (int)value;
+    }
+
+    /// <summary>The value of a word that is a number of bytes with K, M, G or T for powers of 1024, or null.</summary>
+    public ulong? GetSize(string key)
+    {
+        string? text = Get(key);
+        if (text == null)
+        {
+            return null;
+        }
+
+        int shift = char.ToUpperInvariant(text[^1]) switch
+        {
+            'K' => 10,
+            'M' => 20,
+            'G' => 30,
+            'T' => 40,
+            _ => 0,
+        };
+        string digits = shift == 0 ? text : text[..^1];
+        if (!ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out ulong value))
+        {
+            throw Bad(key, "not a size: a number of bytes, with K, M, G or T for a unit");
+        }
+
+        return value > ulong.MaxValue >> shift ? throw Bad(key, "more than 2^64 bytes") : value << shift;
+    }
+
+    /// <summary>A complaint about the value of a word.</summary>
+    public UsageException Bad(string key, string reason) => new(Option, $"{key}={Get(key)}", reason);
+
+    private static OptionValue Parse(string option, List<string> pieces, ReadOnlySpan<string> known)
+    {
+        var words = new OptionValue(option);
+        foreach (string piece in pieces)
+        {
+            int equals = piece.IndexOf('=', StringComparison.Ordinal);
+            string key = equals < 0 ? piece : piece[..equals];
+            if (!known.Contains(key))
+            {
+                throw new UsageException(option, piece, $"unknown word '{key}'; known are {string.Join(", ", known.ToArray())}");
+            }
+
+            if (equals < 0 || equals == piece.Length - 1)
+            {
+                throw new UsageException(option, piece, $"'{key}' needs a value: {key}=...");
+            }
+
+            if (!words._values.TryAdd(key, Unquote(piece[(equals + 1)..])))
+            {
+                throw new UsageException(option, piece, $"'{key}' is given twice");
+            }
+        }
+
+        return words;
+    }
+
+    private static string Unquote(string value)
+    {
+        return value is ['"', .., '"'] ? value[1..^1] : value;
+    }
+
+    private static List<string> Split(string option, string text)
+    {
+        var pieces = new List<string>();
+        int start = 0;
+        bool quoted = false;
+        for (int i = 0; i < text.Length; i++)
+        {
+            if (text[i] == '"')
+            {
+                quoted = !quoted;
+            }
+            else if (text[i] == ',' && !quoted)
+            {
+                pieces.Add(text[start..i]);
+                start = i + 1;
+            }
+        }
+
+        if (quoted)
+        {
+            throw new UsageException(option, text, "a double quote is not closed");
+        }
+
+        pieces.Add(text[start..]);
+        return pieces.Exists(p => p.Length == 0) ? throw new UsageException(option, text, "an empty word") : pieces;
+    }
+}
