@@ -36,6 +36,9 @@ internal static partial class Log
     [LoggerMessage(6008, LogLevel.Debug, "standard input cannot be waited for ({Reason}): no input for {Id}")]
     public static partial void NoInput(this ILogger logger, string id, string reason);
 
+    [LoggerMessage(6011, LogLevel.Error, "the worker of {Id} failed: the port takes and gives nothing any more")]
+    public static partial void WorkerFailed(this ILogger logger, string id, Exception failure);
+
     [LoggerMessage(6010, LogLevel.Debug, "device {Id} had {QueueResets} resets of single queues and ignored {Mistakes} mistakes of drivers")]
     public static partial void DeviceEnded(this ILogger logger, string id, long queueResets, long mistakes);
 }

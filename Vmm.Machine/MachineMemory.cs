@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
@@ -10,19 +9,16 @@ namespace Vmm.Machine;
 internal sealed class MachineMemory : IDisposable
 {
     private readonly HostMemory _host;
-    private readonly List<GuestMemoryRegion> _regions = [];
-    private readonly List<MemoryClaim> _claims = [];
-    private readonly AddressSpace _space;
+    private readonly SystemRam _ram;
 
     /// <summary>Allocates RAM and shows it to the guest.</summary>
-    /// <param name="options">How much and of what kind.</param>
-    /// <param name="layout">Where.</param>
+    /// <param name="options">Size and kind.</param>
+    /// <param name="layout">Where it lies.</param>
     /// <param name="space">Where the guest sees it.</param>
     /// <exception cref="MachineException">The host has not got it.</exception>
     public MachineMemory(MemoryOptions options, MemoryLayout layout, AddressSpace space)
     {
-        _space = space;
-        Guest = new GuestMemory(space.Domain);
+        _ram = new SystemRam(space);
         try
         {
             _host = options.Shared || options.HugePages
@@ -36,10 +32,10 @@ internal sealed class MachineMemory : IDisposable
 
         try
         {
-            Add(0, 0, layout.LowLength);
+            _ram.Add(0, _host, 0, layout.LowLength, "ram below 4 GiB");
             if (layout.HighLength != 0)
             {
-                Add(MemoryLayout.HoleEnd, layout.LowLength, layout.HighLength);
+                _ram.Add(MemoryLayout.HoleEnd, _host, layout.LowLength, layout.HighLength, "ram above 4 GiB");
             }
         }
         catch (HostException e)
@@ -55,31 +51,12 @@ internal sealed class MachineMemory : IDisposable
     }
 
     /// <summary>RAM as devices and the loader see it.</summary>
-    public GuestMemory Guest { get; }
+    public GuestMemory Guest => _ram.Memory;
 
     /// <summary>Takes RAM from the guest and the devices, and gives it back to the host.</summary>
     public void Dispose()
     {
-        foreach (MemoryClaim claim in _claims)
-        {
-            _space.Remove(claim);
-        }
-
-        foreach (GuestMemoryRegion region in _regions)
-        {
-            Guest.Remove(region);
-        }
-
-        _claims.Clear();
-        _regions.Clear();
+        _ram.Dispose();
         _host.Dispose();
-    }
-
-    private void Add(ulong address, ulong offset, ulong length)
-    {
-        var claim = new MemoryClaim(address == 0 ? "ram below 4 GiB" : "ram above 4 GiB", _host, offset, length);
-        _space.Add(claim, address);
-        _claims.Add(claim);
-        _regions.Add(Guest.Add(address, _host, offset, length));
     }
 }

@@ -50,7 +50,7 @@ public sealed class MachinePreview : IDisposable
         try
         {
             return new MachinePreview(
-                layout, new MachineDevices(options, layout, (memory, ports), new GuestMemory(domain), null, static _ => { }, logger));
+                layout, new MachineDevices(options, layout, (memory, ports), new GuestMemory(), null, static _ => { }, logger));
         }
         catch (PciResourceException e)
         {

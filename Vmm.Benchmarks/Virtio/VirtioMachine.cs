@@ -23,7 +23,7 @@ internal sealed class VirtioMachine : IMsiSink
         Memory = new AddressSpace(new AddressSpaceOptions { Domain = domain });
         var bridge = new PciHostBridge(new PciHostBridgeOptions { Memory = Memory, BusCount = 1, MsiSink = this });
         bridge.ClaimConfigurationAccess();
-        var ram = new GuestMemory(domain);
+        var ram = new GuestMemory();
         ram.Add(0, HostMemory.AllocateAnonymous(1 << 20), 0, 1 << 20);
         for (int device = 1; device < 32; device++)
         {

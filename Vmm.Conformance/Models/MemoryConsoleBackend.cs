@@ -16,7 +16,9 @@ internal sealed class MemoryConsoleBackend : IConsoleBackend
 
     public int InputDescriptor => _readable.Descriptor;
 
-    public void Write(ReadOnlySpan<byte> output)
+    public int OutputDescriptor => -1;
+
+    public int Write(ReadOnlySpan<byte> output)
     {
         foreach (byte b in output)
         {
@@ -30,6 +32,8 @@ internal sealed class MemoryConsoleBackend : IConsoleBackend
         {
             _readable.Signal();
         }
+
+        return output.Length;
     }
 
     public bool Read(Span<byte> input, out int received)

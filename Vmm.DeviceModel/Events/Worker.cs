@@ -26,6 +26,7 @@ public sealed unsafe partial class Worker : IDisposable
     private readonly Lock _lock = new();
     private readonly object _idle = new();
     private readonly Thread _thread;
+    private readonly Action<Thread> _startThread;
     private readonly ILogger _logger;
     private WatchEntry?[] _watches = new WatchEntry?[4];
     private WatchEntry? _running;
@@ -40,7 +41,14 @@ public sealed unsafe partial class Worker : IDisposable
     /// <param name="loggerFactory">Where a fault is logged.</param>
     /// <exception cref="HostException">The process is out of descriptors.</exception>
     public Worker(string name, ILoggerFactory? loggerFactory = null)
+        : this(name, loggerFactory, static thread => thread.UnsafeStart())
     {
+    }
+
+    /// <summary>Makes a worker whose thread is started by somebody else: a host without threads cannot be provoked otherwise.</summary>
+    internal Worker(string name, ILoggerFactory? loggerFactory, Action<Thread> startThread)
+    {
+        _startThread = startThread;
         ArgumentException.ThrowIfNullOrEmpty(name);
         _logger = loggerFactory?.CreateLogger<Worker>() ?? (ILogger)NullLogger.Instance;
         _epoll = new FileDescriptor(Libc.epoll_create1(Libc.EPOLL_CLOEXEC));
@@ -105,6 +113,7 @@ public sealed unsafe partial class Worker : IDisposable
 
     /// <summary>Starts the thread; the caller's execution context does not flow into it.</summary>
     /// <exception cref="InvalidOperationException">It was started or stopped before.</exception>
+    /// <exception cref="HostException">The host has no thread left; the worker is as before and can be disposed.</exception>
     public void Start()
     {
         lock (_lock)
@@ -114,8 +123,17 @@ public sealed unsafe partial class Worker : IDisposable
                 throw new InvalidOperationException($"worker '{_thread.Name}' was started or stopped before");
             }
 
+            try
+            {
+                _startThread(_thread);
+            }
+            catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
+            {
+                // Nothing runs, and nothing is to be waited for: a stop finds a worker that was never started.
+                throw new HostException("pthread_create", 0, $"cannot start the thread of worker '{_thread.Name}'; see ulimit -u and the cgroup's pids.max");
+            }
+
             _started = true;
-            _thread.UnsafeStart();
         }
     }
 

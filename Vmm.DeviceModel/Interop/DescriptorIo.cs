@@ -79,31 +79,6 @@ internal static unsafe class DescriptorIo
         }
     }
 
-    /// <summary>Writes everything, but waits for a reader that does not read no longer than given.</summary>
-    public static int Write(int descriptor, ReadOnlySpan<byte> source, int patienceMilliseconds)
-    {
-        while (!source.IsEmpty)
-        {
-            int ready = Poll(descriptor, Libc.POLLOUT, patienceMilliseconds, out int error);
-            if (ready == 0)
-            {
-                return Errno.EAGAIN;
-            }
-
-            // A pipe that polls writable takes this much without blocking.
-            int sent = 0;
-            error = error == 0 ? WriteSome(descriptor, source[..Math.Min(source.Length, 4096)], out sent) : error;
-            if (error is not (0 or Errno.EINTR or Errno.EAGAIN))
-            {
-                return error;
-            }
-
-            source = source[sent..];
-        }
-
-        return 0;
-    }
-
     private static int Poll(int descriptor, short events, int milliseconds, out int error)
     {
         var poll = new Libc.pollfd { fd = descriptor, events = events };

@@ -19,12 +19,11 @@ public sealed unsafe partial class GuestMemory
     private readonly List<IGuestMemoryListener> _listeners = [];
     private GuestMemoryMap _current = new([]);
 
-    /// <summary>Makes an empty memory.</summary>
-    /// <param name="domain">The readers that removal waits for; by default one of its own.</param>
-    public GuestMemory(AccessDomain? domain = null) => Domain = domain ?? new AccessDomain();
-
-    /// <summary>The readers that removal waits for.</summary>
-    public AccessDomain Domain { get; }
+    /// <summary>
+    /// The readers that removal waits for. A domain of its own, never the bus's: a worker may be inside while the host reads or writes its
+    /// disk, and no change of an address space may wait for that.
+    /// </summary>
+    public AccessDomain Domain { get; } = new();
 
     /// <summary>The map as it is now (one volatile read).</summary>
     public GuestMemoryMap Current => Volatile.Read(ref _current);

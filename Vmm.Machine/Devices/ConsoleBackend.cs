@@ -44,7 +44,10 @@ internal sealed class ConsoleBackend : IConsoleBackend
     }
 
     /// <inheritdoc/>
-    public void Write(ReadOnlySpan<byte> output) => _inner.Write(output);
+    public int OutputDescriptor => _inner.OutputDescriptor;
+
+    /// <inheritdoc/>
+    public int Write(ReadOnlySpan<byte> output) => _inner.Write(output);
 
     /// <inheritdoc/>
     public bool Read(Span<byte> input, out int received)

@@ -72,6 +72,7 @@ internal sealed class SerialConsole : IDisposable
         }
 
         _worker = new Worker("serial");
+        _worker.Faulted += failure => _logger.WorkerFailed("serial", failure);
         _sink = new DescriptorSink(_worker, output);
         Port = new SerialPort(line, _sink);
         if (options.Kind == CharacterKind.Terminal)

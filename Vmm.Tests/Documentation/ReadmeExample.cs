@@ -34,12 +34,10 @@ public sealed class ReadmeExample
     private static ulong MmioExit(string path, IMemorySlots slots, IMsiSink msi, ulong address, int width, bool isWrite, ulong value)
     {
         // <example>
-        var domain = new AccessDomain();
-        var memory = new AddressSpace(new() { Domain = domain, MemorySlots = slots });
-        using var ram = HostMemory.AllocateAnonymous(64 << 20);
-        var guest = new GuestMemory(domain);
-        guest.Add(0, ram, 0, ram.Length);
-        memory.Add(new MemoryClaim("ram", ram, 0, ram.Length), 0);
+        var memory = new AddressSpace(new() { MemorySlots = slots });
+        using var host = HostMemory.AllocateAnonymous(64 << 20);
+        using var ram = new SystemRam(memory);
+        ram.Add(0, host);
 
         var bridge = new PciHostBridge(new()
         {
@@ -48,7 +46,7 @@ public sealed class ReadmeExample
             Windows = [new PciWindow(AddressSpaceKind.Memory, 0xC000_0000, 0x1000_0000)],
         });
         bridge.ClaimConfigurationAccess();
-        using var disk = new VirtioPciFunction(new BlockDevice(RawFileBackend.Open(path, readOnly: false)), new DmaTarget(guest));
+        using var disk = new VirtioPciFunction(new BlockDevice(RawFileBackend.Open(path, readOnly: false)), new DmaTarget(ram.Memory));
         bridge.Root.Add(disk, device: 1);
         bridge.Root.AssignResources();
 

@@ -41,8 +41,16 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
 
     public void ConfigurationChanged() => ConfigurationChanges++;
 
-    public void NeedsReset(string reason)
+    /// <summary>Exceptions of the device's own code.</summary>
+    public ConcurrentQueue<Exception> DeviceFailures { get; } = new();
+
+    public void NeedsReset(string reason, Exception? failure = null)
     {
+        if (failure != null)
+        {
+            DeviceFailures.Enqueue(failure);
+        }
+
         ResetReasons.Enqueue(reason);
         _needsReset.Set();
     }

@@ -35,6 +35,9 @@ public sealed unsafe class GuestRam : IDisposable
         return region;
     }
 
+    /// <summary>The region that begins at an address.</summary>
+    public GuestMemoryRegion Region(ulong address) => _regions.Find(r => r.Region.Address == address).Region;
+
     /// <summary>Removes a region and unmaps it.</summary>
     public void RemoveRegion(GuestMemoryRegion region)
     {

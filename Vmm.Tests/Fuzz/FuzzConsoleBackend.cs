@@ -42,10 +42,13 @@ internal sealed class FuzzConsoleBackend(FuzzCounts counts) : IConsoleBackend
         }
     }
 
-    public void Write(ReadOnlySpan<byte> output)
+    public int OutputDescriptor => -1;
+
+    public int Write(ReadOnlySpan<byte> output)
     {
         LastWritten = output[..Math.Min(output.Length, Room)].ToArray();
         Interlocked.Increment(ref counts.Requests);
+        return output.Length;
     }
 
     public bool Read(Span<byte> input, out int received)

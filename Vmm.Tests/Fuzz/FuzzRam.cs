@@ -20,26 +20,25 @@ internal sealed unsafe partial class FuzzRam : IDisposable
     ];
 
     private readonly Lock _lock = new();
-    private readonly AddressSpace _space;
+    private readonly SystemRam _ram;
     private readonly GuardKind _guard;
-    private readonly (GuestMemoryRegion Region, HostMemory Memory, MemoryClaim Claim)?[] _present;
+    private readonly (GuestMemoryRegion Region, HostMemory Memory)?[] _present;
 
     /// <param name="space">Where the guest sees it.</param>
     /// <param name="guard">What lies around it.</param>
     /// <param name="regions">How many of <see cref="Layout"/>.</param>
     public FuzzRam(AddressSpace space, GuardKind guard, int regions)
     {
-        _space = space;
+        _ram = new SystemRam(space);
         _guard = guard;
-        _present = new (GuestMemoryRegion, HostMemory, MemoryClaim)?[regions];
-        Guest = new GuestMemory(space.Domain);
+        _present = new (GuestMemoryRegion, HostMemory)?[regions];
         for (int i = 0; i < regions; i++)
         {
             Add(i);
         }
     }
 
-    public GuestMemory Guest { get; }
+    public GuestMemory Guest => _ram.Memory;
 
     public int Regions => _present.Length;
 
@@ -60,19 +59,15 @@ internal sealed unsafe partial class FuzzRam : IDisposable
             ulong room = ((head + length + Page - 1) & ~(Page - 1)) + Page;
             HostMemory memory = HostMemory.AllocateAnonymous(room);
             SetGuards(memory, head, length);
-            var claim = new MemoryClaim($"ram{index}", memory, head, length);
             try
             {
-                _space.Add(claim, address);
+                _present[index] = (_ram.Add(address, memory, head, length, $"ram{index}"), memory);
             }
             catch (HostException)
             {
                 // Refused by the fuzzer's seams: the region stays away.
                 memory.Dispose();
-                return;
             }
-
-            _present[index] = (Guest.Add(address, memory, head, length), memory, claim);
         }
     }
 
@@ -86,8 +81,7 @@ internal sealed unsafe partial class FuzzRam : IDisposable
             }
 
             _present[index] = null;
-            _space.Remove(region.Claim);
-            Guest.Remove(region.Region);
+            _ram.Remove(region.Region);
             Check(index, region.Memory, region.Region);
             region.Memory.Dispose();
         }

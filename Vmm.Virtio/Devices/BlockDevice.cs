@@ -12,7 +12,8 @@ namespace Vmm.Virtio.Devices;
 
 /// <summary>The block device (virtio 1.2, 5.2): reads, writes, flushes, discards, zeroes and tells its serial, over any back-end.</summary>
 /// <remarks>
-/// One worker a queue; a request is done when its worker goes on to the next, so stopping a queue waits for one request at most.
+/// One worker a queue; a request is done when its worker goes on to the next. Stopping a queue waits for one call of the back-end, which is
+/// given long requests in parts (<see cref="IBlockBackend"/>).
 /// The transport's rules for calls are those of <see cref="VirtioDevice"/>.
 /// </remarks>
 public sealed class BlockDevice : VirtioDevice
@@ -132,12 +133,15 @@ public sealed class BlockDevice : VirtioDevice
         StopQueue(index);
         var server = new BlockRequestServer(this, queue, kick, host);
         var worker = new Worker($"{_options.NameOf(DeviceType)}-q{index}");
-        worker.Faulted += failure => host.NeedsReset($"the worker of queue {index} failed: {failure.Message}");
+        worker.Faulted += failure => host.NeedsReset($"the worker of queue {index} failed: {failure.Message}", failure);
         _servers[index] = server;
         _workers[index] = worker;
         server.Start(worker);
         worker.Start();
     }
+
+    /// <inheritdoc/>
+    public override void PrepareStop(int index) => _servers[index]?.PrepareStop();
 
     /// <inheritdoc/>
     public override void StopQueue(int index)
@@ -188,6 +192,11 @@ public sealed class BlockDevice : VirtioDevice
 
     private void StopAll()
     {
+        for (int i = 0; i < _servers.Length; i++)
+        {
+            PrepareStop(i);
+        }
+
         for (int i = 0; i < _servers.Length; i++)
         {
             StopQueue(i);

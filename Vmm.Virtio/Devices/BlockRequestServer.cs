@@ -12,9 +12,18 @@ internal sealed class BlockRequestServer : RequestServer
     private const int HeaderSize = 16;
     private const int IdentifierSize = 20;
 
+    // Bytes of a disk that one call of the back-end changes: a stop waits for one.
+    private const long DiscardAtOnce = 64 << 20;
+    private const long ZeroesAtOnce = 16 << 20;
+
     private readonly BlockDevice _device;
     private readonly IBlockBackend _backend;
     private readonly ulong _sectors;
+
+    // How far the request in hand has got: its status once that is known, bytes done, bytes of its writable part that hold something.
+    private BlockStatus? _status;
+    private long _position;
+    private long _filled;
 
     public BlockRequestServer(BlockDevice device, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
         : base(queue, kick, host, signalEvery: 8)
@@ -34,53 +43,66 @@ internal sealed class BlockRequestServer : RequestServer
         WriteZeroes = 13,
     }
 
-    protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
+    protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
     {
         GuestBuffers writable = chain.Writable;
+        written = 0;
         if (writable.IsEmpty)
         {
             Queue.MarkBroken("a block request without a byte for its status");
-            written = 0;
-            return true;
+            return RequestOutcome.Done;
+        }
+
+        if (!IsContinued)
+        {
+            _status = null;
+            _position = 0;
+            _filled = 0;
         }
 
         // The status is the last byte; what comes before it and is not filled by the request is cleared, so that the used length is true.
         GuestBuffers data = writable.Slice(0, writable.Length - 1);
-        Span<byte> header = stackalloc byte[HeaderSize];
-        long filled = 0;
-        BlockStatus status = BlockStatus.IoError;
-        if (chain.Readable.CopyTo(header) == HeaderSize)
+        if (_status == null)
         {
-            var type = (RequestType)BinaryPrimitives.ReadUInt32LittleEndian(header);
-            ulong sector = BinaryPrimitives.ReadUInt64LittleEndian(header[8..]);
-            status = Execute(type, sector, chain.Readable.Slice(HeaderSize), data, out filled);
+            _status = Execute(chain.Readable, data);
+            if (_status == null)
+            {
+                return RequestOutcome.Continue;
+            }
         }
 
-        if (filled < data.Length)
+        if (_filled < data.Length && !ClearPart(data, ref _filled))
         {
-            data.Slice(filled).Fill(0);
+            return RequestOutcome.Continue;
         }
 
-        writable.Slice(writable.Length - 1).Fill((byte)status);
+        writable.Slice(writable.Length - 1).Fill((byte)_status.Value);
         written = (uint)writable.Length;
-        return true;
+        return RequestOutcome.Done;
     }
 
-    private BlockStatus Execute(RequestType type, ulong sector, GuestBuffers source, GuestBuffers destination, out long filled)
+    /// <summary>Does the next part of a request.</summary>
+    /// <returns>Its status, or null if there are more parts.</returns>
+    private BlockStatus? Execute(GuestBuffers readable, GuestBuffers destination)
     {
-        filled = 0;
-        switch (type)
+        Span<byte> header = stackalloc byte[HeaderSize];
+        if (readable.CopyTo(header) != HeaderSize)
+        {
+            return BlockStatus.IoError;
+        }
+
+        ulong sector = BinaryPrimitives.ReadUInt64LittleEndian(header[8..]);
+        GuestBuffers source = readable.Slice(HeaderSize);
+        switch ((RequestType)BinaryPrimitives.ReadUInt32LittleEndian(header))
         {
             case RequestType.In:
-                BlockStatus status = Read(sector, destination);
-                filled = status == BlockStatus.Ok ? destination.Length : 0;
-                return status;
+                return Read(sector, destination);
             case RequestType.Out:
                 return Write(sector, source);
             case RequestType.Flush:
                 return Report(_backend.Flush(), "flush");
             case RequestType.GetId:
-                filled = destination.CopyFrom(_device.Identifier);
+                _filled = destination.CopyFrom(_device.Identifier);
                 return destination.Length < IdentifierSize ? BlockStatus.IoError : BlockStatus.Ok;
             case RequestType.Discard when (_device.Features & BlockFeatures.Discard) != 0:
                 return ChangeRanges(source, discard: true);
@@ -93,25 +115,58 @@ internal sealed class BlockRequestServer : RequestServer
         }
     }
 
-    private BlockStatus Read(ulong sector, GuestBuffers destination)
+    private BlockStatus? Read(ulong sector, GuestBuffers destination)
     {
-        return IsInside(sector, destination.Length)
-            ? Report(_backend.Read((long)sector * BlockDevice.SectorSize, destination), "read")
-            : BlockStatus.IoError;
+        if (!IsInside(sector, destination.Length))
+        {
+            return BlockStatus.IoError;
+        }
+
+        if (TakePart(destination, out GuestBuffers part))
+        {
+            BlockStatus status = Report(_backend.Read(((long)sector * BlockDevice.SectorSize) + _position, part), "read");
+            if (status != BlockStatus.Ok)
+            {
+                return status;
+            }
+
+            _position += part.Length;
+            _filled = _position;
+        }
+
+        return _position < destination.Length ? null : BlockStatus.Ok;
     }
 
-    private BlockStatus Write(ulong sector, GuestBuffers source)
+    private BlockStatus? Write(ulong sector, GuestBuffers source)
     {
         if (_backend.IsReadOnly || !IsInside(sector, source.Length))
         {
             return BlockStatus.IoError;
         }
 
-        BlockStatus status = Report(_backend.Write((long)sector * BlockDevice.SectorSize, source), "write");
-        return status == BlockStatus.Ok ? WriteThrough() : status;
+        if (TakePart(source, out GuestBuffers part))
+        {
+            BlockStatus status = Report(_backend.Write(((long)sector * BlockDevice.SectorSize) + _position, part), "write");
+            if (status != BlockStatus.Ok)
+            {
+                return status;
+            }
+
+            _position += part.Length;
+        }
+
+        return _position < source.Length ? null : WriteThrough();
     }
 
-    private BlockStatus ChangeRanges(GuestBuffers source, bool discard)
+    /// <summary>The part of a request's data that is next.</summary>
+    private bool TakePart(GuestBuffers data, out GuestBuffers part)
+    {
+        long length = Math.Clamp(data.Length - _position, 0, PartLength);
+        part = length > 0 ? data.Slice(_position, length) : default;
+        return length > 0;
+    }
+
+    private BlockStatus? ChangeRanges(GuestBuffers source, bool discard)
     {
         if (_backend.IsReadOnly)
         {
@@ -141,19 +196,29 @@ internal sealed class BlockRequestServer : RequestServer
             }
         }
 
+        // What was done before is counted over all ranges.
+        long done = _position;
         foreach (ref readonly RangeSegment segment in segments)
         {
-            long offset = (long)segment.Sector * BlockDevice.SectorSize;
             long length = (long)segment.SectorCount * BlockDevice.SectorSize;
-            BlockStatus status = length == 0
-                ? BlockStatus.Ok
-                : discard
-                    ? Report(_backend.Discard(offset, length), "discard")
-                    : Report(_backend.WriteZeroes(offset, length, (segment.Flags & RangeSegment.Unmap) != 0), "write-zeroes");
+            if (done >= length)
+            {
+                done -= length;
+                continue;
+            }
+
+            long offset = ((long)segment.Sector * BlockDevice.SectorSize) + done;
+            long part = Math.Min(length - done, discard ? DiscardAtOnce : ZeroesAtOnce);
+            BlockStatus status = discard
+                ? Report(_backend.Discard(offset, part), "discard")
+                : Report(_backend.WriteZeroes(offset, part, (segment.Flags & RangeSegment.Unmap) != 0), "write-zeroes");
             if (status != BlockStatus.Ok)
             {
                 return status;
             }
+
+            _position += part;
+            return null;
         }
 
         return discard ? BlockStatus.Ok : WriteThrough();

@@ -17,6 +17,7 @@ public sealed class ConsoleDevice : WorkerDevice
     private readonly IConsoleBackend _backend;
     private readonly bool _sized;
     private uint _size;
+    private long _dropped;
 
     /// <summary>Makes a console.</summary>
     /// <param name="backend">The host's end; owned by the device from now on.</param>
@@ -30,6 +31,9 @@ public sealed class ConsoleDevice : WorkerDevice
         _sized = options.Columns != 0 && options.Rows != 0;
         _size = options.Columns | ((uint)options.Rows << 16);
     }
+
+    /// <summary>Bytes of output that nobody took: the other end took nothing for half a second, or is gone.</summary>
+    public long DroppedBytes => Interlocked.Read(ref _dropped);
 
     /// <inheritdoc/>
     public override VirtioDeviceType DeviceType => VirtioDeviceType.Console;
@@ -70,7 +74,7 @@ public sealed class ConsoleDevice : WorkerDevice
 
     private protected override QueueServer CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
     {
-        return index == ReceiveQueue ? new InputServer(_backend, queue, kick, host) : new OutputServer(_backend, queue, kick, host);
+        return index == ReceiveQueue ? new InputServer(_backend, queue, kick, host) : new OutputServer(this, queue, kick, host);
     }
 
     /// <inheritdoc/>
@@ -85,23 +89,79 @@ public sealed class ConsoleDevice : WorkerDevice
 
     private sealed class OutputServer : RequestServer
     {
-        private readonly IConsoleBackend _backend;
+        // A reader that takes nothing for so long is given up until it takes something again: a guest must not wait for it for ever.
+        private const int PatienceMilliseconds = 500;
+        private const int LookMilliseconds = 20;
 
-        public OutputServer(IConsoleBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+        private readonly ConsoleDevice _device;
+        private readonly IConsoleBackend _backend;
+        private long _position;
+        private long _waitingSince;
+        private bool _waits;
+        private bool _hasRoom = true;
+
+        public OutputServer(ConsoleDevice device, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
             : base(queue, kick, host, signalEvery: 1)
         {
-            _backend = backend;
+            _device = device;
+            _backend = device._backend;
         }
 
-        protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
+        protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
         {
-            foreach (Span<byte> piece in chain.Readable)
+            written = 0;
+            if (!IsContinued)
             {
-                _backend.Write(piece);
+                _position = 0;
             }
 
-            written = 0;
-            return true;
+            GuestBuffers output = chain.Readable;
+            long length = Math.Clamp(output.Length - _position, 0, PartLength);
+            foreach (Span<byte> piece in length > 0 ? output.Slice(_position, length) : default)
+            {
+                int taken = _backend.Write(piece);
+                _position += Math.Max(0, taken);
+                if (taken > 0)
+                {
+                    _hasRoom = true;
+                }
+
+                if (taken < piece.Length)
+                {
+                    if (taken >= 0 && HasPatience())
+                    {
+                        _waits = true;
+                        return RequestOutcome.Continue;
+                    }
+
+                    Interlocked.Add(ref _device._dropped, output.Length - _position);
+                    return RequestOutcome.Done;
+                }
+            }
+
+            return _position < output.Length ? RequestOutcome.Continue : RequestOutcome.Done;
+        }
+
+        protected override void BetweenParts()
+        {
+            if (_waits)
+            {
+                // Short, so that a stop is seen.
+                _waits = false;
+                DescriptorIo.WaitWritable(_backend.OutputDescriptor, LookMilliseconds);
+            }
+        }
+
+        private bool HasPatience()
+        {
+            long now = Environment.TickCount64;
+            if (_hasRoom)
+            {
+                _hasRoom = false;
+                _waitingSince = now;
+            }
+
+            return now - _waitingSince < PatienceMilliseconds;
         }
     }
 
@@ -134,6 +194,7 @@ public sealed class ConsoleDevice : WorkerDevice
 
         protected override bool Serve()
         {
+            using var scope = Queue.Enter();
             if (_backend.InputDescriptor < 0 || _ended)
             {
                 return false;

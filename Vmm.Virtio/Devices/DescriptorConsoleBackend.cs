@@ -1,5 +1,4 @@
 using System;
-using System.Threading;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Virtio.Devices;
@@ -8,11 +7,10 @@ namespace Vmm.Virtio.Devices;
 /// <remarks>The modes of a terminal (raw input) are the embedder's business.</remarks>
 public sealed class DescriptorConsoleBackend : IConsoleBackend
 {
-    private const int PatienceMilliseconds = 500;
+    // A pipe that polls writable takes this much without blocking, and a descriptor that was handed to us may block.
+    private const int AtOnce = 4096;
 
-    private readonly int _output;
     private readonly FileDescriptor? _owned;
-    private long _dropped;
 
     /// <summary>Uses descriptors of the caller, who closes them after the device is gone.</summary>
     /// <param name="inputDescriptor">For example 0, or -1 for no input.</param>
@@ -20,7 +18,7 @@ public sealed class DescriptorConsoleBackend : IConsoleBackend
     public DescriptorConsoleBackend(int inputDescriptor, int outputDescriptor)
     {
         InputDescriptor = inputDescriptor;
-        _output = outputDescriptor;
+        OutputDescriptor = outputDescriptor;
     }
 
     private DescriptorConsoleBackend(FileDescriptor owned)
@@ -32,8 +30,8 @@ public sealed class DescriptorConsoleBackend : IConsoleBackend
     /// <inheritdoc/>
     public int InputDescriptor { get; }
 
-    /// <summary>Bytes of output that nobody took in time.</summary>
-    public long DroppedBytes => Interlocked.Read(ref _dropped);
+    /// <inheritdoc/>
+    public int OutputDescriptor { get; }
 
     /// <summary>Writes output to a file, which is made or emptied; there is no input.</summary>
     /// <param name="path">The file.</param>
@@ -51,12 +49,27 @@ public sealed class DescriptorConsoleBackend : IConsoleBackend
     }
 
     /// <inheritdoc/>
-    public void Write(ReadOnlySpan<byte> output)
+    public int Write(ReadOnlySpan<byte> output)
     {
-        if (DescriptorIo.Write(_output, output, PatienceMilliseconds) != 0)
+        int taken = 0;
+        while (taken < output.Length && DescriptorIo.WaitWritable(OutputDescriptor, 0))
         {
-            Interlocked.Add(ref _dropped, output.Length);
+            ReadOnlySpan<byte> next = output[taken..];
+            int error = DescriptorIo.WriteSome(OutputDescriptor, next[..Math.Min(next.Length, AtOnce)], out int sent);
+            if (error == Errno.EAGAIN)
+            {
+                break;
+            }
+
+            if (error != 0)
+            {
+                return -1;
+            }
+
+            taken += sent;
         }
+
+        return taken;
     }
 
     /// <inheritdoc/>

@@ -80,26 +80,26 @@ public sealed class EntropyDevice : WorkerDevice
 
         protected override void OnStop() => _sourceWatch?.Dispose();
 
-        protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
+        protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
         {
             written = 0;
             if (chain.WritableLength == 0)
             {
                 Queue.MarkBroken("an entropy request without room");
-                return true;
+                return RequestOutcome.Done;
             }
 
             int error = VectorIo.Receive(_source, chain.Writable.Slice(0, Math.Min(Portion, chain.WritableLength)), out int received);
             if (error == Errno.EAGAIN)
             {
                 WaitForSource();
-                return false;
+                return RequestOutcome.Later;
             }
 
             if (error != 0 || received == 0)
             {
                 Queue.MarkBroken(error != 0 ? $"the source of entropy failed with error number {error}" : "the source of entropy has ended");
-                return true;
+                return RequestOutcome.Done;
             }
 
             if (_sourceWatch != null)
@@ -108,7 +108,7 @@ public sealed class EntropyDevice : WorkerDevice
             }
 
             written = (uint)received;
-            return true;
+            return RequestOutcome.Done;
         }
 
         private void WaitForSource()

@@ -6,7 +6,8 @@ namespace Vmm.Virtio.Devices;
 /// <summary>What a block device keeps its sectors in.</summary>
 /// <remarks>
 /// Called by one worker a queue, at the same time with several queues. Ranges were checked against <see cref="Length"/> by the device.
-/// No method throws: a failure is a status.
+/// No method throws: a failure is a status. Long requests come in parts (reads and writes of 1 MiB, zeroes of 16 MiB, discards of 64 MiB), since
+/// stopping the queue waits for one call.
 /// </remarks>
 public interface IBlockBackend : IDisposable
 {

@@ -1,3 +1,5 @@
+using System;
+
 namespace Vmm.Virtio.Devices;
 
 /// <summary>What a transport gives to its device.</summary>
@@ -11,5 +13,6 @@ public interface IVirtioDeviceHost
 
     /// <summary>The device cannot go on: sets DEVICE_NEEDS_RESET and raises a configuration interrupt (VTP-16).</summary>
     /// <param name="reason">For the log and the counters.</param>
-    void NeedsReset(string reason);
+    /// <param name="failure">The exception of the device's code that is the cause, for the log; null if the driver or the host is.</param>
+    void NeedsReset(string reason, Exception? failure = null);
 }

@@ -12,6 +12,8 @@ internal sealed class NetControlServer : RequestServer
     private const byte Refused = 1;
 
     private readonly NetDevice _device;
+    private long _cleared;
+    private byte _answer;
 
     public NetControlServer(NetDevice device, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
         : base(queue, kick, host, signalEvery: 1)
@@ -19,22 +21,34 @@ internal sealed class NetControlServer : RequestServer
         _device = device;
     }
 
-    protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
+    protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
     {
         written = 0;
         if (chain.WritableLength == 0)
         {
             Queue.MarkBroken("a control command without a byte for its answer");
-            return true;
+            return RequestOutcome.Done;
         }
 
-        Span<byte> command = stackalloc byte[2];
-        bool done = chain.Readable.CopyTo(command) == command.Length
-            && Execute(command[0], command[1], chain.Readable.Slice(command.Length));
-        chain.Writable.Slice(0, chain.WritableLength - 1).Fill(0);
-        chain.Writable.Slice(chain.WritableLength - 1).Fill(done ? Acknowledged : Refused);
+        if (!IsContinued)
+        {
+            Span<byte> command = stackalloc byte[2];
+            bool done = chain.Readable.CopyTo(command) == command.Length
+                && Execute(command[0], command[1], chain.Readable.Slice(command.Length));
+            _answer = done ? Acknowledged : Refused;
+            _cleared = 0;
+        }
+
+        // The answer is the last byte; what comes before it is cleared, so that the used length is true.
+        long last = chain.WritableLength - 1;
+        if (!ClearPart(chain.Writable.Slice(0, last), ref _cleared))
+        {
+            return RequestOutcome.Continue;
+        }
+
+        chain.Writable.Slice(last).Fill(_answer);
         written = (uint)chain.WritableLength;
-        return true;
+        return RequestOutcome.Done;
     }
 
     private bool Execute(byte category, byte command, GuestBuffers data)

@@ -73,6 +73,8 @@ internal sealed class NetReceiveServer : QueueServer
 
     protected override bool Serve()
     {
+        // One stay for the portion: nothing in it waits, and popped buffers are kept from packet to packet.
+        using var scope = Queue.Enter();
         GiveBack();
         Queue.DisableKicks();
         bool more = false;

@@ -16,7 +16,7 @@ internal sealed class NetTransmitServer : RequestServer
         _backend = backend;
     }
 
-    protected override bool HandleUnlessItMustWait(DescriptorChain chain, out uint written)
+    protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
     {
         written = 0;
         if (chain.ReadableLength is <= NetDevice.HeaderSize or > NetDevice.LargestPacket || !_backend.Send(chain.Readable))
@@ -24,6 +24,6 @@ internal sealed class NetTransmitServer : RequestServer
             _device.CountTransmitDrop();
         }
 
-        return true;
+        return RequestOutcome.Done;
     }
 }

@@ -7,8 +7,8 @@ namespace Vmm.Virtio.Devices;
 /// <summary>Serves one running queue on a worker: from the kick to the broken ring that needs a reset.</summary>
 /// <remarks>
 /// <see cref="Start"/> and <see cref="Stop"/> come from one thread at a time and not from the queue's own work, everything else from the worker.
-/// A server that was stopped can be started again. Work is done in portions, so that guest RAM can be removed, a shared worker gets round its
-/// queues and a stop is not kept waiting.
+/// A server that was stopped can be started again. Work is done in portions, so that a shared worker gets round its queues, and in stays in
+/// guest memory of one request each, so that RAM can be removed and a stop is not kept waiting.
 /// </remarks>
 internal abstract class QueueServer
 {
@@ -41,10 +41,13 @@ internal abstract class QueueServer
         _kick.Signal();
     }
 
+    /// <summary>Takes no further request. Returns at once, from any thread.</summary>
+    public void PrepareStop() => _stopping = true;
+
     /// <summary>Ends; returns when nothing is in flight.</summary>
     public void Stop()
     {
-        _stopping = true;
+        PrepareStop();
         _started = false;
         _watch?.Dispose();
         _watch = null;
@@ -62,13 +65,7 @@ internal abstract class QueueServer
 
         try
         {
-            bool more;
-            using (Queue.Enter())
-            {
-                more = Serve();
-            }
-
-            if (more && !_stopping && !Queue.IsBroken)
+            if (Serve() && !_stopping && !Queue.IsBroken)
             {
                 _kick.Signal();
             }
@@ -76,12 +73,12 @@ internal abstract class QueueServer
         catch (Exception failure)
         {
             Queue.MarkBroken($"the device failed: {failure.Message}");
+            ReportBroken(failure);
         }
 
-        if (Queue.IsBroken && !_reported)
+        if (Queue.IsBroken)
         {
-            _reported = true;
-            _host.NeedsReset($"queue {Queue.Index}: {Queue.BrokenReason}");
+            ReportBroken(null);
         }
     }
 
@@ -95,7 +92,16 @@ internal abstract class QueueServer
     {
     }
 
-    /// <summary>Does a portion of work inside a scope of the queue.</summary>
+    /// <summary>Does a portion of work, inside scopes of the queue that are no longer than need be.</summary>
     /// <returns>True if there is more to do now.</returns>
     protected abstract bool Serve();
+
+    private void ReportBroken(Exception? failure)
+    {
+        if (!_reported)
+        {
+            _reported = true;
+            _host.NeedsReset($"queue {Queue.Index}: {Queue.BrokenReason}", failure);
+        }
+    }
 }

@@ -1,11 +1,19 @@
+using System;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>Serves a queue whose chains are requests: each is handled and completed before the next is taken.</summary>
+/// <remarks>
+/// A stay in guest memory lasts for one request at most, and for one part of a long one: between two parts the chain is back in the ring, so
+/// that a stop, and RAM that is removed, wait for a part and not for the request.
+/// </remarks>
 internal abstract class RequestServer : QueueServer
 {
+    /// <summary>Bytes of guest memory that a part of a request may touch.</summary>
+    protected const int PartLength = 1 << 20;
+
     private const int Portion = 128;
 
     private readonly DescriptorChain _chain = new();
@@ -21,56 +29,101 @@ internal abstract class RequestServer : QueueServer
         _signalEvery = signalEvery;
     }
 
+    /// <summary>True if the request in hand was begun by an earlier call of <see cref="Handle"/>, which said <see cref="RequestOutcome.Continue"/>.</summary>
+    protected bool IsContinued { get; private set; }
+
     protected sealed override bool Serve()
     {
         int unsignalled = 0;
         int left = Portion;
-        Queue.DisableKicks();
+        bool looking = false;
         while (true)
         {
-            while (left > 0 && !Stopping && Queue.TryPop(_chain))
+            using (Queue.Enter())
             {
-                if (!HandleUnlessItMustWait(_chain, out uint written))
+                if (!looking)
                 {
-                    // Whatever it waits for runs this again.
+                    Queue.DisableKicks();
+                    looking = true;
+                }
+
+                if (left == 0 || Stopping)
+                {
+                    Queue.SignalIfNeeded();
+                    return true;
+                }
+
+                if (!Queue.TryPop(_chain))
+                {
+                    Queue.SignalIfNeeded();
+                    if (!Queue.EnableKicksAndCheckForMore())
+                    {
+                        return false;
+                    }
+
+                    unsignalled = 0;
+                    looking = false;
+                    continue;
+                }
+
+                left--;
+                RequestOutcome outcome = Handle(_chain, out uint written);
+                IsContinued = outcome == RequestOutcome.Continue;
+                if (outcome != RequestOutcome.Done)
+                {
+                    // Whoever goes on with it pops it again.
                     Queue.UndoPop(_chain);
                     Queue.SignalIfNeeded();
-                    return false;
-                }
-
-                if (Queue.IsBroken)
-                {
-                    break;
-                }
-
-                Queue.Complete(_chain, written);
-                left--;
-                if (++unsignalled == _signalEvery)
-                {
                     unsignalled = 0;
-                    Queue.SignalIfNeeded();
+                    if (outcome == RequestOutcome.Later)
+                    {
+                        return false;
+                    }
+                }
+                else if (!Queue.IsBroken)
+                {
+                    Queue.Complete(_chain, written);
+                    if (++unsignalled == _signalEvery)
+                    {
+                        unsignalled = 0;
+                        Queue.SignalIfNeeded();
+                    }
                 }
             }
 
-            Queue.SignalIfNeeded();
-            if (left == 0 || Stopping)
+            if (IsContinued)
             {
-                return true;
+                BetweenParts();
             }
-
-            unsignalled = 0;
-            if (!Queue.EnableKicksAndCheckForMore())
-            {
-                return false;
-            }
-
-            Queue.DisableKicks();
         }
     }
 
-    /// <summary>Does what a request asks for.</summary>
-    /// <param name="chain">The request.</param>
+    /// <inheritdoc/>
+    protected override void OnStart(Worker worker) => IsContinued = false;
+
+    /// <summary>Does what a request asks for, or the next part of it, which touches at most <see cref="PartLength"/> bytes of guest memory.</summary>
+    /// <param name="chain">The request. A part finds it anew in the ring: what was checked before is checked again.</param>
     /// <param name="written">Bytes written from the start of its writable part.</param>
-    /// <returns>False if it cannot be done yet: the request stays in the ring, and the device calls <see cref="QueueServer.Run"/> later.</returns>
-    protected abstract bool HandleUnlessItMustWait(DescriptorChain chain, out uint written);
+    protected abstract RequestOutcome Handle(DescriptorChain chain, out uint written);
+
+    /// <summary>Clears the next part of what a request leaves empty.</summary>
+    /// <param name="buffers">All of it.</param>
+    /// <param name="position">Bytes cleared so far.</param>
+    /// <returns>True when the last part is done.</returns>
+    protected static bool ClearPart(GuestBuffers buffers, ref long position)
+    {
+        long length = Math.Clamp(buffers.Length - position, 0, PartLength);
+        if (length > 0)
+        {
+            buffers.Slice(position, length).Fill(0);
+            position += length;
+        }
+
+        return position >= buffers.Length;
+    }
+
+    /// <summary>Runs between two parts, outside guest memory: the place to wait, for no longer than a stop may take.</summary>
+    protected virtual void BetweenParts()
+    {
+    }
 }

@@ -100,6 +100,15 @@ public abstract class VirtioDevice : IDisposable
     /// <param name="kick">Signalled by the driver's notifications.</param>
     public abstract void StartQueue(int index, Virtqueue queue, EventFd kick);
 
+    /// <summary>
+    /// A queue is about to be stopped: no further request of it is to be begun. Returns at once; several queues are told before the first is
+    /// waited for. Nothing needs to happen here.
+    /// </summary>
+    /// <param name="index">Queue index.</param>
+    public virtual void PrepareStop(int index)
+    {
+    }
+
     /// <summary>Stops serving a queue and returns when nothing of it is in flight; idempotent. The queue then belongs to the caller again.</summary>
     /// <param name="index">Queue index.</param>
     public abstract void StopQueue(int index);

@@ -48,7 +48,7 @@ public abstract class WorkerDevice : VirtioDevice
         {
             var worker = new Worker(count == 1 ? name : $"{name}-{i}");
             _workers.Add(worker);
-            worker.Faulted += failure => host.NeedsReset($"the worker failed: {failure.Message}");
+            worker.Faulted += failure => host.NeedsReset($"the worker failed: {failure.Message}", failure);
             worker.Start();
         }
     }
@@ -73,6 +73,9 @@ public abstract class WorkerDevice : VirtioDevice
     }
 
     /// <inheritdoc/>
+    public override void PrepareStop(int index) => _servers[index]?.PrepareStop();
+
+    /// <inheritdoc/>
     public override void StopQueue(int index)
     {
         if (_servers[index] is { } server)
@@ -85,6 +88,11 @@ public abstract class WorkerDevice : VirtioDevice
     /// <inheritdoc/>
     public override void Reset()
     {
+        for (int i = 0; i < _servers.Length; i++)
+        {
+            PrepareStop(i);
+        }
+
         for (int i = 0; i < _servers.Length; i++)
         {
             StopQueue(i);

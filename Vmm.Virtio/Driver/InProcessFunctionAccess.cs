@@ -36,7 +36,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
     {
         ArgumentNullException.ThrowIfNull(create);
         var domain = new AccessDomain();
-        _guest = new GuestMemory(domain);
+        _guest = new GuestMemory();
         _memory = new AddressSpace(new AddressSpaceOptions { Domain = domain });
         _bridge = new PciHostBridge(new PciHostBridgeOptions { Memory = _memory, MsiSink = new Sink(this), InterruptLines = new Lines(this) });
         _bridge.ClaimConfigurationAccess();

@@ -10,7 +10,8 @@ namespace Vmm.Virtio.Interop;
 internal sealed unsafe class DiskFile : IDisposable
 {
     private const int VectorsAtOnce = 256;
-    private const int ZeroesAtOnce = 1 << 16;
+
+    private static readonly byte[] Zeroes = new byte[1 << 16];
 
     private readonly FileDescriptor _descriptor;
 
@@ -101,15 +102,16 @@ internal sealed unsafe class DiskFile : IDisposable
     /// <summary>Writes zeroes, for file systems that know no better.</summary>
     public int WriteZeroes(long offset, long length)
     {
-        byte[] zeroes = new byte[Math.Min(ZeroesAtOnce, length)];
-        fixed (byte* start = zeroes)
+        fixed (byte* start = Zeroes)
         {
             while (length > 0)
             {
-                nint done = Libc.pwrite(_descriptor, start, (nuint)Math.Min(zeroes.Length, length), offset);
-                if (done < 0 && Marshal.GetLastPInvokeError() != Errno.EINTR)
+                nint done = Libc.pwrite(_descriptor, start, (nuint)Math.Min(Zeroes.Length, length), offset);
+                int error = done < 0 ? Marshal.GetLastPInvokeError() : 0;
+                if (done == 0 || (done < 0 && error != Errno.EINTR))
                 {
-                    return Marshal.GetLastPInvokeError();
+                    // Nothing written and no reason given: tried again, it might go on for ever.
+                    return done == 0 ? Errno.EIO : error;
                 }
 
                 offset += Math.Max(0, done);

@@ -1,3 +1,4 @@
+using System;
 using System.Threading;
 using Vmm.Virtio.Devices;
 
@@ -24,13 +25,13 @@ internal sealed class ActivationHost(VirtioTransport transport) : IVirtioDeviceH
         }
     }
 
-    public void NeedsReset(string reason)
+    public void NeedsReset(string reason, Exception? failure = null)
     {
         lock (_gate)
         {
             if (!_revoked)
             {
-                transport.SetNeedsReset(reason);
+                transport.SetNeedsReset(reason, failure);
             }
         }
     }

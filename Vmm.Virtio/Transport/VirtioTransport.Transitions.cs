@@ -143,8 +143,7 @@ internal sealed partial class VirtioTransport
         }
         catch (Exception failure)
         {
-            Log.DeviceFailed(_logger, failure, _name, step);
-            SetNeedsReset($"{step}: {failure.Message}");
+            SetNeedsReset($"{step}: {failure.Message}", failure);
             return false;
         }
     }
@@ -220,11 +219,22 @@ internal sealed partial class VirtioTransport
 
     private void StopQueues()
     {
+        // All of them are told before the first is waited for: together they take as long as the slowest request, not as all.
+        foreach (QueueRegisters queue in _queues)
+        {
+            if (queue.IsRunning)
+            {
+                PrepareStop(queue);
+            }
+        }
+
         foreach (QueueRegisters queue in _queues)
         {
             StopQueue(queue);
         }
     }
+
+    private void PrepareStop(QueueRegisters queue) => Try($"end of queue {queue.Index}", () => _device.PrepareStop(queue.Index));
 
     private void StopQueue(QueueRegisters queue)
     {
@@ -237,8 +247,8 @@ internal sealed partial class VirtioTransport
     private void StopRunningQueue(QueueRegisters queue)
     {
         queue.IsRunning = false;
-        _host.RemoveDoorbell(queue);
         Try($"stop of queue {queue.Index}", () => _device.StopQueue(queue.Index));
+        _host.RemoveDoorbell(queue);
     }
 
     /// <summary>A step on the way down: what fails is logged and the way goes on, since a reset always completes (VTP-7).</summary>
@@ -250,6 +260,7 @@ internal sealed partial class VirtioTransport
         }
         catch (Exception failure)
         {
+            Interlocked.Increment(ref _deviceFailures);
             Log.DeviceFailed(_logger, failure, _name, step);
         }
     }

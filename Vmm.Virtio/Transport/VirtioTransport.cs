@@ -58,6 +58,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private ActivationHost? _activation;
     private bool _disposed;
     private long _queueResets;
+    private long _deviceFailures;
 
     /// <param name="device">What is carried.</param>
     /// <param name="host">The function that carries it.</param>
@@ -108,6 +109,9 @@ internal sealed partial class VirtioTransport : IDisposable
 
     /// <summary>Queues that were reset one by one.</summary>
     public long QueueResets => Interlocked.Read(ref _queueResets);
+
+    /// <summary>Exceptions of the device's own code, each of which was logged with its stack.</summary>
+    public long DeviceFailures => Interlocked.Read(ref _deviceFailures);
 
     /// <summary>What the driver got wrong.</summary>
     public TransportCounters Counters => _counters;
@@ -160,8 +164,17 @@ internal sealed partial class VirtioTransport : IDisposable
     }
 
     /// <summary>Sets DEVICE_NEEDS_RESET and tells the driver (virtio 1.2, 2.1.2). Only between DRIVER_OK and reset.</summary>
-    public void SetNeedsReset(string reason)
+    /// <param name="reason">For the log.</param>
+    /// <param name="failure">The exception of the device's code that is the cause, or null.</param>
+    public void SetNeedsReset(string reason, Exception? failure = null)
     {
+        if (failure != null)
+        {
+            // Before anything else: an exception with its stack is what a fault is found by, whether or not the driver has been told.
+            Interlocked.Increment(ref _deviceFailures);
+            Log.DeviceFailed(_logger, failure, _name, reason);
+        }
+
         int seen = Volatile.Read(ref _status);
         while (true)
         {

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Concurrent;
 using System.Threading;
 using System.Threading.Tasks;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 
 namespace Vmm.Tests.DeviceModel.Events;
@@ -156,6 +157,18 @@ public sealed class WorkerDisposalTests
         watch.Invoking(w => w.Enabled = false).Should().NotThrow();
         watch.Invoking(w => w.Dispose()).Should().NotThrow();
         worker.Invoking(w => w.Watch(fd, () => { })).Should().Throw<ObjectDisposedException>();
+    }
+
+    [Fact]
+    [Trait("Behaviour", "KVM-9")]
+    public async Task A_worker_whose_thread_cannot_be_made_says_so_and_can_be_stopped()
+    {
+        using var worker = new Worker("test", null, static _ => throw new OutOfMemoryException());
+
+        worker.Invoking(w => w.Start()).Should().Throw<HostException>().WithMessage("*'test'*pids.max*");
+
+        await Task.Run(worker.Stop).WaitAsync(Limit);
+        await Task.Run(worker.Dispose).WaitAsync(Limit);
     }
 
     [Fact]

@@ -101,12 +101,13 @@ public sealed class ConsoleDeviceTests
     {
         using var output = new AnonymousPipeServerStream(PipeDirection.In);
         var backend = new DescriptorConsoleBackend(-1, (int)output.ClientSafePipeHandle.DangerousGetHandle());
-        using DeviceHarness console = new DeviceHarness(new ConsoleDevice(backend)).Start();
+        var device = new ConsoleDevice(backend);
+        using DeviceHarness console = new DeviceHarness(device).Start();
         ulong place = console.Ram.Place(new byte[1 << 18]);
         console.Drivers[Output].Add(Readable(place, 1 << 18));
         console.Kick(Output);
         console.WaitUsed(Output);
-        backend.DroppedBytes.Should().BePositive();
+        device.DroppedBytes.Should().BePositive();
         console.Device.StopQueue(Output);
     }
 

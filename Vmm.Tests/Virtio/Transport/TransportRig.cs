@@ -36,7 +36,7 @@ internal sealed class TransportRig : IDisposable
             EcamBase = EcamBase,
         });
         Bridge.ClaimConfigurationAccess();
-        Ram = new GuestMemory(Domain);
+        Ram = new GuestMemory();
         Ram.Add(0, _ram, 0, RamLength);
         Device = device ?? new FakeVirtioDevice();
         Function = AddFunction(Device, options);
