@@ -1,0 +1,181 @@
+using System;
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.IO;
+using System.IO.Pipes;
+using System.Threading;
+using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Host;
+using Vmm.Tests.Fakes;
+using Vmm.Tests.Virtio.Transport;
+using Vmm.Virtio.Devices;
+using Vmm.Virtio.Transport;
+using Xunit.Abstractions;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Vmm.Tests.Kvm;
+
+/// <summary>A vCPU that resets a device in the middle of long work can be paused, and the reset completes: the guest's ring cannot hold either up.</summary>
+[Trait("Behaviour", "KVM-2")]
+[Trait("Behaviour", "VTP-7")]
+public sealed class PauseDuringResetTests(ITestOutputHelper output)
+{
+    private const ulong Ecam = 0xb000_0000;
+    private const ulong Bar = 0xe000_0000;
+    private const ulong Flag = 0xd000_0000;
+    private const ulong FarRam = 1UL << 32;
+    private const ulong FarLength = 32 << 20;
+    private const ulong Headers = 0x4_0000;
+    private const ulong Tables = 0x5_0000;
+    private const ushort Requests = 100;
+
+    private static readonly TimeSpan Long = TimeSpan.FromSeconds(60);
+
+    // What these limits exclude took seconds to minutes; a paused vCPU of an idle machine takes a millisecond.
+    private static readonly TimeSpan PauseLimit = TimeSpan.FromSeconds(1);
+
+    [KvmFact]
+    public void With_slow_writes_posted()
+    {
+        var backend = new GatedBlockBackend(static () => Thread.Sleep(30));
+        Run(new BlockDevice(backend), queue: 0, type: 1, pieces: 1, pieceLength: 512, writable: false, () => backend.Entered.Wait(Long));
+    }
+
+    [KvmFact]
+    public void With_requests_that_clear_4_GiB()
+    {
+        Run(
+            new BlockDevice(new GatedBlockBackend(static () => { })), queue: 0, type: 77, pieces: 126, (uint)FarLength, writable: true,
+            static () => { Thread.Sleep(20); return true; });
+    }
+
+    [KvmFact]
+    public void With_console_output_that_nobody_reads()
+    {
+        using var pipe = new AnonymousPipeServerStream(PipeDirection.In);
+        int descriptor = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
+        Run(
+            new ConsoleDevice(new DescriptorConsoleBackend(-1, descriptor)), queue: 1, type: 0, pieces: 1000, pieceLength: 4096, writable: false,
+            () => SpinWait.SpinUntil(() => !Vmm.DeviceModel.Interop.DescriptorIo.WaitWritable(descriptor, 0), Long));
+    }
+
+    [KvmFact]
+    public void With_64_GiB_of_zeroes_to_write()
+    {
+        string path = $"/dev/shm/vmmdevices-test-{Guid.NewGuid():n}";
+        using (FileStream made = File.Create(path))
+        {
+            made.SetLength(64L << 30);
+        }
+
+        try
+        {
+            Run(
+                new BlockDevice(RawFileBackend.Open(path, readOnly: false)), queue: 0, type: 13, pieces: 32, pieceLength: 16, writable: false,
+                static () => { Thread.Sleep(20); return true; });
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    private void Run(VirtioDevice device, int queue, uint type, int pieces, uint pieceLength, bool writable, Func<bool> isBusy)
+    {
+        using var machine = new TestMachine();
+        using HostMemory far = HostMemory.AllocateAnonymous(FarLength);
+        var memory = new GuestMemory();
+        memory.Add(0, machine.Ram, 0, TestMachine.RamSize);
+        memory.Add(FarRam, far, 0, FarLength);
+        var bridge = new PciHostBridge(new PciHostBridgeOptions { Memory = machine.Memory, MsiSink = machine.Machine.Msi, EcamBase = Ecam });
+        bridge.ClaimConfigurationAccess();
+        using var function = new VirtioPciFunction(device, new DmaTarget(memory));
+        bridge.Root.Add(function, 1);
+        var driver = new TestDriver(machine.Memory, Ecam + (1 << 15));
+        driver.Place(Bar);
+        driver.Negotiate(TestDriver.Version1 | (1UL << 28) | (driver.OfferedFeatures() & (1UL << 14))).Should().BeTrue();
+        driver.SetUpQueue(queue, size: 256);
+        Post(machine, queue, type, pieces, pieceLength, writable);
+        using var begun = new ManualResetEventSlim();
+        machine.Claim(Flag, 4, new DelegateHandler(static (_, _) => 0, (_, _, _) => begun.Set()));
+        machine.Load(32, a =>
+        {
+            a.mov(__dword_ptr[(uint)Flag], 1);
+            a.mov(__byte_ptr[(uint)driver.Common + Vmm.Virtio.Spec.CommonConfigurationOffset.DeviceStatus], 0);
+            a.mov(__dword_ptr[(uint)TestMachine.DataAddress], 1);
+            var spin = a.CreateLabel();
+            a.Label(ref spin);
+            a.pause();
+            a.jmp(spin);
+        });
+        driver.Status = 0xf;
+        driver.Notify(queue);
+        isBusy().Should().BeTrue("the device must be at work");
+
+        machine.Group.Start();
+        begun.Wait(Long).Should().BeTrue();
+        Thread.Sleep(2);
+        var pause = Stopwatch.StartNew();
+        machine.Group.Pause();
+        pause.Stop();
+        machine.Group.Resume();
+        SpinWait.SpinUntil(() => machine.ReadUInt32(TestMachine.DataAddress) == 1, Long).Should().BeTrue("the reset completes");
+        driver.Status.Should().Be(0);
+        output.WriteLine($"pause: {pause.Elapsed.TotalMilliseconds:f1} ms");
+        pause.Elapsed.Should().BeLessThan(PauseLimit);
+
+        machine.Group.Stop();
+        bridge.Root.Remove(function);
+    }
+
+    /// <summary>One request in an indirect table, made available many times.</summary>
+    private static void Post(TestMachine machine, int queue, uint type, int pieces, uint pieceLength, bool writable)
+    {
+        (ulong descriptors, ulong available, _) = TestDriver.Areas(queue);
+        Span<byte> ram = machine.Bytes;
+        BinaryPrimitives.WriteUInt32LittleEndian(ram[(int)Headers..], type);
+        int length = 0;
+        SetDescriptor(ram, Tables, length++, (Headers, 16, false));
+        for (int i = 0; i < pieces; i++)
+        {
+            ulong address = type == 13 ? Headers + 0x100 + (16UL * (uint)i) : FarRam;
+            SetDescriptor(ram, Tables, length++, (address, pieceLength, writable));
+            if (type == 13)
+            {
+                BinaryPrimitives.WriteUInt64LittleEndian(ram[(int)address..], (ulong)i << 22);
+                BinaryPrimitives.WriteUInt32LittleEndian(ram[((int)address + 8)..], 1 << 22);
+            }
+        }
+
+        if (queue == 0)
+        {
+            SetDescriptor(ram, Tables, length++, (Headers + 0x1000, 1, true));
+        }
+
+        for (int i = 0; i < length; i++)
+        {
+            int at = (int)Tables + (16 * i);
+            ushort flags = BinaryPrimitives.ReadUInt16LittleEndian(ram[(at + 12)..]);
+            BinaryPrimitives.WriteUInt16LittleEndian(ram[(at + 12)..], (ushort)(i + 1 < length ? flags | 1 : flags));
+            BinaryPrimitives.WriteUInt16LittleEndian(ram[(at + 14)..], (ushort)(i + 1));
+        }
+
+        BinaryPrimitives.WriteUInt64LittleEndian(ram[(int)descriptors..], Tables);
+        BinaryPrimitives.WriteUInt32LittleEndian(ram[((int)descriptors + 8)..], (uint)(16 * length));
+        BinaryPrimitives.WriteUInt16LittleEndian(ram[((int)descriptors + 12)..], 4);
+        for (int i = 0; i < Requests; i++)
+        {
+            BinaryPrimitives.WriteUInt16LittleEndian(ram[((int)available + 4 + (2 * i))..], 0);
+        }
+
+        BinaryPrimitives.WriteUInt16LittleEndian(ram[((int)available + 2)..], Requests);
+    }
+
+    private static void SetDescriptor(Span<byte> ram, ulong table, int index, (ulong Address, uint Length, bool IsWritable) value)
+    {
+        Span<byte> at = ram[((int)table + (16 * index))..];
+        BinaryPrimitives.WriteUInt64LittleEndian(at, value.Address);
+        BinaryPrimitives.WriteUInt32LittleEndian(at[8..], value.Length);
+        BinaryPrimitives.WriteUInt16LittleEndian(at[12..], value.IsWritable ? (ushort)2 : (ushort)0);
+    }
+}
