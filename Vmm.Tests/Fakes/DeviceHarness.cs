@@ -86,6 +86,9 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
         }
     }
 
+    /// <summary>Notifies, asked for or not.</summary>
+    public void Signal(int index = 0) => _kicks[index].Signal();
+
     /// <summary>Waits for the next used entry, by interrupt.</summary>
     public (uint Id, uint Length) WaitUsed(int index = 0)
     {
