@@ -51,6 +51,7 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
     public DeviceHarness Start()
     {
         Device.AcceptsFeatures(Features).Should().BeTrue();
+        Device.OnFeaturesNegotiated(Features);
         Device.Start(Features, this);
         for (int i = 0; i < Device.QueueSizes.Count; i++)
         {
