@@ -108,6 +108,32 @@ public abstract class MessageVector : IInterruptVector
         }
     }
 
+    /// <summary>
+    /// Signals if the mechanism is enabled: sends the message, or sets the pending bit of a vector that is masked. For a device that has
+    /// another way to tell an event, so that one that the guest's change of mechanism overtakes is neither lost nor told twice.
+    /// </summary>
+    /// <returns>False, with nothing done, if the mechanism is disabled.</returns>
+    public bool TrySignal()
+    {
+        Acquire();
+        try
+        {
+            if (_effective)
+            {
+                Send();
+                return true;
+            }
+
+            bool enabled = _owner.IsEnabled;
+            _pending |= enabled;
+            return enabled;
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
     /// <inheritdoc/>
     /// <exception cref="InvalidOperationException">The function's bus has no interrupt routing, so nobody could deliver the eventfd's signals.</exception>
     public EventFd GetEventFd() => _owner.GetOrCreateEventFd(this);

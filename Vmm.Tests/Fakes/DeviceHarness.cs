@@ -59,6 +59,7 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
     public DeviceHarness Start()
     {
         Device.AcceptsFeatures(Features).Should().BeTrue();
+        Device.OnFeaturesNegotiated(Features);
         Device.Start(Features, this);
         for (int i = 0; i < Device.QueueSizes.Count; i++)
         {
@@ -93,6 +94,9 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
             _kicks[index].Signal();
         }
     }
+
+    /// <summary>Notifies, asked for or not.</summary>
+    public void Signal(int index = 0) => _kicks[index].Signal();
 
     /// <summary>Waits for the next used entry, by interrupt.</summary>
     public (uint Id, uint Length) WaitUsed(int index = 0)

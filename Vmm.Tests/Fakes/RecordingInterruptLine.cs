@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Interrupts;
@@ -12,6 +13,9 @@ public sealed class RecordingInterruptLine : IInterruptLine
 
     /// <summary>The level now.</summary>
     public bool IsAsserted { get; private set; }
+
+    /// <summary>Runs when the wire is driven, on that thread.</summary>
+    public Action<bool>? Driven { get; set; }
 
     /// <summary>Every level it was driven to, repeats included.</summary>
     public IReadOnlyList<bool> Levels
@@ -32,5 +36,7 @@ public sealed class RecordingInterruptLine : IInterruptLine
             IsAsserted = asserted;
             _levels.Add(asserted);
         }
+
+        Driven?.Invoke(asserted);
     }
 }

@@ -118,11 +118,18 @@ public sealed class BlockDevice : VirtioDevice
     }
 
     /// <inheritdoc/>
+    public override void OnFeaturesNegotiated(ulong features)
+    {
+        // A driver that cannot flush begins with a cache that writes through (5.2.5.2).
+        Volatile.Write(ref _configuration[WriteCacheOffset], (features & BlockFeatures.Flush) != 0 ? (byte)1 : (byte)0);
+        Volatile.Write(ref _features, features);
+    }
+
+    /// <inheritdoc/>
     public override void Start(ulong features, IVirtioDeviceHost host)
     {
         ArgumentNullException.ThrowIfNull(host);
         _host = host;
-        Volatile.Write(ref _features, features);
     }
 
     /// <inheritdoc/>

@@ -9,8 +9,8 @@ namespace Vmm.Virtio.Devices;
 
 /// <summary>The entropy device (virtio 1.2, 5.4): random bytes from a file of the host.</summary>
 /// <remarks>
-/// A request gets at most 64 KiB, which the specification allows, and at least one byte. A source that has nothing now is waited for; one that has ended
-/// needs a reset, because bytes must not be repeated or made up.
+/// A request gets at most 64 KiB, which the specification allows, and at least one byte. A source that has nothing now is waited for; one that
+/// has ended needs a reset, because bytes must not be repeated or made up.
 /// </remarks>
 public sealed class EntropyDevice : WorkerDevice
 {
@@ -78,7 +78,11 @@ public sealed class EntropyDevice : WorkerDevice
 
         protected override void OnStart(Worker worker) => _worker = worker;
 
-        protected override void OnStop() => _sourceWatch?.Dispose();
+        protected override void OnStop()
+        {
+            _sourceWatch?.Dispose();
+            _sourceWatch = null;
+        }
 
         protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
         {
@@ -114,8 +118,15 @@ public sealed class EntropyDevice : WorkerDevice
         private void WaitForSource()
         {
             // Only what can be waited for says that it has nothing yet.
-            _sourceWatch ??= _worker!.WatchReadable(_source.Number, Run);
+            _sourceWatch ??= _worker!.WatchReadable(_source.Number, OnReadable);
             _sourceWatch.Enabled = true;
+        }
+
+        private void OnReadable()
+        {
+            // Off until a request waits again: the queue may have none to give the bytes to, and the source stays readable then.
+            _sourceWatch!.Enabled = false;
+            Run();
         }
     }
 }

@@ -101,7 +101,7 @@ public sealed class TapInterface : INetBackend
         {
             0 => NetReceiveResult.Packet,
             Errno.EAGAIN => NetReceiveResult.Empty,
-            Errno.EBADFD => NetReceiveResult.Gone,
+            Errno.EBADFD or Errno.EIO => NetReceiveResult.Gone,
             _ => NetReceiveResult.Empty,
         };
     }

@@ -8,10 +8,10 @@ namespace Vmm.Virtio.Devices;
 
 /// <summary>A virtio device without its transport: features, configuration and what it does with its queues.</summary>
 /// <remarks>
-/// The transport calls <see cref="Start"/>, <see cref="StartQueue"/>, <see cref="StopQueue"/> and <see cref="Reset"/> one at a time, under its own
-/// transition lock, never concurrently. Order: Start, then StartQueue for each enabled queue (in any number, also none, also later one by
-/// one); StopQueue for each running queue, then Reset. Configuration is read and written by vCPU threads at any time and must not wait for a
-/// worker (VTP-18).
+/// The transport calls <see cref="OnFeaturesNegotiated"/>, <see cref="Start"/>, <see cref="StartQueue"/>, <see cref="StopQueue"/> and
+/// <see cref="Reset"/> one at a time, under its own transition lock, never concurrently. Order: OnFeaturesNegotiated, Start, then StartQueue for
+/// each enabled queue (in any number, also none, also later one by one); StopQueue for each running queue, then Reset, which may come after any
+/// of them. Configuration is read and written by vCPU threads at any time and must not wait for a worker (VTP-18).
 /// </remarks>
 public abstract class VirtioDevice : IDisposable
 {
@@ -33,14 +33,15 @@ public abstract class VirtioDevice : IDisposable
     public abstract int ConfigurationLength { get; }
 
     /// <summary>
-    /// Memory that is shared with the driver; the same as long as the device exists. A reset leaves it as it is. On PCI each region takes a capability; with
-    /// more than one there is no room for that of PCI Express, and so no function-level reset.
+    /// Memory that is shared with the driver; the same as long as the device exists. A reset leaves it as it is. On PCI each region takes a
+    /// capability; with more than one there is no room for that of PCI Express, and so no function-level reset.
     /// </summary>
     public virtual IReadOnlyList<SharedMemoryRegion> SharedMemory => [];
 
     /// <summary>
-    /// True if every queue completes its chains in the order in which they were made available, so that VIRTIO_F_IN_ORDER may be offered. Each chain gets a
-    /// used entry of its own all the same: a batch with one entry for its last chain would keep the lengths of the others from the driver.
+    /// True if every queue completes its chains in the order in which they were made available, so that VIRTIO_F_IN_ORDER may be offered. Each
+    /// chain gets a used entry of its own all the same: a batch with one entry for its last chain would keep the lengths of the others from the
+    /// driver.
     /// </summary>
     public virtual bool CompletesInOrder => false;
 
@@ -88,7 +89,16 @@ public abstract class VirtioDevice : IDisposable
         }
     }
 
-    /// <summary>DRIVER_OK was set: the negotiated features are final.</summary>
+    /// <summary>
+    /// FEATURES_OK was set: the features are final, and the driver may read and write configuration by them before it sets DRIVER_OK (3.1.1). Runs
+    /// on the thread of the vCPU that set it; must not throw or wait.
+    /// </summary>
+    /// <param name="features">Negotiated feature bits.</param>
+    public virtual void OnFeaturesNegotiated(ulong features)
+    {
+    }
+
+    /// <summary>DRIVER_OK was set: begins, with the queues to come.</summary>
     /// <param name="features">Negotiated feature bits.</param>
     /// <param name="host">Valid until <see cref="Reset"/>.</param>
     /// <exception cref="Exception">A failure sets DEVICE_NEEDS_RESET (VTP-6).</exception>

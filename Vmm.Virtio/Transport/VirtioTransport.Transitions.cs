@@ -26,9 +26,24 @@ internal sealed partial class VirtioTransport
                     // The status keeps its value until everything has stopped: 0 says that the reset is complete (2.4.2).
                     _host.RunAfterAccess(_reset);
                     return;
-                case StatusChange.Negotiate when !TryNegotiate():
-                    Mistake(GuestMistake.FeaturesRefused, AcknowledgedFeatures);
+            }
+
+            if (change == StatusChange.Negotiate)
+            {
+                ulong acknowledged = AcknowledgedFeatures;
+                if (!CanWorkWith(acknowledged))
+                {
+                    Mistake(GuestMistake.FeaturesRefused, acknowledged);
                     return;
+                }
+
+                if (!TryFreeze(acknowledged, current, next))
+                {
+                    continue;
+                }
+
+                _host.RunAfterAccess(_negotiate);
+                return;
             }
 
             if (Interlocked.CompareExchange(ref _status, (int)next, (int)current) != (int)current)
@@ -49,17 +64,48 @@ internal sealed partial class VirtioTransport
         }
     }
 
-    /// <summary>Checks what the driver acknowledged and, if it can work, makes it the set in force (2.2.2, 3.1.1).</summary>
-    private bool TryNegotiate()
+    /// <summary>Whether the device can work with what the driver acknowledged (2.2.2, 3.1.1).</summary>
+    private bool CanWorkWith(ulong acknowledged)
     {
-        ulong acknowledged = _driverFeaturesLow | ((ulong)_driverFeaturesHigh << 32);
-        if ((acknowledged & ~_offered) != 0 || (acknowledged & _required) != _required || !_device.AcceptsFeatures(acknowledged))
-        {
-            return false;
-        }
+        return (acknowledged & ~_offered) == 0 && (acknowledged & _required) == _required && _device.AcceptsFeatures(acknowledged);
+    }
 
-        Volatile.Write(ref _negotiated, acknowledged);
-        return true;
+    /// <summary>Makes a set of features the one in force, together with FEATURES_OK.</summary>
+    /// <remarks>
+    /// The only place that stores the set. FEATURES_OK is set under the same lock and nowhere else, so that nobody stores while it is set, and who
+    /// sees it sees the set that came with it.
+    /// </remarks>
+    /// <returns>False if the status is another one by now.</returns>
+    private bool TryFreeze(ulong acknowledged, DeviceStatus current, DeviceStatus next)
+    {
+        lock (_negotiation)
+        {
+            if (Status != current)
+            {
+                return false;
+            }
+
+            Volatile.Write(ref _negotiated, acknowledged);
+            return Interlocked.CompareExchange(ref _status, (int)next, (int)current) == (int)current;
+        }
+    }
+
+    private void Negotiate()
+    {
+        lock (_transition)
+        {
+            TellFeatures();
+        }
+    }
+
+    /// <summary>The device hears of the set once, before the write of FEATURES_OK returns and before it starts. Under the transition lock.</summary>
+    private void TellFeatures()
+    {
+        if (!_disposed && !_featuresTold && (Status & (DeviceStatus.FeaturesOk | DeviceStatus.Failed)) == DeviceStatus.FeaturesOk)
+        {
+            _featuresTold = true;
+            Try("negotiation", _tellFeatures);
+        }
     }
 
     private void Activate()
@@ -72,6 +118,7 @@ internal sealed partial class VirtioTransport
                 return;
             }
 
+            TellFeatures();
             _activation = new ActivationHost(this);
             _active = TryStart("start", () => _device.Start(NegotiatedFeatures, _activation)) && TryStartQueues();
             if (!_active)
@@ -187,6 +234,7 @@ internal sealed partial class VirtioTransport
 
             StopEverything();
             Try("reset", _resetDevice);
+            _featuresTold = false;
             _deviceFeatureSelect = 0;
             _driverFeatureSelect = 0;
             _driverFeaturesLow = 0;

@@ -12,12 +12,13 @@ namespace Vmm.Virtio.Transport;
 /// <remarks>
 /// <para>
 /// Registers are read and written by vCPU threads, several at once, without a lock. A status write is one compare-and-swap, so that of two that
-/// race one makes the step. What a step sets off (start, stop, reset, enabling or resetting a queue while the device runs) happens after
+/// race one makes the step; that of FEATURES_OK takes a lock, held for a few instructions, with which the features become fixed. What a step sets
+/// off (negotiation, start, stop, reset, enabling or resetting a queue while the device runs) happens after
 /// the access, on the thread of the vCPU that made it and before that goes on, under the transition lock. That lock is held while the device
 /// starts and stops; nothing that a guest access or a worker does waits for it. Each of those effects looks at the registers as they are
 /// then, so that one that comes late does nothing.
 /// </para>
-/// <para>Lock order: the transition lock; then the gate of <see cref="ActivationHost"/>, the function's mapping lock, the device's own locks;
+/// <para>Lock order: the negotiation lock is innermost. The transition lock; then the gate of <see cref="ActivationHost"/>, the function's mapping lock, the device's own locks;
 /// then those of the interrupts.</para>
 /// </remarks>
 internal sealed partial class VirtioTransport : IDisposable
@@ -36,12 +37,15 @@ internal sealed partial class VirtioTransport : IDisposable
     private readonly ConfigurationGeneration _generation = new();
     private readonly TokenBucket _reports = new();
     private readonly Lock _transition = new();
+    private readonly Lock _negotiation = new();
+    private readonly Action _negotiate;
     private readonly Action _activate;
     private readonly Action _reset;
     private readonly Action _fail;
     private readonly Action _startEnabledQueues;
     private readonly Action _resetQueues;
     private readonly Action _resetDevice;
+    private readonly Action _tellFeatures;
 
     private int _status;
     private uint _deviceFeatureSelect;
@@ -54,6 +58,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private uint _notedChanges;
     private uint _announcedVersion;
 
+    private bool _featuresTold;
     private bool _active;
     private ActivationHost? _activation;
     private bool _disposed;
@@ -86,12 +91,14 @@ internal sealed partial class VirtioTransport : IDisposable
         }
 
         _absentQueue = new QueueRegisters(_queues.Length, 0, _interrupts);
+        _negotiate = Negotiate;
         _activate = Activate;
         _reset = Reset;
         _fail = Fail;
         _startEnabledQueues = StartEnabledQueues;
         _resetQueues = ResetQueues;
         _resetDevice = device.Reset;
+        _tellFeatures = () => device.OnFeaturesNegotiated(NegotiatedFeatures);
         _generation.PowerOn(ConfigurationVersion);
     }
 

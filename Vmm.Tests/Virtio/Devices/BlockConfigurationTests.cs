@@ -1,4 +1,5 @@
 using Vmm.Tests.Fakes;
+using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Devices;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
@@ -42,5 +43,34 @@ public sealed class BlockConfigurationTests
         disk.Device.ReadConfiguration(0x20, 1).Should().Be(1);
         disk.Device.WriteConfiguration(0x20, 1, 0);
         disk.Device.ReadConfiguration(0x20, 1).Should().Be(1);
+    }
+
+    [Theory]
+    [InlineData(1ul << 11, 0)]
+    [InlineData((1ul << 11) | (1ul << 9), 1)]
+    public void The_write_cache_begins_switched_off_for_a_driver_that_cannot_flush(ulong features, ulong expected)
+    {
+        using var file = new TemporaryFile(1 << 20);
+        using DeviceHarness disk = Open(file, features: features);
+        disk.Device.ReadConfiguration(0x20, 1).Should().Be(expected, "5.2.5.2");
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void The_write_cache_can_be_switched_between_FEATURES_OK_and_DRIVER_OK(byte value)
+    {
+        using var file = new TemporaryFile(1 << 20);
+        using var rig = new TransportRig();
+        rig.AddFunction(new BlockDevice(RawFileBackend.Open(file.Path, false)), slot: 2);
+        var driver = new TestDriver(rig.Memory, TransportRig.EcamBase + (2 << 15));
+        driver.Place(0xe100_0000);
+        ulong initial = 1UL - value;
+        driver.Negotiate(TestDriver.Version1 | (1UL << 11) | (initial << 9)).Should().BeTrue();
+        rig.Memory.Read(driver.Config + 0x20, 1).Should().Be(initial);
+        rig.Memory.Write(driver.Config + 0x20, 1, value);
+        rig.Memory.Read(driver.Config + 0x20, 1).Should().Be(value, "the driver configures the device before DRIVER_OK (3.1.1)");
+        driver.Status = 0xf;
+        rig.Memory.Read(driver.Config + 0x20, 1).Should().Be(value);
     }
 }

@@ -65,6 +65,46 @@ public sealed class EntropyDeviceTests
         rng.Device.StopQueue(0);
     }
 
+    [Theory]
+    [InlineData("broken")]
+    [InlineData("no bus master")]
+    [InlineData("empty")]
+    public void A_source_with_bytes_that_nobody_can_have_keeps_the_worker_asleep(string reason)
+    {
+        using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
+        string path = $"/proc/self/fd/{pipe.ClientSafePipeHandle.DangerousGetHandle()}";
+        var rng = new DeviceHarness(new EntropyDevice(new EntropyDeviceOptions { Source = path }));
+        using DeviceHarness harness = rng.Start();
+        GuestDriver driver = rng.Drivers[0];
+        var counter = new RoundCounter(driver.Descriptors);
+        rng.Ram.Dma.Translator = counter;
+        ushort head = driver.Add(Writable(rng.Ram.Allocate(16), 16));
+        Round(rng, counter);
+        switch (reason)
+        {
+            case "broken":
+                driver.SetDescriptor(head, 0xffff_ffff_0000, 16, 2);
+                break;
+            case "no bus master":
+                rng.Ram.Dma.Enabled = false;
+                break;
+            default:
+                driver.AvailableIndex--;
+                driver.Publish();
+                break;
+        }
+
+        pipe.Write([1, 2]);
+        int before = counter.Rounds;
+        for (int i = 0; i < 100; i++)
+        {
+            Round(rng, counter);
+        }
+
+        (counter.Rounds - before).Should().BeLessThan(500, "a kick is a round or a few, and the source's bytes are one");
+        rng.Ram.Dma.Enabled = true;
+    }
+
     [Fact]
     [Trait("Behaviour", "VTP-16")]
     public void A_request_without_room_is_a_broken_ring()
@@ -82,6 +122,15 @@ public sealed class EntropyDeviceTests
     {
         Action make = () => new EntropyDevice(new EntropyDeviceOptions { Source = path }).Dispose();
         make.Should().Throw<BackendException>().WithMessage(message);
+    }
+
+    /// <summary>Kicks, and waits until the worker has looked.</summary>
+    private static void Round(DeviceHarness rng, RoundCounter counter)
+    {
+        int before = counter.Rounds;
+        rng.Drivers[0].Publish();
+        rng.Signal();
+        DeviceHarness.Eventually(() => counter.Rounds > before, "the worker looks when it is kicked");
     }
 
     private static byte[] Request(DeviceHarness rng, uint length)

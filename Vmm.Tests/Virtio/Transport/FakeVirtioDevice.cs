@@ -53,6 +53,9 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public ulong StartedFeatures { get; private set; }
 
+    /// <summary>What the transport said was negotiated, in order.</summary>
+    public ConcurrentQueue<ulong> Negotiations { get; } = new();
+
     public int Count(string call) => Calls.Count(c => c == call);
 
     public override VirtioDeviceType DeviceType => Type;
@@ -92,6 +95,15 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     /// <summary>Changes configuration as a device does on its own account.</summary>
     public void Change(Action change) => ChangeConfiguration(change);
+
+    public override void OnFeaturesNegotiated(ulong features)
+    {
+        if (Records)
+        {
+            Negotiations.Enqueue(features);
+            OnCall("negotiated");
+        }
+    }
 
     public override void Start(ulong features, IVirtioDeviceHost host)
     {

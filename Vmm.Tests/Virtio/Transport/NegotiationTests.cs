@@ -1,3 +1,5 @@
+using System;
+using System.Threading;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
@@ -127,5 +129,61 @@ public sealed class NegotiationTests
         rig.Driver.Status = 0xf;
         rig.Device.StartedFeatures.Should().Be(features);
         rig.Device.Rings[0]!.Features.Should().Be(features);
+    }
+
+    [Fact]
+    public void Of_two_processors_that_set_FEATURES_OK_one_decides_what_is_in_force()
+    {
+        using var rig = new TransportRig();
+        const ulong First = TestDriver.Version1 | 0x01;
+        const ulong Second = TestDriver.Version1 | 0x54;
+        ulong inForce = 0;
+        rig.Device.Accepts = features =>
+        {
+            if (features == First)
+            {
+                // Another processor overtakes the one whose features are being looked at.
+                var other = new Thread(() =>
+                {
+                    rig.Driver.Acknowledge(Second);
+                    rig.Driver.Status = 0xb;
+                    inForce = rig.Function.NegotiatedFeatures;
+                });
+                other.Start();
+                other.Join();
+            }
+
+            return true;
+        };
+        rig.Driver.Negotiate(First).Should().BeTrue();
+        inForce.Should().Be(Second);
+        rig.Function.NegotiatedFeatures.Should().Be(Second, "features do not change once FEATURES_OK is set");
+        rig.Device.Negotiations.Should().Equal(Second);
+        rig.Driver.Status = 0xf;
+        rig.Device.StartedFeatures.Should().Be(Second);
+    }
+
+    [Fact]
+    public void The_device_hears_of_the_features_with_FEATURES_OK_and_once_a_round()
+    {
+        using var rig = new TransportRig();
+        rig.Driver.Negotiate(TestDriver.Version1 | 0x44).Should().BeTrue();
+        rig.Device.Negotiations.Should().Equal(TestDriver.Version1 | 0x44);
+        rig.Driver.Status = 0xf;
+        rig.Driver.Negotiate(0).Should().BeFalse();
+        rig.Device.Negotiations.Should().HaveCount(1, "nothing was negotiated");
+        rig.Driver.Negotiate(TestDriver.Version1).Should().BeTrue();
+        rig.Device.Negotiations.Should().Equal(TestDriver.Version1 | 0x44, TestDriver.Version1);
+    }
+
+    [Fact]
+    public void A_device_that_fails_to_take_the_features_in_harms_nobody()
+    {
+        using var rig = new TransportRig();
+        rig.Device.OnCall = static call => _ = call == "negotiated" ? throw new InvalidOperationException("not now") : 0;
+        rig.Driver.Negotiate().Should().BeTrue();
+        rig.Device.OnCall = static _ => { };
+        rig.Driver.Status = 0xf;
+        rig.Driver.Status.Should().Be(0xf);
     }
 }
