@@ -143,7 +143,7 @@ public sealed class BadInputTests : IDisposable
         VmmProcess.RunProgram("unshare", ["--mount", "sh", "-c", script]).ShouldHaveFailed(1, "/dev/kvm", "no permission");
     }
 
-    [Fact]
+    [KvmFact]
     public void Nothing_is_left_behind()
     {
         string[] before = Files();

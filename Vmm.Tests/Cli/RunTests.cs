@@ -10,7 +10,7 @@ namespace Vmm.Tests.Cli;
 /// <summary>Exit statuses of real runs, with kernels of a few instructions.</summary>
 public sealed class RunTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(60);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-run");
 

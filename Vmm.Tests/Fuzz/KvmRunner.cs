@@ -27,7 +27,7 @@ internal sealed class KvmRunner : IFuzzRunner
     private const int Batch = 256;
     private const ulong Reachable = 1UL << 32;
     private const ushort BatchPort = 0xf8;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(60);
 
     private readonly TestMachine _guest;
     private readonly FuzzExecutor _executor;

@@ -78,7 +78,7 @@ public sealed class EndOfGuestTests
         }
 
         machine.Group.Start();
-        machine.Group.Completion.Wait(TimeSpan.FromSeconds(5)).Should().BeTrue();
+        machine.Group.Completion.Wait(KvmAvailability.Patience(5)).Should().BeTrue();
         machine.Group.Completion.Result.Kind.Should().Be(VmStopKind.InternalError);
     }
 

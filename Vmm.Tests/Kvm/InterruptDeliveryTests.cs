@@ -15,7 +15,7 @@ public sealed class InterruptDeliveryTests
 {
     private const byte First = 0x40;
     private const byte Second = 0x41;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(20);
 
     [KvmFact]
     public void A_message_reaches_the_handler_of_a_halted_vcpu()

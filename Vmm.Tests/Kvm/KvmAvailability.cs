@@ -13,7 +13,21 @@ internal static unsafe class KvmAvailability
     private static readonly Lazy<string?> Reason = new(Try);
 
     /// <summary>Why it does not, or null if it does.</summary>
-    public static string? SkipReason => Reason.Value;
+    public static string? WhyNot => Reason.Value;
+
+    /// <summary>Why a test is skipped, or null: with VMMDEVICES_REQUIRE_KVM, which build/test sets, none is, and fails where there is no /dev/kvm.</summary>
+    public static string? SkipReason { get; } = Environment.GetEnvironmentVariable("VMMDEVICES_REQUIRE_KVM") is { Length: > 0 } ? null : WhyNot;
+
+    /// <summary>Whether the processor is an emulated one, where an exit takes about 50 µs and everything else is slow: the lab says so.</summary>
+    public static bool IsEmulated { get; } = Environment.GetEnvironmentVariable("VMMDEVICES_LAB") is { Length: > 0 };
+
+    /// <summary>How often a long test does what it does.</summary>
+    /// <param name="usual">On a real processor.</param>
+    /// <param name="emulated">On an emulated one, in about the same time.</param>
+    public static int Rounds(int usual, int emulated) => IsEmulated ? emulated : usual;
+
+    /// <summary>A limit for what has to happen: many times what it takes, on an emulated processor too.</summary>
+    public static TimeSpan Patience(int seconds) => TimeSpan.FromSeconds(IsEmulated ? 6 * seconds : seconds);
 
     private static string? Try()
     {

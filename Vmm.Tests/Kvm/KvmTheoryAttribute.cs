@@ -1,7 +1,10 @@
+using Xunit.Sdk;
+
 namespace Vmm.Tests.Kvm;
 
-/// <summary>A theory that needs a usable /dev/kvm; elsewhere skipped with the reason.</summary>
-public sealed class KvmTheoryAttribute : TheoryAttribute
+/// <summary>Like <see cref="KvmFactAttribute"/>, with data.</summary>
+[TraitDiscoverer(KvmTraitDiscoverer.Name, KvmTraitDiscoverer.Assembly)]
+public sealed class KvmTheoryAttribute : TheoryAttribute, ITraitAttribute
 {
     public KvmTheoryAttribute()
     {

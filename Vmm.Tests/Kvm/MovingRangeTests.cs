@@ -12,8 +12,9 @@ public sealed class MovingRangeTests
 {
     private const uint Low = 0xD000_0000;
     private const uint High = 0xD010_0000;
-    private const int Moves = 100_000;
     private const ulong StopFlag = TestMachine.DataAddress;
+    private static readonly int Moves = KvmAvailability.Rounds(100_000, 1000);
+    private static readonly int Removals = KvmAvailability.Rounds(5000, 300);
 
     [KvmFact]
     [Trait("Behaviour", "BUS-5")]
@@ -33,7 +34,7 @@ public sealed class MovingRangeTests
 
         machine.Load(32, asm => Hammer(asm));
         machine.Group.Start();
-        SpinWait.SpinUntil(() => first.Accesses + second.Accesses > 100, TimeSpan.FromSeconds(20)).Should().BeTrue();
+        SpinWait.SpinUntil(() => first.Accesses + second.Accesses > 100, KvmAvailability.Patience(20)).Should().BeTrue();
         for (int i = 0; i < Moves; i++)
         {
             AddressSpaceTransaction swap = machine.Memory.BeginTransaction();
@@ -60,7 +61,7 @@ public sealed class MovingRangeTests
         machine.Claim(High, 0x1000, new Device(0x3333_3333), ClaimPriority.Background);
         machine.Load(32, asm => Hammer(asm));
         machine.Group.Start();
-        for (int i = 0; i < 5000; i++)
+        for (int i = 0; i < Removals; i++)
         {
             var device = new Device(0x1111_1111);
             var claim = new HandlerClaim("short-lived", 0x1000, device);

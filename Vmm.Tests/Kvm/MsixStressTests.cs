@@ -14,9 +14,9 @@ public sealed class MsixStressTests
 {
     private const byte First = 0x40;
     private const byte Second = 0x41;
-    private const int Runs = 20;
     private const int Events = 150;
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+    private static readonly int Runs = KvmAvailability.Rounds(20, 3);
+    private static readonly TimeSpan Limit = KvmAvailability.Patience(60);
 
     [KvmTheory]
     [InlineData(false)]

@@ -12,7 +12,8 @@ namespace Vmm.Tests.Kvm;
 [Trait("Behaviour", "KVM-2")]
 public sealed class StopAndPauseTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(20);
+    private static readonly int Pauses = KvmAvailability.Rounds(1000, 200);
 
     [KvmTheory]
     [InlineData(false)]
@@ -111,7 +112,7 @@ public sealed class StopAndPauseTests
             a.jmp(again);
         });
         machine.Group.Start();
-        HammerPauses(machine, 1000);
+        HammerPauses(machine);
         device.Reads.Should().BePositive();
     }
 
@@ -121,7 +122,7 @@ public sealed class StopAndPauseTests
         using var machine = new TestMachine();
         machine.Load(32, Spin);
         machine.Group.Start();
-        HammerPauses(machine, 1000);
+        HammerPauses(machine);
     }
 
     [KvmFact]
@@ -136,7 +137,7 @@ public sealed class StopAndPauseTests
             a.jmp(again);
         });
         machine.Group.Start();
-        HammerPauses(machine, 1000);
+        HammerPauses(machine);
     }
 
     [KvmFact]
@@ -167,7 +168,7 @@ public sealed class StopAndPauseTests
                 GC.Collect();
             }
         });
-        collections.Wait(TimeSpan.FromSeconds(60)).Should().BeTrue();
+        collections.Wait(KvmAvailability.Patience(60)).Should().BeTrue();
         uint count = machine.ReadUInt32(TestMachine.DataAddress);
         WaitUntil(() => machine.ReadUInt32(TestMachine.DataAddress) != count);
         machine.Group.Stop().Kind.Should().Be(VmStopKind.Stopped);
@@ -267,11 +268,11 @@ public sealed class StopAndPauseTests
         reason.Kind.Should().Be(VmStopKind.Stopped);
     }
 
-    private static void HammerPauses(TestMachine machine, int times)
+    private static void HammerPauses(TestMachine machine)
     {
         Task hammer = Task.Run(() =>
         {
-            for (int i = 0; i < times; i++)
+            for (int i = 0; i < Pauses; i++)
             {
                 machine.Group.Pause();
                 machine.Group.Resume();
@@ -281,7 +282,7 @@ public sealed class StopAndPauseTests
                 Thread.SpinWait(i % 500);
             }
         });
-        hammer.Wait(TimeSpan.FromSeconds(60)).Should().BeTrue("every pause must come to its end");
+        hammer.Wait(KvmAvailability.Patience(60)).Should().BeTrue("every pause must come to its end");
         machine.Group.Stop().Kind.Should().Be(VmStopKind.Stopped);
     }
 

@@ -24,7 +24,7 @@ internal sealed class TestMachine : IDisposable
     private const ulong Gdt = 0x500;
     private const ulong Idt = 0x800;
     private const ulong PageTables = 0x1_0000;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(20);
 
     private readonly KvmSystem _system;
     private readonly ExitHandler _exit;

@@ -16,7 +16,7 @@ namespace Vmm.Tests.Machine;
 [Trait("Behaviour", "PCI-12")]
 public sealed class MachineHotPlugTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(60);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-hot-plug");
     private readonly byte[] _content = RandomNumberGenerator.GetBytes(1 << 20);
@@ -39,7 +39,7 @@ public sealed class MachineHotPlugTests : IDisposable
             machine.HotAdd("port1", new DiskOptions(Disk, ReadOnly: true) { Id = name });
             var guest = new MachineGuest(machine, port);
             guest.PowerOn();
-            var driver = VirtioBlockDriver.Open(guest, new VirtioDriverOptions { Completion = CompletionMode.Polling, Timeout = TimeSpan.FromSeconds(3) });
+            var driver = VirtioBlockDriver.Open(guest, new VirtioDriverOptions { Completion = CompletionMode.Polling, Timeout = KvmAvailability.Patience(3) });
             byte[] read = new byte[4096];
             driver.Read(8, read);
             read.Should().Equal(_content.AsSpan(4096, 4096).ToArray());

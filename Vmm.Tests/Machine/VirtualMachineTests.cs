@@ -14,7 +14,7 @@ namespace Vmm.Tests.Machine;
 /// <summary>Whole machines with kernels of a few instructions on /dev/kvm: how they start, what they find, how they end.</summary>
 public sealed class VirtualMachineTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(30);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-machine");
 

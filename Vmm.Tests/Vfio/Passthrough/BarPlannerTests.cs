@@ -184,12 +184,14 @@ public sealed class BarPlannerTests
         var trapped = request.Trapped.Concat(new[] { request.Table, request.PendingBits }.OfType<RegionArea>());
         foreach (var range in trapped)
         {
-            plan.Pieces.Should().NotContain(piece => piece.Kind == BarPieceKind.Mapped && piece.Offset < range.Offset + range.Length && range.Offset < piece.Offset + piece.Length);
+            plan.Pieces.Any(piece => piece.Kind == BarPieceKind.Mapped && piece.Offset < range.Offset + range.Length && range.Offset < piece.Offset + piece.Length)
+                .Should().BeFalse("{0} is trapped", range);
         }
 
         foreach (var mapping in plan.Mappings)
         {
-            request.MappableAreas.Should().Contain(area => area.Offset <= mapping.Offset && mapping.Offset + mapping.Length <= area.Offset + area.Length);
+            request.MappableAreas.Any(area => area.Offset <= mapping.Offset && mapping.Offset + mapping.Length <= area.Offset + area.Length)
+                .Should().BeTrue("{0} is mappable", mapping);
             if (!request.TableIsMappable && request.Table is { } table)
             {
                 (mapping.Offset < table.Offset + table.Length && table.Offset < mapping.Offset + mapping.Length).Should().BeFalse();
