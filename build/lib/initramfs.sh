@@ -26,8 +26,12 @@ add_modules()
     # One line a module: "insmod PATH [OPTIONS]" or "builtin NAME"; each wanted once, in the order of its first mention.
     awk '$1 == "insmod" && !seen[$2]++ { print $2 }' <<<"$order" |
         while read -r path; do
-            cp "$path" "$tree/lib/modules/"
-            basename "$path"
+            # Newer kernels' modules are compressed, which busybox cannot read.
+            case $path in
+                *.ko.xz) xz -dc "$path" >"$tree/lib/modules/$(basename "$path" .xz)" ;;
+                *) cp "$path" "$tree/lib/modules/" ;;
+            esac
+            basename "$path" .xz
         done >"$tree/lib/modules/$list"
 }
 
