@@ -10,8 +10,8 @@ internal static class VmmProcess
 {
     private const int TimeoutSeconds = 60;
 
-    /// <summary>Path of the command beside the tests.</summary>
-    public static string Command { get; } = Path.Combine(AppContext.BaseDirectory, "vmm");
+    /// <summary>Path of the command: the published one, which build/test names, or the one beside the tests.</summary>
+    public static string Command { get; } = Environment.GetEnvironmentVariable("VMMDEVICES_VMM") ?? Path.Combine(AppContext.BaseDirectory, "vmm");
 
     /// <summary>Runs it with nothing on standard input.</summary>
     public static VmmResult Run(params IEnumerable<string> arguments) => RunProgram(Command, arguments);

@@ -6,6 +6,7 @@ using Xunit.Abstractions;
 namespace Vmm.Tests.Conformance;
 
 /// <summary>The suite on devices that are not ours: QEMU's. What it finds there is listed by name, so that a check that asks too much is seen.</summary>
+[Trait("Category", "Long")]
 public sealed class QemuTests(ITestOutputHelper output)
 {
     // QEMU 7.2 against the letter: queue_size shows what is no power of two (virtio 1.2, 4.1.4.3.1); FEATURES_OK passes with features that were

@@ -9,6 +9,7 @@ namespace Vmm.Tests.Fuzz;
 
 /// <summary>The random driver finds what it is there for, says how to do it again, and makes it short.</summary>
 [Collection(FuzzCollection.Name)]
+[Trait("Category", "Long")]
 public sealed class FuzzSelfTests
 {
     private const ulong Trap = 0xd000_0000;

@@ -10,6 +10,7 @@ namespace Vmm.Tests.Fuzz;
 /// choice, or with the operations of a file.
 /// </remarks>
 [Collection(FuzzCollection.Name)]
+[Trait("Category", "Long")]
 public sealed class InProcessFuzzTests(ITestOutputHelper output)
 {
     [Theory]

@@ -8,6 +8,7 @@ namespace Vmm.Tests.Fuzz;
 /// <summary>A guest that does anything, on a machine of all our devices on /dev/kvm: real slots, doorbells, exits and vCPUs.</summary>
 /// <remarks>As <see cref="InProcessFuzzTests"/>; build/fuzz --kvm runs it for longer.</remarks>
 [Collection(FuzzCollection.Name)]
+[Trait("Category", "Long")]
 public sealed class KvmFuzzTests(ITestOutputHelper output)
 {
     private TestMachine? _guest;

@@ -1,4 +1,3 @@
-using System;
 using System.Threading;
 using Iced.Intel;
 using Vmm.DeviceModel.Bus;
@@ -8,6 +7,7 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Vmm.Tests.Kvm;
 
 /// <summary>Ranges that move under vCPUs that hammer them.</summary>
+[Trait("Category", "Long")]
 public sealed class MovingRangeTests
 {
     private const uint Low = 0xD000_0000;

@@ -10,6 +10,7 @@ using Vmm.Tests.Pci;
 namespace Vmm.Tests.Kvm;
 
 /// <summary>MSI-X of a function of ours against a guest's own interrupt handler, which counts: exact numbers whatever races.</summary>
+[Trait("Category", "Long")]
 public sealed class MsixStressTests
 {
     private const byte First = 0x40;

@@ -16,6 +16,7 @@ public sealed class ResourceTests
 {
     [KvmFact]
     [Trait("Behaviour", "KVM-6")]
+    [Trait("Category", "Long")]
     public unsafe void A_thousand_devices_later_every_count_is_where_it_was()
     {
         using KvmSystem system = KvmSystem.Open();

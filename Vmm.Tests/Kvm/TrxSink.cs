@@ -5,7 +5,6 @@ using System.Linq;
 using System.Threading;
 using System.Xml.Linq;
 using Xunit.Abstractions;
-using Xunit.Sdk;
 
 namespace Vmm.Tests.Kvm;
 

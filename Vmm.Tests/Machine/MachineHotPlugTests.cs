@@ -17,6 +17,8 @@ namespace Vmm.Tests.Machine;
 public sealed class MachineHotPlugTests : IDisposable
 {
     private static readonly TimeSpan Patience = KvmAvailability.Patience(60);
+    private static readonly TimeSpan DriverLimit = TimeSpan.FromSeconds(KvmAvailability.IsEmulated ? 10 : 3);
+    private static readonly int Disks = KvmAvailability.Rounds(50, 10);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-hot-plug");
     private readonly byte[] _content = RandomNumberGenerator.GetBytes(1 << 20);
@@ -28,18 +30,18 @@ public sealed class MachineHotPlugTests : IDisposable
     [KvmFact]
     [Trait("Behaviour", "KVM-6")]
     [Trait("Behaviour", "LIFE-5")]
-    public async Task Fifty_disks_come_and_go_in_the_middle_of_their_work_and_leave_nothing()
+    public async Task Disks_come_and_go_in_the_middle_of_their_work_and_leave_nothing()
     {
         string name = $"hp{Environment.ProcessId % 100000}";
         using VirtualMachine machine = Create("port1");
         PciRootPort port = machine.RootPorts.Single();
         KvmResourceCounts before = machine.ResourceCounts;
-        for (int round = 0; round < 50; round++)
+        for (int round = 0; round < Disks; round++)
         {
             machine.HotAdd("port1", new DiskOptions(Disk, ReadOnly: true) { Id = name });
             var guest = new MachineGuest(machine, port);
             guest.PowerOn();
-            var driver = VirtioBlockDriver.Open(guest, new VirtioDriverOptions { Completion = CompletionMode.Polling, Timeout = KvmAvailability.Patience(3) });
+            var driver = VirtioBlockDriver.Open(guest, new VirtioDriverOptions { Completion = CompletionMode.Polling, Timeout = DriverLimit });
             byte[] read = new byte[4096];
             driver.Read(8, read);
             read.Should().Equal(_content.AsSpan(4096, 4096).ToArray());

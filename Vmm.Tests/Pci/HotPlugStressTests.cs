@@ -12,6 +12,7 @@ namespace Vmm.Tests.Pci;
 /// <summary>A slot that is filled and emptied while a hostile guest writes its registers from two vCPUs at full speed.</summary>
 [Trait("Behaviour", "PCI-12")]
 [Trait("Behaviour", "LIFE-5")]
+[Trait("Category", "Long")]
 public sealed class HotPlugStressTests
 {
     private const int Rounds = 400;

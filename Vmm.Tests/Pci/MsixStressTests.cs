@@ -13,6 +13,7 @@ using Vmm.Pci.Host;
 namespace Vmm.Tests.Pci;
 
 /// <summary>Signals race with masks, unmasks and new messages: each event is delivered exactly once, as the guest programmed it.</summary>
+[Trait("Category", "Long")]
 public sealed class MsixStressTests
 {
     private const int Events = 20_000;

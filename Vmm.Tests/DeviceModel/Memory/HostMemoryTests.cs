@@ -127,6 +127,7 @@ public sealed unsafe class HostMemoryTests
     [HugePagesFact]
     public void Shared_memory_of_huge_pages_is_rounded_to_them()
     {
+        using var page = new HugePage();
         using HostMemory memory = HostMemory.AllocateShared("vmm-test", 1, hugeTlb: true);
         memory.Length.Should().Be(2 << 20);
         memory.Pointer[memory.Length - 1] = 3;

@@ -7,6 +7,7 @@ namespace Vmm.Tests.Fuzz.Hostile;
 /// <summary>The user-space drivers on devices that lie in every register, in the rings, and about what they have done.</summary>
 /// <remarks>As <see cref="InProcessFuzzTests"/>, from the other side; build/fuzz --driver runs it for longer.</remarks>
 [Collection(FuzzCollection.Name)]
+[Trait("Category", "Long")]
 public sealed class HostileDeviceFuzzTests(ITestOutputHelper output)
 {
     [Theory]

@@ -8,6 +8,7 @@ namespace Vmm.Tests.Fuzz.Hostile;
 
 /// <summary>The lying device sees what a driver must not do, is not blamed for what the driver may do, and does the same again.</summary>
 [Collection(FuzzCollection.Name)]
+[Trait("Category", "Long")]
 public sealed class HostileSelfTests
 {
     [Fact]

@@ -149,6 +149,7 @@ public sealed class BarPlannerTests
 
     [Fact]
     [Trait("Behaviour", "VFIO-3")]
+    [Trait("Category", "Long")]
     public void Any_geometry_gives_every_byte_once_and_never_maps_a_trapped_page()
     {
         var random = new Random(4);

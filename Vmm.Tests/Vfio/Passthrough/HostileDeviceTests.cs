@@ -141,6 +141,7 @@ public sealed class HostileDeviceTests
     [Fact]
     [Trait("Behaviour", "VFIO-7")]
     [Trait("Behaviour", "VFIO-13")]
+    [Trait("Category", "Long")]
     public void No_guest_access_to_any_of_100_000_random_devices_throws_or_hangs()
     {
         int given = 0;

@@ -7,6 +7,7 @@ using Vmm.Virtio.Queues;
 namespace Vmm.Tests.Virtio.Driver;
 
 /// <summary>Many chains past the wrap of every index, with a digest of what both sides saw.</summary>
+[Trait("Category", "Long")]
 public sealed class LongRunTests
 {
     private const int Piece = 8;

@@ -8,6 +8,7 @@ using static Vmm.Tests.Fakes.GuestBuffer;
 namespace Vmm.Tests.Virtio.Queues;
 
 /// <summary>The ring between two threads, as between a vCPU and a worker.</summary>
+[Trait("Category", "Long")]
 public sealed class ConcurrencyTests
 {
     private static long Chains => Soak.On ? 10_000_000 : 150_000;
