@@ -1,4 +1,5 @@
 using System;
+using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Conformance;
 
@@ -13,7 +14,7 @@ internal static class CheckContextExtensions
     {
         ArgumentNullException.ThrowIfNull(check);
         uint before = check.Access.ReadConfiguration(offset, width);
-        uint all = uint.MaxValue >> (32 - (8 * width));
+        uint all = (uint)AccessWidth.Mask(width);
         foreach (uint value in (uint[])[all, 0, ~before & all])
         {
             check.Access.WriteConfiguration(offset, width, value);
@@ -38,7 +39,7 @@ internal static class CheckContextExtensions
         ArgumentNullException.ThrowIfNull(check);
         for (int i = 0; i < 4; i += pieces)
         {
-            check.Access.WriteConfiguration(offset + i, pieces, (value >> (8 * i)) & (uint.MaxValue >> (32 - (8 * pieces))));
+            check.Access.WriteConfiguration(offset + i, pieces, (value >> (8 * i)) & (uint)AccessWidth.Mask(pieces));
         }
     }
 

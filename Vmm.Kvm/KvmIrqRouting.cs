@@ -28,6 +28,7 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
     private readonly SortedDictionary<int, IrqRoute> _routes = [];
     private readonly Lock _lock = new();
     private int _armed;
+    private long _tableChanges;
 
     internal KvmIrqRouting(IVmCalls calls, int tableLimit, bool interruptController, ILogger logger)
     {
@@ -56,6 +57,9 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
     /// <summary>How many routes are armed with an irqfd.</summary>
     public int ArmedCount => Volatile.Read(ref _armed);
 
+    /// <summary>How often the table was changed; each change costs a grace period of the kernel.</summary>
+    public long TableChanges => Volatile.Read(ref _tableChanges);
+
     /// <inheritdoc/>
     public IIrqRoute CreateRoute(EventFd source)
     {
@@ -63,9 +67,7 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
         return new IrqRoute(this, source);
     }
 
-    /// <summary>Arms several routes with one change of the table (KVM-5): all of them, or none.</summary>
-    /// <param name="armings">Routes of this machine and their messages; each route at most once.</param>
-    /// <exception cref="HostException">GSIs, routes or irqfds are exhausted; every route in the list is disarmed.</exception>
+    /// <inheritdoc/>
     public void ArmAll(IReadOnlyList<RouteArming> armings)
     {
         ArgumentNullException.ThrowIfNull(armings);
@@ -184,6 +186,7 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
                 };
             }
 
+            Interlocked.Increment(ref _tableChanges);
             int result = _calls.Call(KvmRequests.KVM_SET_GSI_ROUTING, pointer);
             if (result < 0)
             {

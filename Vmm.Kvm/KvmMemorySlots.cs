@@ -46,7 +46,7 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
     }
 
     /// <inheritdoc/>
-    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly)
+    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly, bool isRam = false)
     {
         if (length == 0 || ((guestAddress | length | (ulong)host) & PageMask) != 0)
         {
@@ -71,7 +71,7 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
                     "KVM_SET_USER_MEMORY_REGION", Errno.ENOSPC, $"all {Limit} memory slots are in use (the limit is KVM_CAP_NR_MEMSLOTS)");
             }
 
-            var slot = new Slot(this, number, guestAddress, length, host, readOnly);
+            var slot = new Slot(this, number, guestAddress, length, host, readOnly, isRam);
             int result = Set(slot, length);
             if (result < 0)
             {
@@ -86,10 +86,13 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
         }
     }
 
-    /// <summary>Reads guest-physical memory through the slots, for diagnostics such as disassembly.</summary>
+    /// <summary>
+    /// Reads guest RAM through the slots, for diagnostics such as disassembly. Slots that are not plain RAM are passed over: a device's memory may
+    /// act on a read, and a file's may be gone.
+    /// </summary>
     /// <param name="guestAddress">First byte.</param>
     /// <param name="destination">Where to.</param>
-    /// <returns>How many bytes were there: fewer than asked where the slots end.</returns>
+    /// <returns>How many bytes were there: fewer than asked where RAM ends.</returns>
     public int Read(ulong guestAddress, Span<byte> destination)
     {
         int done = 0;
@@ -118,7 +121,7 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
     {
         foreach (Slot slot in _slots)
         {
-            if (address >= slot.GuestAddress && address - slot.GuestAddress < slot.Length)
+            if (slot.IsRam && address >= slot.GuestAddress && address - slot.GuestAddress < slot.Length)
             {
                 return slot;
             }
@@ -161,7 +164,7 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
         }
     }
 
-    private sealed class Slot(KvmMemorySlots owner, int number, ulong guestAddress, ulong length, nint host, bool readOnly) : IDisposable
+    private sealed class Slot(KvmMemorySlots owner, int number, ulong guestAddress, ulong length, nint host, bool readOnly, bool isRam) : IDisposable
     {
         public int Number => number;
 
@@ -172,6 +175,8 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
         public nint Host => host;
 
         public bool ReadOnly => readOnly;
+
+        public bool IsRam => isRam;
 
         public void Dispose() => owner.Remove(this);
     }

@@ -2,8 +2,8 @@ using System;
 using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
@@ -28,7 +28,7 @@ public sealed class KvmVirtualMachine : IDisposable
         _vcpuMapSize = system.VcpuMapSize;
         Options = options;
         MaxVcpus = system.MaxVcpus;
-        ILogger logger = loggerFactory?.CreateLogger("Vmm.Kvm") ?? NullLogger.Instance;
+        ILogger logger = GuardedLogger.Create(loggerFactory, "Vmm.Kvm");
         var calls = new VmCalls(descriptor);
         int slots = system.CheckExtension(KvmCapability.MemorySlots);
         MemorySlots = new KvmMemorySlots(calls, slots > 0 ? slots : 32, system.CheckExtension(KvmCapability.ReadOnlyMemory) > 0, logger);

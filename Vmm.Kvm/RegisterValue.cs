@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Kvm;
 
@@ -58,7 +59,7 @@ internal static class RegisterValue
         int size = register.GetSize();
         if (size is 1 or 2 or 4)
         {
-            value &= ulong.MaxValue >> (64 - (8 * size));
+            value &= AccessWidth.Mask(size);
         }
 
         return full != null;

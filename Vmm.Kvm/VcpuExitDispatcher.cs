@@ -87,7 +87,7 @@ internal sealed unsafe class VcpuExitDispatcher
 
         if (run->mmio_is_write != 0)
         {
-            _memory.Write(run->mmio_phys_addr, length, run->mmio_data & (ulong.MaxValue >> (64 - (8 * length))));
+            _memory.Write(run->mmio_phys_addr, length, run->mmio_data & AccessWidth.Mask(length));
         }
         else
         {

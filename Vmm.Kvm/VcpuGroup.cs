@@ -4,9 +4,9 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Kvm;
 
@@ -38,7 +38,7 @@ public sealed class VcpuGroup : IDisposable
             throw new ArgumentException("at least one vCPU", nameof(vcpus));
         }
 
-        _logger = loggerFactory?.CreateLogger("Vmm.Kvm") ?? NullLogger.Instance;
+        _logger = GuardedLogger.Create(loggerFactory, "Vmm.Kvm");
         _loops = [.. vcpus.Select(vcpu => new VcpuRunLoop(vcpu, memory, ports, OnEnded))];
     }
 

@@ -1,6 +1,7 @@
 using System;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Kvm;
 
@@ -15,7 +16,7 @@ public sealed class VcpuUnclaimedAccessLogger : IUnclaimedAccessSink
     public VcpuUnclaimedAccessLogger(ILoggerFactory loggerFactory)
     {
         ArgumentNullException.ThrowIfNull(loggerFactory);
-        _logger = loggerFactory.CreateLogger("Vmm.Kvm");
+        _logger = GuardedLogger.Create(loggerFactory, "Vmm.Kvm");
     }
 
     /// <inheritdoc/>

@@ -3,8 +3,8 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Text;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Devices;
@@ -51,7 +51,7 @@ internal sealed class MachineDevices : IDisposable
         _options = options;
         _memory = memory;
         _logger = logger;
-        _deviceLogger = options.LoggerFactory?.CreateLogger("Vmm.Virtio") ?? NullLogger.Instance;
+        _deviceLogger = GuardedLogger.Create(options.LoggerFactory, "Vmm.Virtio");
         _hostDevices = new MachineHostDevices(memory, stop, options.LoggerFactory, logger);
         var windows = new List<PciWindow>
         {
@@ -126,15 +126,11 @@ internal sealed class MachineDevices : IDisposable
         foreach ((VirtioPciFunction function, _) in Enumerable.Reverse(_devices))
         {
             _logger.DeviceEnded(function.Name, function.QueueResets, Enum.GetValues<GuestMistake>().Sum(function.CountOf));
-            if (function.Bus is { } bus)
-            {
-                bus.Remove(function);
-            }
-
             function.Dispose();
         }
 
         _devices.Clear();
+        _bridge.Dispose();
     }
 
     private void AddAll()

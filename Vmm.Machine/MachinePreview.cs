@@ -2,8 +2,8 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.Intrinsics.X86;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Host;
 using Vmm.Vfio.Passthrough;
@@ -46,7 +46,7 @@ public sealed class MachinePreview : IDisposable
         var domain = new AccessDomain(options.LoggerFactory);
         var memory = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Memory, Name = "memory", Domain = domain });
         var ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "port", Domain = domain });
-        ILogger logger = options.LoggerFactory?.CreateLogger("Vmm.Machine") ?? NullLogger.Instance;
+        ILogger logger = GuardedLogger.Create(options.LoggerFactory, "Vmm.Machine");
         try
         {
             return new MachinePreview(

@@ -19,7 +19,6 @@ internal sealed class MachineSlots : IDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Slot> _slots = [];
     private readonly List<PciRootPort> _ports = [];
-    private readonly PciBus _root;
     private bool _closed;
 
     /// <summary>Makes the ports and puts them on the root bus, a device number each.</summary>
@@ -29,7 +28,6 @@ internal sealed class MachineSlots : IDisposable
     /// <exception cref="MachineException">Two have the same name or slot number.</exception>
     public MachineSlots(IReadOnlyList<PciRootPortOptions> options, PciBus root, int firstDevice)
     {
-        _root = root;
         CheckDistinct(options);
         foreach (PciRootPortOptions port in options)
         {
@@ -92,7 +90,6 @@ internal sealed class MachineSlots : IDisposable
         Task.WaitAll(removals);
         foreach (PciRootPort port in Enumerable.Reverse(_ports))
         {
-            _root.Remove(port);
             port.Dispose();
         }
     }

@@ -4,9 +4,9 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
@@ -35,7 +35,7 @@ public sealed partial class VirtualMachine : IDisposable
     private VirtualMachine(MachineOptions options)
     {
         Options = options;
-        _logger = options.LoggerFactory?.CreateLogger("Vmm.Machine") ?? NullLogger.Instance;
+        _logger = GuardedLogger.Create(options.LoggerFactory, "Vmm.Machine");
         PortSpace = null!;
         MemorySpace = null!;
         Layout = null!;

@@ -10,6 +10,7 @@ using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Host;
+using Vmm.Pci.Spec;
 
 namespace Vmm.Pci;
 
@@ -25,7 +26,6 @@ public partial class PciFunction
     private ILogger _logger = NullLogger.Instance;
     private PciCommand _decodeBits;
     private long _failedMappings;
-    private long _faults;
 
     /// <summary>The BARs, by index.</summary>
     public IReadOnlyList<PciBar> Bars => _bars;
@@ -111,7 +111,7 @@ public partial class PciFunction
     /// <param name="width">1, 2, 4 or 8.</param>
     public ulong ReadBar(int index, ulong offset, int width)
     {
-        ulong ones = ulong.MaxValue >> (64 - (width * 8));
+        ulong ones = AccessWidth.Mask(width);
         if (FindHandler(index, offset, width, out ulong inside) is not { } handler)
         {
             return ones;
@@ -142,7 +142,7 @@ public partial class PciFunction
 
         try
         {
-            handler.Write(inside, width, value & (ulong.MaxValue >> (64 - (width * 8))));
+            handler.Write(inside, width, value & AccessWidth.Mask(width));
         }
         catch (Exception e)
         {
@@ -241,7 +241,7 @@ public partial class PciFunction
     /// <summary>Stops decoding and lets go of the bus. Not from inside an access.</summary>
     internal void Detach()
     {
-        OnLeaving();
+        CallHook(static function => function.OnLeaving(), 0);
         lock (Bus!.Hierarchy.Mapping)
         {
             foreach (var mapping in _mappings)
@@ -250,8 +250,7 @@ public partial class PciFunction
                 mapping.DropClaims();
             }
 
-            OnDecodingChanged();
-
+            CallHook(static function => function.OnDecodingChanged(), ConfigurationRegisters.Command);
             Bus = null;
         }
 
@@ -262,16 +261,6 @@ public partial class PciFunction
 
         Intx.Detach();
         OnLeft();
-    }
-
-    /// <summary>Counts and logs a fault of a capability or a region that an access by configuration space ran into.</summary>
-    private void Fault(Exception reason, int offset)
-    {
-        Interlocked.Increment(ref _faults);
-        if (_reports.TryTake(out _))
-        {
-            Log.AccessFaulted(_logger, reason, Name, Address, offset);
-        }
     }
 
     private BarMapping MappingOf(int index)

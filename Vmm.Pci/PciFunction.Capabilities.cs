@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel;
+using Vmm.DeviceModel.Bus;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
@@ -89,7 +90,7 @@ public partial class PciFunction
 
         // MSI-X decides whether MSI sends.
         _msi?.FunctionChanged();
-        OnInterruptModeChanged();
+        CallHook(static function => function.OnInterruptModeChanged(), ConfigurationRegisters.Command);
     }
 
     /// <summary>The power state changed: decoding, mastering and the pin follow it, or all of them a reset.</summary>
@@ -109,9 +110,9 @@ public partial class PciFunction
 
     internal void ReportRouteRefused(int vector, HostException reason)
     {
-        if (_reports.TryTake(out _))
+        if (_reports.TryTake(out long suppressed))
         {
-            Log.RouteRefused(_logger, reason, Name, Address, vector);
+            Log.RouteRefused(_logger, reason, Name, Address, vector, suppressed);
         }
     }
 
@@ -137,13 +138,12 @@ public partial class PciFunction
         try
         {
             uint value = hook.OnRead(register - hook.Offset, ByteLanes.Of(offset, width), _space.ReadRegister(register));
-            return (value >> ((offset & 3) * 8)) & (uint.MaxValue >> (32 - (width * 8)));
+            return (value >> ((offset & 3) * 8)) & (uint)AccessWidth.Mask(width);
         }
         catch (Exception e)
         {
-            // An exception must not reach the bus: there it would take the whole configuration window out of service.
             Fault(e, offset);
-            return uint.MaxValue >> (32 - (width * 8));
+            return (uint)AccessWidth.Mask(width);
         }
     }
 

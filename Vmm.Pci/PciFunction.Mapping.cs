@@ -80,7 +80,7 @@ public partial class PciFunction
             Apply(bus.Ports, functions, static mapping => mapping.Bar.Kind == PciBarKind.Io);
             foreach (var function in functions)
             {
-                function.OnDecodingChanged();
+                function.CallHook(static changed => changed.OnDecodingChanged(), ConfigurationRegisters.Command);
             }
         }
     }
@@ -134,9 +134,9 @@ public partial class PciFunction
         if (mapping.TryAlone(space) is { } reason)
         {
             Interlocked.Increment(ref _failedMappings);
-            if (_reports.TryTake(out _))
+            if (_reports.TryTake(out long suppressed))
             {
-                Log.MappingFailed(_logger, reason, Name, Address, mapping.Bar.Index, mapping.Target ?? 0);
+                Log.MappingFailed(_logger, reason, Name, Address, mapping.Bar.Index, mapping.Target ?? 0, suppressed);
             }
         }
     }

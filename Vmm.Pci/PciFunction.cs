@@ -20,6 +20,7 @@ namespace Vmm.Pci;
 /// A register changes by one compare-and-swap and without a lock; what follows from it (decoding, bus mastering, the pin, MSI-X) is computed
 /// from the registers as they are when it is applied, so that of two changes that race the last application agrees with the registers.
 /// Decoding is changed after the access has ended (<see cref="Vmm.DeviceModel.Bus.AccessDomain.RunAfterAccess"/>).
+/// A hook of the device that throws is caught, counted and logged; the function and all others go on (<see cref="Faults"/>).
 /// Lock order: the mapping lock, then the address space's; the bus master lock and the pin's lock are leaves apart from the wire's.
 /// </para>
 /// </remarks>
@@ -125,9 +126,6 @@ public partial class PciFunction : IDisposable
     public bool IsBusMaster =>
         (Command & PciCommand.BusMaster) != 0 && PowerState == PciPowerState.D0 && (Bus is not { } bus || bus.ForwardsUpstream);
 
-    /// <summary>How often a capability or a BAR region threw during a configuration access; such an access reads all-ones.</summary>
-    public long Faults => Volatile.Read(ref _faults);
-
     /// <summary>A configuration read of the guest, of any capability and register, at once.</summary>
     /// <param name="offset">First byte, a multiple of <paramref name="width"/>; outside the space reads are all-ones.</param>
     /// <param name="width">1, 2 or 4.</param>
@@ -185,14 +183,18 @@ public partial class PciFunction : IDisposable
         ApplyBusMaster();
         Intx.SetLevel(false);
         ScheduleMapping();
-        OnReset();
+        CallHook(static function => function.OnReset(), 0);
     }
 
-    /// <inheritdoc/>
+    /// <summary>Takes the function off its bus, as <see cref="PciBus.Remove"/> does, and releases what it holds. Not from inside an access.</summary>
+    /// <exception cref="InvalidOperationException">
+    /// Other functions have to go first: it is function 0 of a device that has others, or a bridge with something behind it. Nothing has changed.
+    /// </exception>
     public void Dispose()
     {
         if (!_disposed)
         {
+            Bus?.RemoveForDisposal(this);
             _disposed = true;
             Dispose(true);
         }
@@ -234,18 +236,13 @@ public partial class PciFunction : IDisposable
         _space.Redefine(ConfigurationRegisters.CacheLineSize, MultiFunctionBit, several ? MultiFunctionBit : 0);
     }
 
-    /// <summary>Releases what the function holds; it must be on no bus any more.</summary>
+    /// <summary>Releases what the function holds. It is on no bus any more.</summary>
     /// <param name="disposing">True from <see cref="Dispose()"/>.</param>
     protected virtual void Dispose(bool disposing)
     {
         if (!disposing)
         {
             return;
-        }
-
-        if (Bus is not null)
-        {
-            throw new InvalidOperationException($"{Name} at {Address} is still on its bus: remove it first");
         }
 
         foreach (var capability in _capabilities)
@@ -292,7 +289,7 @@ public partial class PciFunction : IDisposable
     }
 
     /// <summary>
-    /// The function leaves its bus: no configuration access reaches it any more, its BARs still decode and its vectors are still routed. Must not throw.
+    /// The function leaves its bus: no configuration access reaches it any more, its BARs still decode and its vectors are still routed.
     /// </summary>
     protected virtual void OnLeaving()
     {
@@ -363,7 +360,7 @@ public partial class PciFunction : IDisposable
         {
             _msix?.FunctionChanged();
             _msi?.FunctionChanged();
-            OnBusMasterChanged();
+            CallHook(static function => function.OnBusMasterChanged(), ConfigurationRegisters.Command);
         }
     }
 

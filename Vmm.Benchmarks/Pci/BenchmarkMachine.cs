@@ -1,3 +1,4 @@
+using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -77,6 +78,8 @@ internal sealed class BenchmarkMachine : IMsiSink, IIrqRouting
     }
 
     public IIrqRoute CreateRoute(EventFd source) => new Route(this);
+
+    public void ArmAll(IReadOnlyList<RouteArming> armings) => Messages += (ulong)armings.Count;
 
     private sealed class Route(BenchmarkMachine machine) : IIrqRoute
     {

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Vmm.Conformance.Driving;
+using Vmm.DeviceModel.Bus;
 using static Vmm.Conformance.CheckContext;
 using Offset = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
@@ -85,7 +86,7 @@ internal static class CommonChecks
         ])
         {
             ulong before = driver.Get(offset, width);
-            driver.Set(offset, width, ~before & (ulong.MaxValue >> (64 - (8 * width))));
+            driver.Set(offset, width, ~before & AccessWidth.Mask(width));
             check.Equal(name, before, driver.Get(offset, width));
         }
     }

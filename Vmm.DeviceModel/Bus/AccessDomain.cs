@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.Runtime.CompilerServices;
 using System.Threading;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.DeviceModel.Bus;
@@ -41,7 +40,7 @@ public sealed class AccessDomain
     /// <param name="loggerFactory">Where effects that fail are logged.</param>
     public AccessDomain(ILoggerFactory? loggerFactory = null)
     {
-        _logger = loggerFactory?.CreateLogger<AccessDomain>() ?? (ILogger)NullLogger.Instance;
+        _logger = GuardedLogger.Create<AccessDomain>(loggerFactory);
         Identity = new WeakReference<AccessDomain>(this);
     }
 

@@ -24,7 +24,7 @@ public sealed partial class AddressSpace
                 // Past the top of the address space there is nothing, and not its bottom either.
                 int rest = width - done;
                 ReportUnclaimed(slot, at, rest, isWrite: false, 0);
-                return value | (Mask(rest) << (done * 8));
+                return value | (AccessWidth.Mask(rest) << (done * 8));
             }
 
             FlatSegment segment = view.Find(at);
@@ -39,7 +39,7 @@ public sealed partial class AddressSpace
             else
             {
                 piece = RunWidth(width - done, segment.Last - at);
-                part = Mask(piece);
+                part = AccessWidth.Mask(piece);
                 ReportUnclaimed(slot, at, piece, isWrite: false, 0);
             }
 
@@ -62,7 +62,7 @@ public sealed partial class AddressSpace
             ulong rest = value >> (done * 8);
             if (at < address)
             {
-                ReportUnclaimed(slot, at, width - done, isWrite: true, rest & Mask(width - done));
+                ReportUnclaimed(slot, at, width - done, isWrite: true, rest & AccessWidth.Mask(width - done));
                 return;
             }
 
@@ -77,7 +77,7 @@ public sealed partial class AddressSpace
             else
             {
                 piece = RunWidth(width - done, segment.Last - at);
-                ReportUnclaimed(slot, at, piece, isWrite: true, rest & Mask(piece));
+                ReportUnclaimed(slot, at, piece, isWrite: true, rest & AccessWidth.Mask(piece));
             }
 
             done += piece;
@@ -90,12 +90,12 @@ public sealed partial class AddressSpace
     {
         try
         {
-            return segment.Handler!.Read(offset, width) & Mask(width);
+            return segment.Handler!.Read(offset, width) & AccessWidth.Mask(width);
         }
         catch (Exception exception)
         {
             segment.Space!.Fault(segment.Claim!, offset, exception);
-            return Mask(width);
+            return AccessWidth.Mask(width);
         }
     }
 
@@ -105,7 +105,7 @@ public sealed partial class AddressSpace
     {
         try
         {
-            segment.Handler!.Write(offset, width, value & Mask(width));
+            segment.Handler!.Write(offset, width, value & AccessWidth.Mask(width));
         }
         catch (Exception exception)
         {

@@ -1,9 +1,7 @@
 using System;
 using System.Collections.Generic;
-using System.Runtime.CompilerServices;
 using System.Threading;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.DeviceModel.Bus;
@@ -12,6 +10,8 @@ namespace Vmm.DeviceModel.Bus;
 /// <remarks>
 /// <para>Dispatch may be called from any number of threads and takes no lock, allocates nothing and executes no locked instruction: one volatile read
 /// of the view, one look-up, one call (BUS-5). Changes are made by transactions, which serialise on one lock of the space.</para>
+/// <para>Nothing throws while a thread is inside: handlers and the sink are fenced, and logs are guarded (<see cref="GuardedLogger"/>).
+/// That is why the fast path needs no finally.</para>
 /// <para>Lock order: the space's lock, then the <see cref="AccessDomain"/>'s. Under the space's lock the hypervisor is called, but nothing of a device.</para>
 /// <para>A change that takes something away waits for the accesses in flight: whoever commits it must hold no lock that a handler may want.</para>
 /// </remarks>
@@ -40,7 +40,7 @@ public sealed partial class AddressSpace
         Domain = options.Domain ?? new AccessDomain(options.LoggerFactory);
         _identity = Domain.Identity;
         _unclaimedSink = options.UnclaimedSink;
-        _logger = options.LoggerFactory?.CreateLogger<AddressSpace>() ?? (ILogger)NullLogger.Instance;
+        _logger = GuardedLogger.Create<AddressSpace>(options.LoggerFactory);
         _unclaimedCounter = Domain.AllocateCounter();
         _unclaimedBefore = Domain.Sum(_unclaimedCounter);
         _registrations = new HypervisorRegistrations(options, _logger);
@@ -68,6 +68,9 @@ public sealed partial class AddressSpace
 
     /// <summary>How often the hypervisor refused a doorbell, whose writes are dispatched since.</summary>
     public long RefusedDoorbells => _registrations.RefusedDoorbells;
+
+    /// <summary>How often the hypervisor refused a slot of memory that is dispatched since (<see cref="MemoryClaim.MayDispatch"/>).</summary>
+    public long RefusedSlots => _registrations.RefusedSlots;
 
     /// <summary>How often a change that the hypervisor refused could not be undone in full; what was lost is dispatched instead.</summary>
     public long FailedRollbacks => _registrations.FailedRollbacks;
@@ -180,7 +183,7 @@ public sealed partial class AddressSpace
         }
     }
 
-    /// <summary>True once the handler of the claim has thrown; it answers all-ones from then on (BUS-8).</summary>
+    /// <summary>True once the handler of the claim has thrown; it answers all-ones until it is removed and added again (BUS-8).</summary>
     /// <param name="claim">A claim of this space, or one that is in no space now.</param>
     /// <exception cref="ArgumentException">The claim is in another space.</exception>
     public bool IsFaulted(Claim claim)
@@ -189,9 +192,6 @@ public sealed partial class AddressSpace
         ThrowIfElsewhere(claim);
         return claim.HasFaulted;
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Mask(int width) => ulong.MaxValue >> -(width << 3);
 
     private static void ThrowWidth(int width)
     {

@@ -7,8 +7,9 @@ namespace Vmm.DeviceModel.Bus;
 /// <remarks>
 /// <para>Commit order: the new flat view is computed, doorbells and slots that went are unregistered, new ones registered, the view is published,
 /// and the call returns after the last access in flight to what was removed or moved away has ended. Registrations that stay the same are
-/// not touched. If the hypervisor refuses a slot, the earlier steps are undone, the old view stays, and <see cref="Commit"/> throws
-/// <see cref="HostException"/>; a refused doorbell is no failure, its writes are dispatched (VTP-14).</para>
+/// not touched. If the hypervisor refuses a slot that may not be dispatched, the earlier steps are undone, the old view stays, and
+/// <see cref="Commit"/> throws <see cref="HostException"/>; a refused doorbell is no failure, its writes are dispatched (VTP-14), nor is a refused
+/// slot of a claim with <see cref="MemoryClaim.MayDispatch"/>.</para>
 /// <para>Commit must not be called from inside an access of the same domain: use <see cref="AccessDomain.RunAfterAccess"/>.
 /// Nor may the caller hold a lock that a handler takes, since the handler's access is waited for.
 /// A transaction belongs to one thread and is committed once; after a failed commit it may be tried again.</para>

@@ -34,6 +34,8 @@ internal static class BusMetrics
         meter.CreateObservableCounter(
             "vmm.bus.doorbells_refused", static () => PerSpace(static s => s.RefusedDoorbells), "{doorbell}", "Doorbells that the hypervisor refused.");
         meter.CreateObservableCounter(
+            "vmm.bus.slots_refused", static () => PerSpace(static s => s.RefusedSlots), "{slot}", "Memory slots that the hypervisor refused.");
+        meter.CreateObservableCounter(
             "vmm.bus.rollbacks_failed", static () => PerSpace(static s => s.FailedRollbacks), "{registration}", "Registrations that could not be restored.");
         return meter;
     }

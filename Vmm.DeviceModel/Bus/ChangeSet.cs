@@ -160,6 +160,7 @@ internal sealed class ChangeSet
             throw new ArgumentException($"{claim.Name} is in an address space already ({claim.Space?.Name})");
         }
 
+        claim.BeginStay();
         claim.CounterPosition = _space.Domain.AllocateCounter();
         claim.CountedBefore = _space.Domain.Sum(claim.CounterPosition);
         _entered.Add(claim);

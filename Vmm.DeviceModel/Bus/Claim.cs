@@ -37,8 +37,13 @@ public abstract class Claim
     /// <summary>First address while the claim is in a space.</summary>
     public ulong Base { get; internal set; }
 
-    /// <summary>True once the handler has thrown; it is not called again.</summary>
+    /// <summary>True once the handler has thrown; it is not called again in this stay in a space.</summary>
     internal bool HasFaulted => Volatile.Read(ref _faulted) != 0;
+
+    /// <summary>
+    /// True for a claim that a guest takes out of the space and puts back, as it does with a BAR's: the guest does not make the device well.
+    /// </summary>
+    internal bool FaultOutlivesRemoval { get; init; }
 
     /// <summary>Where reads are counted while in a space; writes one further.</summary>
     internal int CounterPosition { get; set; }
@@ -58,6 +63,15 @@ public abstract class Claim
 
     /// <summary>Gives the claim free for another space.</summary>
     internal void Leave() => Volatile.Write(ref _space, null);
+
+    /// <summary>Gives the handler another chance: the claim begins a stay in a space.</summary>
+    internal void BeginStay()
+    {
+        if (!FaultOutlivesRemoval)
+        {
+            Volatile.Write(ref _faulted, 0);
+        }
+    }
 
     /// <summary>Marks the claim as faulted.</summary>
     /// <returns>False if it was already.</returns>

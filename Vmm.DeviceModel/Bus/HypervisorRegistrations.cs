@@ -22,7 +22,10 @@ internal sealed class HypervisorRegistrations
     private readonly HashSet<SlotKey> _dispatchedSlots = [];
     private readonly Dictionary<DoorbellKey, IDisposable?> _doorbells = [];
     private readonly Stack<Action> _undo = new();
+    private readonly TokenBucket _doorbellReports = new();
+    private readonly TokenBucket _slotReports = new();
     private long _refusedDoorbells;
+    private long _refusedSlots;
     private long _failedRollbacks;
 
     public HypervisorRegistrations(AddressSpaceOptions options, ILogger logger)
@@ -37,6 +40,9 @@ internal sealed class HypervisorRegistrations
     /// <summary>How often a doorbell was refused.</summary>
     public long RefusedDoorbells => Volatile.Read(ref _refusedDoorbells);
 
+    /// <summary>How often a slot was refused whose accesses are dispatched since.</summary>
+    public long RefusedSlots => Volatile.Read(ref _refusedSlots);
+
     /// <summary>How often a registration could not be restored while a change was undone.</summary>
     public long FailedRollbacks => Volatile.Read(ref _failedRollbacks);
 
@@ -46,10 +52,10 @@ internal sealed class HypervisorRegistrations
     /// </summary>
     /// <param name="segments">The new view.</param>
     /// <param name="doorbells">All doorbells and their addresses.</param>
-    /// <exception cref="HostException">A slot was refused; all is as it was before.</exception>
+    /// <exception cref="HostException">A slot was refused that may not be dispatched; all is as it was before.</exception>
     public void Change(FlatSegment[] segments, List<(DoorbellClaim Doorbell, ulong Address)> doorbells)
     {
-        List<SlotKey> slots = WantedSlots(segments);
+        Dictionary<SlotKey, MemoryClaim> slots = WantedSlots(segments);
         List<DoorbellKey> bells = WantedDoorbells(segments, doorbells);
         try
         {
@@ -59,18 +65,16 @@ internal sealed class HypervisorRegistrations
                 RemoveDoorbell(stale);
             }
 
-            var keptSlots = new HashSet<SlotKey>(slots);
-            _dispatchedSlots.IntersectWith(keptSlots);
-            foreach (SlotKey stale in Missing(_slots.Keys, keptSlots))
+            foreach (SlotKey stale in Missing(_slots.Keys, slots.Keys))
             {
                 RemoveSlot(stale);
             }
 
-            foreach (SlotKey slot in slots)
+            foreach ((SlotKey slot, MemoryClaim claim) in slots)
             {
                 if (!_slots.ContainsKey(slot))
                 {
-                    AddSlot(slot);
+                    AddSlot(slot, claim);
                 }
             }
 
@@ -92,10 +96,12 @@ internal sealed class HypervisorRegistrations
             throw;
         }
 
+        // Certain now: what is dispatched and wanted no more need not be remembered.
+        _dispatchedSlots.IntersectWith(slots.Keys);
         _undo.Clear();
     }
 
-    private static List<T> Missing<T>(IEnumerable<T> present, HashSet<T> wanted)
+    private static List<T> Missing<T>(IEnumerable<T> present, ICollection<T> wanted)
     {
         var missing = new List<T>();
         foreach (T item in present)
@@ -109,9 +115,10 @@ internal sealed class HypervisorRegistrations
         return missing;
     }
 
-    private List<SlotKey> WantedSlots(FlatSegment[] segments)
+    private Dictionary<SlotKey, MemoryClaim> WantedSlots(FlatSegment[] segments)
     {
-        var wanted = new List<SlotKey>();
+        // Enumerated in order of adding, since nothing is removed.
+        var wanted = new Dictionary<SlotKey, MemoryClaim>();
         if (_memorySlots == null || _kind != AddressSpaceKind.Memory)
         {
             return wanted;
@@ -137,7 +144,7 @@ internal sealed class HypervisorRegistrations
             nint host = memory.Host + (nint)(start - segment.Base);
             if (pages > 0 && ((ulong)host & (PageSize - 1)) == 0)
             {
-                wanted.Add(new SlotKey(start, pages * PageSize, host, memory.ReadOnly));
+                wanted.Add(new SlotKey(start, pages * PageSize, host, memory.ReadOnly, memory.IsRam), memory);
             }
         }
 
@@ -171,34 +178,55 @@ internal sealed class HypervisorRegistrations
         _undo.Push(() => RestoreSlot(key));
     }
 
-    private void AddSlot(SlotKey key)
+    private void AddSlot(SlotKey key, MemoryClaim claim)
     {
         bool wasDispatched = _dispatchedSlots.Contains(key);
         try
         {
-            _slots.Add(key, _memorySlots!.Map(key.Address, key.Length, key.Host, key.ReadOnly));
+            _slots.Add(key, Map(key));
         }
-        catch (HostException) when (wasDispatched)
+        catch (HostException exception) when (wasDispatched || claim.MayDispatch)
         {
-            // Could not be restored once, and still cannot: it goes on being dispatched, and hinders no other change.
+            // What was refused before, or could not be restored, goes on being dispatched and hinders no other change.
+            if (!wasDispatched)
+            {
+                DispatchSlot(key, claim, exception);
+            }
+
             return;
         }
 
-        _dispatchedSlots.Remove(key);
         _undo.Push(() => Undo("slot", key.Address, () =>
         {
             _slots.Remove(key, out IDisposable? slot);
             slot!.Dispose();
         }));
+        if (_dispatchedSlots.Remove(key))
+        {
+            _undo.Push(() => _dispatchedSlots.Add(key));
+        }
+    }
+
+    private void DispatchSlot(SlotKey key, MemoryClaim claim, HostException reason)
+    {
+        _dispatchedSlots.Add(key);
+        _undo.Push(() => _dispatchedSlots.Remove(key));
+        Interlocked.Increment(ref _refusedSlots);
+        if (_slotReports.TryTake(out long suppressed))
+        {
+            Log.SlotRefused(_logger, _space, claim.Name, key.Address, reason.Message, suppressed);
+        }
     }
 
     private void RestoreSlot(SlotKey key)
     {
-        if (!Undo("slot", key.Address, () => _slots.Add(key, _memorySlots!.Map(key.Address, key.Length, key.Host, key.ReadOnly))))
+        if (!Undo("slot", key.Address, () => _slots.Add(key, Map(key))))
         {
             _dispatchedSlots.Add(key);
         }
     }
+
+    private IDisposable Map(SlotKey key) => _memorySlots!.Map(key.Address, key.Length, key.Host, key.ReadOnly, key.IsRam);
 
     private void RemoveDoorbell(DoorbellKey key)
     {
@@ -228,7 +256,10 @@ internal sealed class HypervisorRegistrations
         catch (HostException exception)
         {
             Interlocked.Increment(ref _refusedDoorbells);
-            Log.DoorbellRefused(_logger, _space, doorbell.Name, key.Address, exception.Message);
+            if (_doorbellReports.TryTake(out long suppressed))
+            {
+                Log.DoorbellRefused(_logger, _space, doorbell.Name, key.Address, exception.Message, suppressed);
+            }
         }
 
         _doorbells.Add(key, registration);
@@ -249,7 +280,7 @@ internal sealed class HypervisorRegistrations
         }
     }
 
-    private readonly record struct SlotKey(ulong Address, ulong Length, nint Host, bool ReadOnly);
+    private readonly record struct SlotKey(ulong Address, ulong Length, nint Host, bool ReadOnly, bool IsRam);
 
     private readonly record struct DoorbellKey(DoorbellClaim Doorbell, ulong Address);
 }

@@ -14,9 +14,14 @@ public sealed class MemoryClaim : Claim
     /// <param name="memory">The mapping; it must outlive the claim.</param>
     /// <param name="offset">Where in the mapping the range starts, in bytes.</param>
     /// <param name="length">Bytes, at least 1.</param>
-    /// <param name="readOnly">Guest writes are dropped; the slot is made read-only (KVM-8).</param>
+    /// <param name="readOnly">Guest writes are dropped; the slot is made read-only (KVM-8). A read-only mapping is lent no other way.</param>
     /// <param name="priority">See <see cref="ClaimPriority"/>.</param>
     /// <param name="access">Answers what is dispatched; null for loads and stores in the mapping.</param>
+    /// <param name="mayDispatch">
+    /// Where the hypervisor refuses a slot, accesses are dispatched instead. Not for RAM: a guest cannot run code from there, so the refusal
+    /// fails the change.
+    /// </param>
+    /// <exception cref="ArgumentException">The range does not lie inside the mapping, or that is read-only and the claim is not.</exception>
     public MemoryClaim(
         string name,
         HostMemory memory,
@@ -24,7 +29,8 @@ public sealed class MemoryClaim : Claim
         ulong length,
         bool readOnly = false,
         int priority = ClaimPriority.Ram,
-        IRegionHandler? access = null)
+        IRegionHandler? access = null,
+        bool mayDispatch = false)
         : base(name, length, priority)
     {
         ArgumentNullException.ThrowIfNull(memory);
@@ -33,9 +39,11 @@ public sealed class MemoryClaim : Claim
             throw new ArgumentOutOfRangeException(nameof(length), "the range does not lie inside the mapping");
         }
 
+        memory.RequireWritable(!readOnly);
         Memory = memory;
         Offset = offset;
         ReadOnly = readOnly;
+        MayDispatch = mayDispatch;
         _access = access;
     }
 
@@ -47,6 +55,12 @@ public sealed class MemoryClaim : Claim
 
     /// <summary>True if guest writes are dropped.</summary>
     public bool ReadOnly { get; }
+
+    /// <summary>True if accesses are dispatched where the hypervisor refuses a slot.</summary>
+    public bool MayDispatch { get; }
+
+    /// <summary>Plain memory of ours: reading it has no effect and cannot fail.</summary>
+    internal bool IsRam => _access is null && !Memory.IsForeign;
 
     /// <summary>Host address of the claim's first byte.</summary>
     internal nint Host => Backing.Host;

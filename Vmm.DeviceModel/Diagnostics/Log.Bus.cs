@@ -15,8 +15,10 @@ internal static partial class Log
     [LoggerMessage(1002, LogLevel.Error, "{Space}: the handler of {Claim} failed at offset 0x{Offset:x} and answers all-ones from now on")]
     public static partial void HandlerFaulted(ILogger logger, Exception exception, string space, string claim, ulong offset);
 
-    [LoggerMessage(1003, LogLevel.Warning, "{Space}: no doorbell for {Claim} at 0x{Address:x}: its writes are dispatched instead ({Reason})")]
-    public static partial void DoorbellRefused(ILogger logger, string space, string claim, ulong address, string reason);
+    [LoggerMessage(
+        1003, LogLevel.Warning,
+        "{Space}: no doorbell for {Claim} at 0x{Address:x}: its writes are dispatched instead ({Reason}); {Suppressed} earlier ones not shown")]
+    public static partial void DoorbellRefused(ILogger logger, string space, string claim, ulong address, string reason, long suppressed);
 
     [LoggerMessage(1004, LogLevel.Error, "{Space}: undoing a change failed for the {Kind} at 0x{Address:x}: its accesses are dispatched instead")]
     public static partial void RollbackFailed(ILogger logger, Exception exception, string space, string kind, ulong address);
@@ -26,4 +28,9 @@ internal static partial class Log
 
     [LoggerMessage(1006, LogLevel.Error, "{Space}: the sink for unclaimed accesses failed")]
     public static partial void UnclaimedSinkFailed(ILogger logger, Exception exception, string space);
+
+    [LoggerMessage(
+        1007, LogLevel.Warning,
+        "{Space}: no memory slot for {Claim} at 0x{Address:x}: its accesses are dispatched instead ({Reason}); {Suppressed} earlier ones not shown")]
+    public static partial void SlotRefused(ILogger logger, string space, string claim, ulong address, string reason, long suppressed);
 }

@@ -39,7 +39,7 @@ public sealed unsafe class EventFd : IDisposable
         {
             _descriptor.DangerousAddRef(ref held);
             ulong one = 1;
-            while (Libc.write(_descriptor.Number, &one, sizeof(ulong)) < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR)
+            while (Libc.WasInterrupted(Libc.write(_descriptor.Number, &one, sizeof(ulong))))
             {
             }
         }
@@ -71,7 +71,7 @@ public sealed unsafe class EventFd : IDisposable
             {
                 result = Libc.read(_descriptor.Number, &value, sizeof(ulong));
             }
-            while (result < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
+            while (Libc.WasInterrupted(result));
             count = result == sizeof(ulong) ? value : 0;
             return result == sizeof(ulong);
         }

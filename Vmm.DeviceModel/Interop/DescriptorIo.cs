@@ -1,5 +1,4 @@
 using System;
-using System.Runtime.InteropServices;
 
 namespace Vmm.DeviceModel.Interop;
 
@@ -12,13 +11,12 @@ internal static unsafe class DescriptorIo
     public static int Open(string path, int flags, out FileDescriptor descriptor, int mode = 0)
     {
         int number;
-        int error;
         do
         {
             number = Libc.open(path, flags | Libc.O_CLOEXEC, mode);
-            error = number < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
-        while (error == Errno.EINTR);
+        while (Libc.WasInterrupted(number));
+        int error = Libc.ErrorOf(number);
         descriptor = new FileDescriptor(number);
         return error;
     }
@@ -49,15 +47,13 @@ internal static unsafe class DescriptorIo
         fixed (byte* start = destination)
         {
             nint done;
-            int error;
             do
             {
                 done = Libc.read(descriptor, start, (nuint)destination.Length);
-                error = done < 0 ? Marshal.GetLastPInvokeError() : 0;
             }
-            while (error == Errno.EINTR);
+            while (Libc.WasInterrupted(done));
             received = (int)Math.Max(0, done);
-            return error;
+            return Libc.ErrorOf(done);
         }
     }
 
@@ -67,15 +63,13 @@ internal static unsafe class DescriptorIo
         fixed (byte* start = source)
         {
             nint done;
-            int error;
             do
             {
                 done = Libc.write(descriptor, start, (nuint)source.Length);
-                error = done < 0 ? Marshal.GetLastPInvokeError() : 0;
             }
-            while (error == Errno.EINTR);
+            while (Libc.WasInterrupted(done));
             sent = (int)Math.Max(0, done);
-            return error;
+            return Libc.ErrorOf(done);
         }
     }
 
@@ -83,7 +77,7 @@ internal static unsafe class DescriptorIo
     {
         var poll = new Libc.pollfd { fd = descriptor, events = events };
         int ready = Libc.poll(&poll, 1, milliseconds);
-        error = ready < 0 ? Marshal.GetLastPInvokeError() : 0;
+        error = Libc.ErrorOf(ready);
         return ready;
     }
 }

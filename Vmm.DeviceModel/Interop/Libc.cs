@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Vmm.DeviceModel.Interop;
 
 /// <summary>The C library's calls that we make, with its names; one binding for all assemblies.</summary>
@@ -5,4 +7,12 @@ namespace Vmm.DeviceModel.Interop;
 internal static unsafe partial class Libc
 {
     private const string Library = "libc";
+
+    /// <summary>True if a call failed because a signal came in, so that it has to be made again.</summary>
+    /// <param name="result">The call's; errno is still its own.</param>
+    public static bool WasInterrupted(nint result) => ErrorOf(result) == Errno.EINTR;
+
+    /// <summary>0, or why a call failed.</summary>
+    /// <param name="result">The call's; errno is still its own.</param>
+    public static int ErrorOf(nint result) => result < 0 ? Marshal.GetLastPInvokeError() : 0;
 }

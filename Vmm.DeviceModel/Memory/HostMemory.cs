@@ -38,11 +38,17 @@ public sealed unsafe class HostMemory : IDisposable
     /// <summary>Bytes.</summary>
     public ulong Length { get; }
 
+    /// <summary>False if the mapping is read-only: a store to it would end the process.</summary>
+    public bool IsWritable { get; private init; } = true;
+
     /// <summary>The descriptor behind shared memory, or -1.</summary>
     public int Descriptor => _descriptor?.Number ?? -1;
 
     /// <summary>Where the mapping starts in the descriptor, in bytes.</summary>
     public ulong DescriptorOffset { get; }
+
+    /// <summary>The pages are somebody else's: a file's, which can be cut short, or a device's, where a read may have effects.</summary>
+    internal bool IsForeign { get; private init; }
 
     /// <summary>Private anonymous memory; the host gives pages when they are first touched.</summary>
     /// <param name="length">Bytes, rounded up to the page size.</param>
@@ -141,7 +147,8 @@ public sealed unsafe class HostMemory : IDisposable
         {
             RequireInside(own, offset, wanted);
             int protection = Libc.PROT_READ | (writable ? Libc.PROT_WRITE : 0);
-            return new HostMemory(Map(length, protection, Libc.MAP_SHARED, own.Number, (long)offset, $"descriptor {descriptor}"), length, own, offset);
+            byte* pointer = Map(length, protection, Libc.MAP_SHARED, own.Number, (long)offset, $"descriptor {descriptor}");
+            return new HostMemory(pointer, length, own, offset) { IsWritable = writable, IsForeign = true };
         }
         catch
         {
@@ -153,10 +160,11 @@ public sealed unsafe class HostMemory : IDisposable
     /// <summary>Makes a handler that reaches the memory by offset, one load or store a piece, for where it is not mapped into the guest.</summary>
     /// <param name="offset">Where in the mapping the handler's offset 0 lies, in bytes. The user's accesses stay inside the mapping.</param>
     /// <param name="readOnly">Writes are dropped.</param>
-    /// <exception cref="ArgumentOutOfRangeException">The offset does not lie inside the mapping.</exception>
+    /// <exception cref="ArgumentException">The offset does not lie inside the mapping, or that is read-only and the handler is not.</exception>
     public IRegionHandler CreateHandler(ulong offset = 0, bool readOnly = false)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length);
+        RequireWritable(!readOnly);
         return new HostMemoryHandler(this, offset, readOnly);
     }
 
@@ -166,6 +174,16 @@ public sealed unsafe class HostMemory : IDisposable
         Unmap();
         _descriptor?.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Refuses to lend a read-only mapping for writing.</summary>
+    /// <exception cref="ArgumentException">It is read-only and writes are wanted.</exception>
+    internal void RequireWritable(bool writes)
+    {
+        if (writes && !IsWritable)
+        {
+            throw new ArgumentException("the memory was mapped read-only, and a write to it would end the process: lend it read-only");
+        }
     }
 
     /// <summary>Refuses what lies behind the end of a regular file: touching it would be a SIGBUS.</summary>

@@ -1,4 +1,5 @@
 using System;
+using Vmm.DeviceModel.Bus;
 
 namespace Vmm.DeviceModel.Registers;
 
@@ -7,8 +8,6 @@ public sealed partial class RegisterMap<TDevice>
 {
     /// <summary>The width of what no whole access matches.</summary>
     private const int NoWidth = -1;
-
-    private static ulong MaskOf(int width) => width >= 8 ? ulong.MaxValue : (1UL << (width * 8)) - 1;
 
     private ulong ReadOther(TDevice device, ulong offset, int width)
     {
@@ -33,12 +32,12 @@ public sealed partial class RegisterMap<TDevice>
             }
         }
 
-        return _gap & MaskOf(width);
+        return _gap & AccessWidth.Mask(width);
     }
 
     private void WriteOther(TDevice device, ulong offset, int width, ulong value)
     {
-        value &= MaskOf(width);
+        value &= AccessWidth.Mask(width);
         if (_policy == RegisterPolicy.Lanes)
         {
             WriteLanes(device, offset, width, value);
@@ -53,14 +52,14 @@ public sealed partial class RegisterMap<TDevice>
             bool whole = within == 0 && width == slot.Info.Width;
             if (whole || (slot.Info.Width == 8 && width == 4 && within is 0 or 4))
             {
-                slot.WriteElement(device, index, value << (within * 8), MaskOf(width) << (within * 8));
+                slot.WriteElement(device, index, value << (within * 8), AccessWidth.Mask(width) << (within * 8));
             }
         }
     }
 
     private ulong ReadLanes(TDevice device, ulong offset, int width)
     {
-        ulong result = _gap & MaskOf(width);
+        ulong result = _gap & AccessWidth.Mask(width);
         for (int done = 0; done < width;)
         {
             if (!NextPiece(offset, width, ref done, out int at, out int length, out int index, out int within, out int number))
@@ -76,8 +75,8 @@ public sealed partial class RegisterMap<TDevice>
                 continue;
             }
 
-            ulong piece = (slot.ReadElement(device, index) >> (within * 8)) & MaskOf(length);
-            result = (result & ~(MaskOf(length) << (at * 8))) | (piece << (at * 8));
+            ulong piece = (slot.ReadElement(device, index) >> (within * 8)) & AccessWidth.Mask(length);
+            result = (result & ~(AccessWidth.Mask(length) << (at * 8))) | (piece << (at * 8));
         }
 
         return result;
@@ -89,8 +88,8 @@ public sealed partial class RegisterMap<TDevice>
         {
             if (NextPiece(offset, width, ref done, out int at, out int length, out int index, out int within, out int number))
             {
-                ulong piece = (value >> (at * 8)) & MaskOf(length);
-                _slots[number].WriteElement(device, index, piece << (within * 8), MaskOf(length) << (within * 8));
+                ulong piece = (value >> (at * 8)) & AccessWidth.Mask(length);
+                _slots[number].WriteElement(device, index, piece << (within * 8), AccessWidth.Mask(length) << (within * 8));
             }
         }
     }
@@ -143,7 +142,7 @@ public sealed partial class RegisterMap<TDevice>
         /// <summary>Fills in what dispatch needs, so that it tests for no null.</summary>
         public void Complete()
         {
-            Mask = MaskOf(Info.Width);
+            Mask = AccessWidth.Mask(Info.Width);
             Writable = Write != null || LaneWrite != null || ArrayWrite != null || ArrayLaneWrite != null;
             if (IsArray)
             {

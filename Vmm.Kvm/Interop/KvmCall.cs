@@ -15,20 +15,13 @@ internal static unsafe partial class KvmCall
     /// <returns>The kernel's result, or the negated errno.</returns>
     public static int Try(FileDescriptor descriptor, uint request, nuint argument = 0)
     {
-        while (true)
+        int result;
+        do
         {
-            int result = Libc.ioctl(descriptor, request, argument);
-            if (result >= 0)
-            {
-                return result;
-            }
-
-            int errno = Marshal.GetLastPInvokeError();
-            if (errno != Errno.EINTR)
-            {
-                return -errno;
-            }
+            result = Libc.ioctl(descriptor, request, argument);
         }
+        while (Libc.WasInterrupted(result));
+        return result >= 0 ? result : -Libc.ErrorOf(result);
     }
 
     /// <summary>Calls until not interrupted.</summary>

@@ -72,8 +72,8 @@ internal sealed class BarMapping(PciBar bar)
         {
             string name = $"{prefix} {region.Name}";
             Claim claim = region.Handler is { } handler
-                ? new HandlerClaim(name, region.Length, handler)
-                : new MemoryClaim(name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar, region.HasOwnAccess ? region.Access : null);
+                ? new HandlerClaim(name, region.Length, handler) { FaultOutlivesRemoval = true }
+                : CreateMemoryClaim(name, region);
             _claims.Add((claim, region.Offset, region));
         }
     }
@@ -210,6 +210,16 @@ internal sealed class BarMapping(PciBar bar)
 
             _doorbells.RemoveAll(static doorbell => doorbell.IsRemoved);
         }
+    }
+
+    private static MemoryClaim CreateMemoryClaim(string name, PciBarRegion region)
+    {
+        var access = region.HasOwnAccess ? region.Access : null;
+        return new MemoryClaim(
+            name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar, access, mayDispatch: true)
+        {
+            FaultOutlivesRemoval = true,
+        };
     }
 
     private void StageDoorbell(AddressSpaceTransaction transaction, BarDoorbell doorbell)

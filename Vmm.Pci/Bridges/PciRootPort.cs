@@ -272,6 +272,13 @@ public sealed class PciRootPort : PciBridge
         base.OnReset();
     }
 
+    /// <inheritdoc/>
+    protected override void OnLeaving()
+    {
+        // The slot is empty, or the port could not leave: whoever waits for a removal has waited long enough.
+        Interlocked.Exchange(ref _removal, null)?.TrySetResult();
+    }
+
     private void ThrowUnlessHotPlug()
     {
         if (!_options.HotPlug || Bus is null)

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
@@ -14,6 +15,7 @@ namespace Vmm.Pci.Capabilities;
 public abstract class MessageCapability : PciCapability, IDisposable
 {
     private readonly Lock _creation = new();
+    private IIrqRouting? _routing;
     private long _refusedRoutes;
 
     private protected MessageCapability(byte id, int length)
@@ -40,6 +42,35 @@ public abstract class MessageCapability : PciCapability, IDisposable
         foreach (var vector in Vectors)
         {
             vector.ClearPending();
+        }
+    }
+
+    /// <summary>
+    /// Makes the eventfds of several vectors, which <see cref="MessageVector.GetEventFd"/> gives then. Those that are effective are armed by
+    /// one change of the hypervisor's table (KVM-5).
+    /// </summary>
+    /// <param name="indices">Indices of vectors, in any order.</param>
+    /// <exception cref="HostException">The process is out of descriptors; those that were made stay.</exception>
+    /// <exception cref="InvalidOperationException">The function's bus has no interrupt routing: nobody could deliver the signals.</exception>
+    public void CreateEventFds(IEnumerable<int> indices)
+    {
+        ArgumentNullException.ThrowIfNull(indices);
+        int[] sorted = [.. indices];
+        Array.Sort(sorted);
+        lock (_creation)
+        {
+            var batch = new RouteBatch(_routing);
+            try
+            {
+                foreach (int index in sorted)
+                {
+                    Create(Vectors[index], batch);
+                }
+            }
+            finally
+            {
+                batch.Complete();
+            }
         }
     }
 
@@ -77,6 +108,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
     protected internal override void OnAttached()
     {
         Sink = Function!.Bus!.MsiSink ?? NoMsiSink.Instance;
+        _routing = Function.Bus.IrqRouting;
         RequesterId = Function.Address.RequesterId;
         FunctionChanged();
     }
@@ -86,6 +118,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
     {
         Release();
         Sink = NoMsiSink.Instance;
+        _routing = null;
     }
 
     /// <summary>The function has another address now: its messages carry that requester id.</summary>
@@ -96,47 +129,70 @@ public abstract class MessageCapability : PciCapability, IDisposable
     /// <summary>True while nothing but the vector's own mask bit keeps a vector from sending.</summary>
     internal abstract bool IsEffective(int index);
 
+    /// <summary>True while an event that cannot be sent now is kept.</summary>
+    internal abstract bool KeepsEvents(int index);
+
     /// <summary>What every vector depends on changed (enable, function mask, bus mastering, the message): each one is looked at.</summary>
     internal void FunctionChanged()
     {
         // Each vector reads the registers for itself, so of two changes that race, the later one's pass has the last word.
-        var vectors = Vectors;
-        for (int i = 0; i < vectors.Length; i++)
+        RouteBatch? batch = null;
+        try
         {
-            vectors[i].RefreshFromFunction();
+            foreach (var vector in Vectors)
+            {
+                if (vector.EventFdOrNull is null)
+                {
+                    vector.RefreshFromFunction();
+                }
+                else
+                {
+                    (batch ??= new RouteBatch(_routing)).Refresh(vector);
+                }
+            }
+        }
+        finally
+        {
+            batch?.Complete();
         }
     }
 
     internal EventFd GetOrCreateEventFd(MessageVector vector)
     {
-        lock (_creation)
+        if (vector.EventFdOrNull is { } existing)
         {
-            if (vector.EventFdOrNull is { } existing)
-            {
-                return existing;
-            }
-
-            var routing = Function?.Bus?.IrqRouting
-                ?? throw new InvalidOperationException("the function is on no bus with interrupt routing, so nobody could deliver an eventfd's signals");
-            var eventFd = new EventFd();
-            try
-            {
-                vector.Adopt(eventFd, routing.CreateRoute(eventFd));
-            }
-            catch
-            {
-                eventFd.Dispose();
-                throw;
-            }
-
-            return eventFd;
+            return existing;
         }
+
+        CreateEventFds([vector.Index]);
+        return vector.EventFdOrNull ?? throw new InvalidOperationException("the function left its bus");
     }
 
     internal void RouteRefused(MessageVector vector, HostException reason)
     {
         Interlocked.Increment(ref _refusedRoutes);
         Function?.ReportRouteRefused(vector.Index, reason);
+    }
+
+    private void Create(MessageVector vector, RouteBatch batch)
+    {
+        if (vector.EventFdOrNull is not null)
+        {
+            return;
+        }
+
+        var routing = _routing
+            ?? throw new InvalidOperationException("the function is on no bus with interrupt routing, so nobody could deliver an eventfd's signals");
+        var eventFd = new EventFd();
+        try
+        {
+            batch.Adopt(vector, eventFd, routing.CreateRoute(eventFd));
+        }
+        catch
+        {
+            eventFd.Dispose();
+            throw;
+        }
     }
 
     private void Release()

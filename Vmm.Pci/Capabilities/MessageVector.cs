@@ -11,16 +11,19 @@ namespace Vmm.Pci.Capabilities;
 /// <remarks>
 /// <para>
 /// A vector is <em>effective</em> while its mechanism (MSI-X, or MSI) is enabled, the function may master the bus, and nothing masks the vector.
-/// A signal of an effective vector is sent at once, any other sets the pending bit, which becomes one message when the vector turns effective
-/// (MSIX-4, PCI-11). Everything that can change that goes through <see cref="Refresh"/>, which compares old and new (MSIX-7).
+/// A signal of an effective vector is sent at once. Any other sets the pending bit, which becomes one message when the vector turns effective
+/// (MSIX-4, PCI-11), unless its mechanism keeps no events now: while MSI is off nothing is latched (PCI 3.0, 6.8.1), and neither is what an
+/// eventfd collects then. Everything that can change that goes through <see cref="Update"/>, which compares old and new (MSIX-7).
 /// </para>
 /// <para>
 /// Protocol: each vector has a gate, a spin lock of one word that is held for a few instructions and one call of the sink. Holding it while the
 /// message goes out is deliberate: when a guest's write of the mask bit (or of another address) returns, no message of the old state can
 /// follow it, as PCI ordering gives a driver that reads the mask back; sending after leaving the gate would let a thread that was
 /// descheduled in between deliver to a vector that the guest has recycled. Uncontended cost: one compare-and-swap and one store.
-/// Lock order: the creation lock of <see cref="MessageCapability"/>, then the gate, then whatever the hypervisor's sink and routes take. A sink
-/// must not touch the vector that is sending.
+/// A change of the whole function takes the gates of all vectors with an eventfd, in order of index, and arms them together
+/// (<see cref="RouteBatch"/>).
+/// Lock order: the creation lock of <see cref="MessageCapability"/>, then gates by index, then whatever the hypervisor's sink and routes take. A sink
+/// must not touch the vectors of the function that is sending.
 /// </para>
 /// <para>
 /// With an eventfd (<see cref="GetEventFd"/>) the hypervisor delivers while the vector is effective; otherwise the route is disarmed, the
@@ -35,6 +38,7 @@ public abstract class MessageVector : IInterruptVector
     private bool _pending;
     private bool _masked;
     private bool _armed;
+    private bool _keeps;
     private ulong _address;
     private uint _data;
     private EventFd? _eventFd;
@@ -42,11 +46,12 @@ public abstract class MessageVector : IInterruptVector
     private long _sent;
     private long _unaccepted;
 
-    private protected MessageVector(MessageCapability owner, int index, bool masked)
+    private protected MessageVector(MessageCapability owner, int index, bool masked, bool keeps)
     {
         _owner = owner;
         Index = index;
         _masked = masked;
+        _keeps = keeps;
     }
 
     /// <summary>Index among the capability's vectors.</summary>
@@ -97,7 +102,7 @@ public abstract class MessageVector : IInterruptVector
             {
                 Send();
             }
-            else
+            else if (_owner.KeepsEvents(Index))
             {
                 _pending = true;
             }
@@ -140,19 +145,31 @@ public abstract class MessageVector : IInterruptVector
 
     internal EventFd? EventFdOrNull => Volatile.Read(ref _eventFd);
 
+    /// <summary>What is to be armed, or null without an eventfd. The gate is held.</summary>
+    internal RouteArming? Arming => _route is null ? null : new RouteArming(_route, new MsiMessage(_address, _data));
+
     /// <summary>Something outside the vector may have changed: enable, function mask, bus mastering, registers that it takes its message from.</summary>
     internal void RefreshFromFunction()
     {
         Acquire();
         try
         {
-            Refresh(messageChanged: Reload());
+            if (UpdateFromFunction())
+            {
+                Arm();
+            }
+
+            SendPending();
         }
         finally
         {
             Release();
         }
     }
+
+    /// <summary>As <see cref="RefreshFromFunction"/>, without arming and sending. The gate is held.</summary>
+    /// <returns>True if the route, if any, is to be armed.</returns>
+    internal bool UpdateFromFunction() => Update(messageChanged: Reload());
 
     /// <summary>Power-on values; the function is disabled already.</summary>
     internal void Reset()
@@ -186,23 +203,13 @@ public abstract class MessageVector : IInterruptVector
         }
     }
 
-    /// <summary>Takes an eventfd and its route into use. Called under the owner's creation lock.</summary>
-    internal void Adopt(EventFd eventFd, IIrqRoute route)
+    /// <summary>Takes an eventfd and its route into use. Called under the owner's creation lock; the gate is held.</summary>
+    /// <returns>True if the route is to be armed.</returns>
+    internal bool Adopt(EventFd eventFd, IIrqRoute route)
     {
-        Acquire();
-        try
-        {
-            _eventFd = eventFd;
-            _route = route;
-            if (_effective)
-            {
-                Arm();
-            }
-        }
-        finally
-        {
-            Release();
-        }
+        _eventFd = eventFd;
+        _route = route;
+        return _effective;
     }
 
     /// <summary>Gives eventfd and route back, disarmed. Called under the owner's creation lock.</summary>
@@ -230,34 +237,81 @@ public abstract class MessageVector : IInterruptVector
     /// <summary>Message and mask take their power-on values. The gate is held.</summary>
     private protected abstract void ResetRegisters();
 
-    /// <summary>The one place where a vector changes between effective and not (MSIX-7). The gate is held.</summary>
+    /// <summary>Follows a change of the vector's own registers. The gate is held.</summary>
     private protected void Refresh(bool messageChanged)
+    {
+        if (Update(messageChanged))
+        {
+            Arm();
+        }
+
+        SendPending();
+    }
+
+    /// <summary>The one place where a vector changes between effective and not (MSIX-7). The gate is held.</summary>
+    /// <returns>True if the route, if any, is to be armed.</returns>
+    private bool Update(bool messageChanged)
     {
         bool was = _effective;
         bool now = !_masked && _owner.IsEffective(Index);
+        bool keeps = _owner.KeepsEvents(Index);
+        if (keeps && !_keeps)
+        {
+            // Takes what the eventfd collected meanwhile, and forgets it.
+            Fold();
+        }
+
+        _keeps = keeps;
         Volatile.Write(ref _effective, now);
         if (now && !was)
         {
             // Events that came while masked are one pending message; those that come between here and arming stay in the eventfd, and
             // arming delivers them.
             Fold();
-            Arm();
-            if (_pending)
-            {
-                _pending = false;
-                Send();
-            }
+            return true;
         }
-        else if (now && messageChanged)
-        {
-            // A route that was refused with the message before is tried again.
-            Arm();
-        }
-        else if (was && !now)
+
+        if (was && !now)
         {
             Disarm();
         }
+
+        // A route that was refused with the message before is tried again.
+        return now && messageChanged;
     }
+
+    /// <summary>Sends the one message of the events that waited, if the vector is effective. The gate is held.</summary>
+    internal void SendPending()
+    {
+        if (_effective && _pending)
+        {
+            _pending = false;
+            Send();
+        }
+    }
+
+    /// <summary>Arms the route, if any. The gate is held.</summary>
+    internal void Arm()
+    {
+        if (_route is null)
+        {
+            return;
+        }
+
+        try
+        {
+            _route.Arm(new MsiMessage(_address, _data));
+            _armed = true;
+        }
+        catch (HostException e)
+        {
+            _armed = false;
+            _owner.RouteRefused(this, e);
+        }
+    }
+
+    /// <summary>The route was armed together with others. The gate is held.</summary>
+    internal void WasArmed() => _armed = true;
 
     /// <summary>Stores the message. The gate is held.</summary>
     /// <returns>True if it changed.</returns>
@@ -278,7 +332,7 @@ public abstract class MessageVector : IInterruptVector
         return changed;
     }
 
-    private protected void Acquire()
+    internal void Acquire()
     {
         if (Interlocked.CompareExchange(ref _held, 1, 0) != 0)
         {
@@ -286,32 +340,13 @@ public abstract class MessageVector : IInterruptVector
         }
     }
 
-    private protected void Release() => Volatile.Write(ref _held, 0);
+    internal void Release() => Volatile.Write(ref _held, 0);
 
     private void Fold()
     {
         if (!_armed && _eventFd is not null && _eventFd.TryConsume(out _))
         {
-            _pending = true;
-        }
-    }
-
-    private void Arm()
-    {
-        if (_route is null)
-        {
-            return;
-        }
-
-        try
-        {
-            _route.Arm(new MsiMessage(_address, _data));
-            _armed = true;
-        }
-        catch (HostException e)
-        {
-            _armed = false;
-            _owner.RouteRefused(this, e);
+            _pending |= _keeps;
         }
     }
 

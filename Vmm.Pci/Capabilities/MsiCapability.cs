@@ -11,10 +11,11 @@ namespace Vmm.Pci.Capabilities;
 /// <remarks>
 /// <para>
 /// The guest enables as many messages as it likes of those the function asks for: <see cref="EnabledCount"/>, taken from Multiple Message
-/// Enable when the enable bit is set and never more than <see cref="VectorCount"/>. A vector beyond it has no message: its event stays pending.
+/// Enable when the enable bit is set and never more than <see cref="VectorCount"/>. A vector beyond it has no message: its event is nobody's.
 /// A device with more reasons than messages shares them (PCI 3.0, 6.8.1.6).
 /// </para>
-/// <para>While MSI-X is enabled too, which software must not do, MSI-X is the mechanism and MSI sends nothing.</para>
+/// <para>While MSI-X is enabled too, which software must not do, MSI-X is the mechanism and MSI sends nothing. Events of a time when MSI is
+/// not the mechanism are not sent when it becomes that: only a mask, or the lack of bus mastering, keeps them.</para>
 /// </remarks>
 public sealed class MsiCapability : MessageCapability
 {
@@ -142,8 +143,10 @@ public sealed class MsiCapability : MessageCapability
     private protected override void ClearEnable() => Function!.ConfigurationSpace.Update(Offset, ControlEnable, 0);
 
     /// <inheritdoc/>
-    internal override bool IsEffective(int index) =>
-        index < EnabledCount && Function is { IsMsixEnabled: false, IsBusMaster: true } && IsEnabled;
+    internal override bool IsEffective(int index) => KeepsEvents(index) && Function!.IsBusMaster;
+
+    /// <inheritdoc/>
+    internal override bool KeepsEvents(int index) => index < EnabledCount && Function is { IsMsixEnabled: false } && IsEnabled;
 
     internal bool IsVectorMasked(int index) => HasPerVectorMasking && ((Register(MaskOffset) >> index) & 1) != 0;
 

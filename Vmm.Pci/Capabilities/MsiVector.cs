@@ -10,7 +10,7 @@ public sealed class MsiVector : MessageVector
     private readonly MsiCapability _owner;
 
     internal MsiVector(MsiCapability owner, int index)
-        : base(owner, index, masked: false)
+        : base(owner, index, masked: false, keeps: false)
     {
         _owner = owner;
     }

@@ -135,6 +135,9 @@ public sealed class MsixCapability : MessageCapability
     internal override bool IsEffective(int index) =>
         Function is { } function && (Control & (ControlEnable | ControlFunctionMask)) == ControlEnable && function.IsBusMaster;
 
+    /// <inheritdoc/>
+    internal override bool KeepsEvents(int index) => true;
+
     private void CheckRegion(string what, int bar, uint offset, IRegionHandler handler)
     {
         foreach (var candidate in Function!.Bars)

@@ -63,6 +63,6 @@ internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors
             return;
         }
 
-        owner.Function?.OnVectorsWritten((int)index, touched);
+        owner.Function?.VectorsWritten((int)index, touched);
     }
 }

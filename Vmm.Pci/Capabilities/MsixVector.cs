@@ -7,7 +7,7 @@ namespace Vmm.Pci.Capabilities;
 public sealed class MsixVector : MessageVector
 {
     internal MsixVector(MsixCapability owner, int index)
-        : base(owner, index, masked: true)
+        : base(owner, index, masked: true, keeps: true)
     {
     }
 

@@ -1,6 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Threading;
+using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.ConfigSpace;
 
@@ -100,7 +101,7 @@ public sealed class PciConfigurationSpace
     public uint Read(int offset, int width)
     {
         uint register = Volatile.Read(ref _image[offset >> 2]);
-        return (register >> ((offset & 3) * 8)) & (uint.MaxValue >> (32 - (width * 8)));
+        return (register >> ((offset & 3) * 8)) & (uint)AccessWidth.Mask(width);
     }
 
     /// <summary>Reads the whole register at an offset.</summary>
@@ -123,7 +124,7 @@ public sealed class PciConfigurationSpace
     {
         int index = offset >> 2;
         int shift = (offset & 3) * 8;
-        uint lanes = (uint.MaxValue >> (32 - (width * 8))) << shift;
+        uint lanes = (uint)AccessWidth.Mask(width) << shift;
         uint written = (value << shift) & lanes;
         uint writable = _writable[index] & lanes;
         uint clear = _writeOneToClear[index] & written;

@@ -25,7 +25,7 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler
             return ulong.MaxValue;
         }
 
-        return function.ReadConfiguration(Register(address, offset), width);
+        return function.ReadFromBus(Register(address, offset), width);
     }
 
     public void Write(ulong offset, int width, ulong value)
@@ -43,7 +43,7 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler
         uint address = Volatile.Read(ref _address);
         if ((address & EnableBit) != 0)
         {
-            Find(address)?.WriteConfiguration(Register(address, offset), width, (uint)value);
+            Find(address)?.WriteFromBus(Register(address, offset), width, (uint)value);
         }
     }
 

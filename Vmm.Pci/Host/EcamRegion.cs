@@ -16,8 +16,8 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
 
         int register = (int)offset & 0xfff;
         return width <= 4
-            ? function.ReadConfiguration(register, width)
-            : function.ReadConfiguration(register, 4) | ((ulong)function.ReadConfiguration(register + 4, 4) << 32);
+            ? function.ReadFromBus(register, width)
+            : function.ReadFromBus(register, 4) | ((ulong)function.ReadFromBus(register + 4, 4) << 32);
     }
 
     public void Write(ulong offset, int width, ulong value)
@@ -31,12 +31,12 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
         int register = (int)offset & 0xfff;
         if (width <= 4)
         {
-            function.WriteConfiguration(register, width, (uint)value);
+            function.WriteFromBus(register, width, (uint)value);
             return;
         }
 
-        function.WriteConfiguration(register, 4, (uint)value);
-        function.WriteConfiguration(register + 4, 4, (uint)(value >> 32));
+        function.WriteFromBus(register, 4, (uint)value);
+        function.WriteFromBus(register + 4, 4, (uint)(value >> 32));
     }
 
     private PciFunction? Find(ulong offset) => bridge.Find((int)(offset >> 20), (int)(offset >> 12) & 0xff);

@@ -2,7 +2,9 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Numerics;
+using System.Threading;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Interrupts;
@@ -14,7 +16,12 @@ namespace Vmm.Pci.Host;
 public sealed partial class PciBus
 {
     private readonly Dictionary<(PciFunction Function, int Index), (PciWindow Window, ulong Address)> _assigned = [];
+    private readonly TokenBucket _unplacedReports = new();
     private bool _programmed;
+    private long _unplacedRanges;
+
+    /// <summary>How many BARs, windows and buses a reset found no room for.</summary>
+    public long UnplacedRanges => Volatile.Read(ref _unplacedRanges);
 
     /// <summary>
     /// Does what firmware does, on this root bus and behind its bridges: buses are numbered, bridges get windows for what is behind them (at
@@ -33,8 +40,7 @@ public sealed partial class PciBus
         lock (_hierarchy.Topology)
         {
             _programmed = true;
-            NumberBuses(Number);
-            AssignRanges();
+            AssignAll(static reason => throw reason);
         }
     }
 
@@ -65,9 +71,24 @@ public sealed partial class PciBus
         (function as PciBridge)?.ForgetPools();
     }
 
+    private void AssignAll(Action<PciResourceException> refused)
+    {
+        NumberBuses(Number, refused);
+        AssignRanges(refused);
+    }
+
+    private void ReportUnplaced(PciResourceException reason)
+    {
+        Interlocked.Increment(ref _unplacedRanges);
+        if (_unplacedReports.TryTake(out long suppressed))
+        {
+            Log.Unplaced(Logger, reason.Message, suppressed);
+        }
+    }
+
     /// <summary>Numbers the buses behind this one, depth first.</summary>
     /// <returns>The highest number used.</returns>
-    private int NumberBuses(int own)
+    private int NumberBuses(int own, Action<PciResourceException> refused)
     {
         int last = own;
         foreach (var bridge in Bridges)
@@ -75,19 +96,20 @@ public sealed partial class PciBus
             int secondary = last + 1;
             if (secondary > 255)
             {
-                throw new PciResourceException($"{bridge.Name} at {bridge.Address}: no bus number is left for what is behind it");
+                refused(new PciResourceException($"{bridge.Name} at {bridge.Address}: no bus number is left for what is behind it"));
+                continue;
             }
 
             // Configuration accesses must find the bus while the ones behind it are numbered.
             bridge.SetBusNumbers(own, secondary, 255);
-            last = Math.Min(255, bridge.Secondary.NumberBuses(secondary) + bridge.Options.ReservedBuses);
+            last = Math.Min(255, bridge.Secondary.NumberBuses(secondary, refused) + bridge.Options.ReservedBuses);
             bridge.SetBusNumbers(own, secondary, last);
         }
 
         return last;
     }
 
-    private void AssignRanges()
+    private void AssignRanges(Action<PciResourceException> refused)
     {
         // Large ones first: their alignment leaves no gaps then.
         foreach (var request in Requests().OrderByDescending(static request => request.Size).ToList())
@@ -95,7 +117,12 @@ public sealed partial class PciBus
             var key = (request.Function, request.Index);
             if (!_assigned.TryGetValue(key, out var range))
             {
-                range = Allocate(request);
+                if (!TryAllocate(request, out range))
+                {
+                    refused(NoRoom(request));
+                    continue;
+                }
+
                 _assigned.Add(key, range);
             }
 
@@ -121,7 +148,7 @@ public sealed partial class PciBus
 
         foreach (var bridge in Bridges)
         {
-            bridge.Secondary.AssignRanges();
+            bridge.Secondary.AssignRanges(refused);
         }
     }
 
@@ -170,18 +197,25 @@ public sealed partial class PciBus
         return sum == 0 ? 0 : BitOperations.RoundUpToPowerOf2(Math.Max(sum, granularity));
     }
 
-    private (PciWindow Window, ulong Address) Allocate(in ResourceRequest request)
+    private bool TryAllocate(in ResourceRequest request, out (PciWindow Window, ulong Address) range)
     {
         foreach (var window in Candidates(request))
         {
             if (window.TryAllocate(request.Size, out ulong address))
             {
-                return (window, address);
+                range = (window, address);
+                return true;
             }
         }
 
+        range = default;
+        return false;
+    }
+
+    private PciResourceException NoRoom(in ResourceRequest request)
+    {
         string windows = Bridge is null ? string.Join(", ", Windows) : $"those of {Bridge.Name} at {Bridge.Address}";
-        throw new PciResourceException(
+        return new PciResourceException(
             $"{request.Function.Name} at {request.Function.Address}: no window has 0x{request.Size:x} bytes for {request.What} ({request.Space}); windows: {windows}");
     }
 

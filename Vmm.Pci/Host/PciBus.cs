@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
@@ -39,7 +40,7 @@ public sealed partial class PciBus
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)number, 255u, nameof(number));
         _number = number;
         _options = options;
-        Logger = options.LoggerFactory?.CreateLogger<PciBus>() ?? (ILogger)NullLogger.Instance;
+        Logger = GuardedLogger.Create<PciBus>(options.LoggerFactory);
     }
 
     /// <summary>Makes the bus behind a bridge.</summary>
@@ -102,12 +103,14 @@ public sealed partial class PciBus
     /// <param name="device">Device number, 0 to 31.</param>
     /// <param name="functionNumber">Function number, 0 to 7; function 0 comes first.</param>
     /// <exception cref="ArgumentException">The place is taken, function 0 is missing, or the function's layout contradicts itself.</exception>
+    /// <exception cref="ObjectDisposedException">The host bridge is disposed.</exception>
     public void Add(PciFunction function, int device, int functionNumber = 0)
     {
         ArgumentNullException.ThrowIfNull(function);
         lock (_hierarchy.Topology)
         {
             _ = Options;
+            ObjectDisposedException.ThrowIf(_hierarchy.IsClosed, typeof(PciHostBridge));
             Bridge?.CheckPlace(device);
             var address = new PciAddress(Number, device, functionNumber);
             if (function.Bus is not null)
@@ -139,7 +142,10 @@ public sealed partial class PciBus
     /// Takes a function off the bus: nothing of it decodes, and no access to it is in flight, when this returns. Its addresses are free again.
     /// </summary>
     /// <param name="function">A function of this bus.</param>
-    /// <exception cref="ArgumentException">It is on another bus, or it is function 0 of a device that has others.</exception>
+    /// <exception cref="ArgumentException">
+    /// It is on another bus, or something has to go first: a device's other functions, what is behind a bridge.
+    /// </exception>
+    /// <exception cref="InvalidOperationException">Called from inside an access.</exception>
     public void Remove(PciFunction function)
     {
         ArgumentNullException.ThrowIfNull(function);
@@ -150,17 +156,14 @@ public sealed partial class PciBus
                 throw new ArgumentException($"{function.Name} is not on bus {Number}", nameof(function));
             }
 
+            if (WhatGoesFirst(function) is { } reason)
+            {
+                throw new ArgumentException(reason, nameof(function));
+            }
+
+            Memory.Domain.ThrowIfInside();
+            Ports?.Domain.ThrowIfInside();
             var address = function.Address;
-            if (address.Function == 0 && FunctionsOf(address.Device).Count() > 1)
-            {
-                throw new ArgumentException($"{address}: a device's function 0 is removed after its others", nameof(function));
-            }
-
-            if (function is PciBridge { Secondary: var secondary } && secondary.Functions.Any())
-            {
-                throw new ArgumentException($"{address}: a bridge is removed after what is behind it", nameof(function));
-            }
-
             Volatile.Write(ref _functions[address.DeviceFunction], null);
             UpdateBridges();
             UpdateMultiFunction(address.Device);
@@ -178,13 +181,37 @@ public sealed partial class PciBus
         }
     }
 
-    /// <summary>Resets every function, as a reset of the machine does, and programs what firmware had programmed.</summary>
+    /// <summary>
+    /// Resets every function, as a reset of the machine does, and programs what firmware had programmed. What was added since and has no room is
+    /// left without an address, so it does not decode; that is counted (<see cref="UnplacedRanges"/>) and logged.
+    /// </summary>
     public void Reset()
     {
         ResetFunctions();
         if (_programmed)
         {
-            AssignResources();
+            lock (_hierarchy.Topology)
+            {
+                AssignAll(ReportUnplaced);
+            }
+        }
+    }
+
+    /// <summary>Takes a function off the bus if it is still there.</summary>
+    /// <exception cref="InvalidOperationException">Something has to go first, or this is called from inside an access.</exception>
+    internal void RemoveForDisposal(PciFunction function)
+    {
+        lock (_hierarchy.Topology)
+        {
+            if (function.Bus == this)
+            {
+                if (WhatGoesFirst(function) is { } reason)
+                {
+                    throw new InvalidOperationException(reason);
+                }
+
+                Remove(function);
+            }
         }
     }
 
@@ -329,6 +356,20 @@ public sealed partial class PciBus
         ArgumentNullException.ThrowIfNull(function);
         int gsi = GetGsi(function.Address.Device, function.Intx.Pin);
         return (Options.InterruptLines as IResampledLines)?.Connect(gsi, source, resample);
+    }
+
+    /// <summary>Why a function of the bus cannot leave it yet, or null.</summary>
+    private string? WhatGoesFirst(PciFunction function)
+    {
+        var address = function.Address;
+        if (address.Function == 0 && FunctionsOf(address.Device).Count() > 1)
+        {
+            return $"{function.Name} at {address}: a device's function 0 is removed after its others";
+        }
+
+        return function is PciBridge { Secondary: var secondary } && secondary.Functions.Any()
+            ? $"{function.Name} at {address}: a bridge is removed after what is behind it"
+            : null;
     }
 
     private IInterruptLine? LineFor(int device, InterruptPin pin)

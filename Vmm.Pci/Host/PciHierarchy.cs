@@ -8,4 +8,7 @@ internal sealed class PciHierarchy
     public Lock Topology { get; } = new();
 
     public Lock Mapping { get; } = new();
+
+    /// <summary>The host bridge is being disposed: nothing joins any more. Guarded by <see cref="Topology"/>.</summary>
+    public bool IsClosed { get; set; }
 }

@@ -1,17 +1,23 @@
 using System;
+using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Host;
 
 /// <summary>The way from the processor to the root bus: configuration ports, configuration memory (ECAM) and windows.</summary>
-/// <remarks>Configuration accesses of several vCPUs run at once; what they share is one latch, read and written whole.
-/// An access to a bus behind bridges goes where their bus numbers say, as they are at that moment.</remarks>
-public sealed class PciHostBridge
+/// <remarks>
+/// <para>Configuration accesses of several vCPUs run at once; what they share is one latch, read and written whole.
+/// An access to a bus behind bridges goes where their bus numbers say, as they are at that moment.</para>
+/// <para>A function that is added to a bus below belongs to the bridge: <see cref="Dispose"/> disposes those that are still there. One that is
+/// removed belongs to whoever removed it, and one that is disposed takes itself off its bus first.</para>
+/// </remarks>
+public sealed class PciHostBridge : IDisposable
 {
     /// <summary>The first configuration port; there are eight.</summary>
     public const ushort ConfigurationPortBase = 0xcf8;
 
-    private bool _claimed;
+    private readonly List<(AddressSpace Space, Claim Claim)> _claims = [];
+    private bool _disposed;
 
     /// <summary>Makes a bridge with its own function at 00:00.0.</summary>
     /// <param name="options">Spaces, windows and wires.</param>
@@ -65,14 +71,17 @@ public sealed class PciHostBridge
     /// <exception cref="InvalidOperationException">They are claimed already.</exception>
     public void ClaimConfigurationAccess()
     {
-        if (_claimed)
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_claims.Count != 0)
         {
             throw new InvalidOperationException("configuration access is claimed already");
         }
 
-        _claimed = true;
-        Root.Ports?.Add(new HandlerClaim("pci configuration ports", 8, ConfigurationPorts, ClaimPriority.Platform), ConfigurationPortBase);
-        Root.Memory.Add(new HandlerClaim("pci configuration memory", EcamLength, Ecam, ClaimPriority.Platform), EcamBase);
+        Claim(Root.Memory, new HandlerClaim("pci configuration memory", EcamLength, Ecam, ClaimPriority.Platform), EcamBase);
+        if (Root.Ports is { } ports)
+        {
+            Claim(ports, new HandlerClaim("pci configuration ports", 8, ConfigurationPorts, ClaimPriority.Platform), ConfigurationPortBase);
+        }
     }
 
     /// <summary>Takes the configuration ports and all functions to their power-on state and programs what firmware had programmed.</summary>
@@ -82,5 +91,60 @@ public sealed class PciHostBridge
         Root.Reset();
     }
 
+    /// <summary>
+    /// Ends configuration access, takes every function off its bus, also those behind bridges, and then disposes them: what is behind a bridge before
+    /// the bridge, the last device first. The vCPUs may still run; they find nothing. Not from inside an access. A failure of one function is
+    /// logged and keeps no other from its disposal. Disposing twice is harmless.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Called from inside an access; nothing has changed.</exception>
+    public void Dispose()
+    {
+        Root.Memory.Domain.ThrowIfInside();
+        Root.Ports?.Domain.ThrowIfInside();
+        List<PciFunction> functions;
+        lock (Root.Hierarchy.Topology)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+            Root.Hierarchy.IsClosed = true;
+            foreach ((AddressSpace space, Claim claim) in _claims)
+            {
+                space.Remove(claim);
+            }
+
+            functions = Root.CollectBelow();
+            functions.Reverse();
+            ForEach(functions, static function => function.Bus!.Remove(function));
+        }
+
+        // Without the lock: a worker that is waited for may be about to take its function off the bus itself.
+        ForEach(functions, static function => function.Dispose());
+    }
+
     internal PciFunction? Find(int bus, int deviceFunction) => bus == 0 ? Root.Find(deviceFunction) : Root.Route(bus, deviceFunction);
+
+    private void ForEach(List<PciFunction> functions, Action<PciFunction> step)
+    {
+        foreach (PciFunction function in functions)
+        {
+            try
+            {
+                step(function);
+            }
+            catch (Exception e)
+            {
+                Log.DisposalFailed(Root.Logger, e, function.Name);
+            }
+        }
+    }
+
+    private void Claim(AddressSpace space, Claim claim, ulong address)
+    {
+        space.Add(claim, address);
+        _claims.Add((space, claim));
+    }
 }

@@ -10,6 +10,20 @@ public sealed class ListLogger : ILoggerFactory, ILogger
 {
     private readonly List<(LogLevel Level, EventId Id, string Text)> _entries = [];
 
+    private readonly List<Exception> _exceptions = [];
+
+    /// <summary>The exceptions that came with it, in order.</summary>
+    public IReadOnlyList<Exception> Exceptions
+    {
+        get
+        {
+            lock (_entries)
+            {
+                return _exceptions.ToList();
+            }
+        }
+    }
+
     /// <summary>What was logged, in order.</summary>
     public IReadOnlyList<(LogLevel Level, EventId Id, string Text)> Entries
     {
@@ -48,6 +62,10 @@ public sealed class ListLogger : ILoggerFactory, ILogger
         lock (_entries)
         {
             _entries.Add((logLevel, eventId, formatter(state, exception)));
+            if (exception is not null)
+            {
+                _exceptions.Add(exception);
+            }
         }
     }
 }

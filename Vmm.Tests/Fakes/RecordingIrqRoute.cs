@@ -31,7 +31,16 @@ public sealed class RecordingIrqRoute(RecordingIrqRouting routing, EventFd sourc
         }
     }
 
+    /// <summary>It holds a GSI.</summary>
+    public bool IsSpent => _spent;
+
     public void Arm(in MsiMessage message)
+    {
+        routing.CountChange();
+        ArmWithOthers(message);
+    }
+
+    internal void ArmWithOthers(in MsiMessage message)
     {
         lock (_lock)
         {

@@ -42,6 +42,40 @@ public sealed class RecordingIrqRouting : IIrqRouting
         return route;
     }
 
+    /// <summary>How many changes of the table there were: one for each arming alone, and one for each <see cref="ArmAll"/>.</summary>
+    public int TableChanges { get; private set; }
+
+    public void ArmAll(IReadOnlyList<RouteArming> armings)
+    {
+        lock (_lock)
+        {
+            TableChanges++;
+            int spent = armings.Count(static arming => !((RecordingIrqRoute)arming.Route).IsSpent);
+            if (ArmsLeft < spent)
+            {
+                foreach (var arming in armings)
+                {
+                    arming.Route.Disarm();
+                }
+
+                throw new HostException("KVM_IRQFD", 28, "no GSI is left");
+            }
+        }
+
+        foreach (var arming in armings)
+        {
+            ((RecordingIrqRoute)arming.Route).ArmWithOthers(arming.Message);
+        }
+    }
+
+    internal void CountChange()
+    {
+        lock (_lock)
+        {
+            TableChanges++;
+        }
+    }
+
     internal void TakeArm()
     {
         lock (_lock)

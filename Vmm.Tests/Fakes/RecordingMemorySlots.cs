@@ -52,7 +52,7 @@ public sealed class RecordingMemorySlots : IMemorySlots
     }
 
     /// <inheritdoc/>
-    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly)
+    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly, bool isRam = false)
     {
         lock (_mapped)
         {

@@ -31,7 +31,7 @@ internal sealed class FuzzSeams(ulong seed, FuzzCounts counts) : IMemorySlots, I
 
     public int Doorbells => Volatile.Read(ref _doorbells);
 
-    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly)
+    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly, bool isRam = false)
     {
         RefuseSometimes("KVM_SET_USER_MEMORY_REGION");
         Interlocked.Increment(ref _slots);

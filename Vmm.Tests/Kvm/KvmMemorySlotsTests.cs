@@ -105,14 +105,25 @@ public sealed class KvmMemorySlotsTests
     }
 
     [Fact]
+    public void Diagnostics_touch_nothing_but_plain_ram()
+    {
+        // Host addresses where nothing is: a load would end the process.
+        KvmMemorySlots slots = Make(4);
+        using IDisposable device = slots.Map(0x8000, 0x1000, 0x10000, readOnly: false);
+        using IDisposable rom = slots.Map(0x9000, 0x1000, 0x10000, readOnly: true);
+        slots.Read(0x8000, new byte[4]).Should().Be(0);
+        slots.Read(0x9000, new byte[4]).Should().Be(0);
+    }
+
+    [Fact]
     public unsafe void Reading_follows_the_slots_piecewise()
     {
         byte* memory = (byte*)System.Runtime.InteropServices.NativeMemory.AlignedAlloc(0x2000, 0x1000);
         new Span<byte>(memory, 0x1000).Fill(1);
         new Span<byte>(memory + 0x1000, 0x1000).Fill(2);
         KvmMemorySlots slots = Make(4);
-        using (slots.Map(0x8000, 0x1000, (nint)(memory + 0x1000), readOnly: false))
-        using (slots.Map(0x9000, 0x1000, (nint)memory, readOnly: false))
+        using (slots.Map(0x8000, 0x1000, (nint)(memory + 0x1000), readOnly: false, isRam: true))
+        using (slots.Map(0x9000, 0x1000, (nint)memory, readOnly: false, isRam: true))
         {
             var bytes = new byte[8];
             slots.Read(0x8FFE, bytes.AsSpan(0, 4)).Should().Be(4);

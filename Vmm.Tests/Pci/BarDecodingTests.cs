@@ -191,8 +191,11 @@ public sealed class BarDecodingTests
 
     [Fact]
     [Trait("Behaviour", "PCI-6")]
-    public void A_refused_slot_leaves_the_register_and_stops_the_bar_alone()
+    public void A_refused_step_leaves_the_register_and_stops_the_bar_alone()
     {
+        // RAM that a BAR cuts in two needs another slot, and RAM is not dispatched.
+        using var ram = HostMemory.AllocateAnonymous(0x8000);
+        _rig.Memory.Add(new MemoryClaim("ram", ram, 0, 0x8000, priority: ClaimPriority.Background), 0xe000_0000 - 0x1000);
         using var memory = HostMemory.AllocateAnonymous(0x2000);
         var function = _rig.Add(PciRig.Function(
             new PciBar(0, PciBarKind.Memory32, 0x2000, [new("m", 0, 0x1000, memory), new("r", 0x1000, 0x1000, new RecordingHandler(0x1000, 0x11))]),
@@ -200,18 +203,18 @@ public sealed class BarDecodingTests
         _rig.Write(0x10, 4, 0xc000_0000);
         _rig.Write(0x14, 4, 0xd000_0000);
         _rig.Write(4, 2, 2);
-        _rig.Slots.Mapped.Keys.Should().Equal(0xc000_0000ul);
+        _rig.Slots.Mapped.Keys.Should().Equal(0xc000_0000ul, 0xdfff_f000ul);
 
-        _rig.Slots.Refuses = static address => address == 0xe000_0000;
+        _rig.Slots.Refuses = static address => address == 0xe000_2000;
         _rig.Write(0x10, 4, 0xe000_0000);
 
         _rig.Read(0x10, 4).Should().Be(0xe000_0000, "the register keeps what the guest wrote");
         function.GetMappedAddress(0).Should().BeNull();
         function.FailedMappings.Should().Be(1);
         Read(0xc000_1000).Should().Be(Ones);
-        Read(0xe000_1000).Should().Be(Ones);
+        Read(0xe000_1000).Should().Be(0, "the RAM shows");
         Read(0xd000_0000).Should().Be(0x22222222, "the other BAR is untouched");
-        _rig.Slots.Mapped.Should().BeEmpty();
+        _rig.Slots.Mapped.Keys.Should().Equal(0xdfff_f000ul);
 
         _rig.Write(4, 2, 0);
         _rig.Write(4, 2, 2);
@@ -220,14 +223,43 @@ public sealed class BarDecodingTests
 
         _rig.Write(0x10, 4, 0xc100_0000);
         Read(0xc100_1000).Should().Be(0x11111111);
-        _rig.Slots.Mapped.Keys.Should().Equal(0xc100_0000ul);
+        _rig.Slots.Mapped.Keys.Should().Equal(0xc100_0000ul, 0xdfff_f000ul);
         function.FailedMappings.Should().Be(2);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "PCI-6")]
+    [Trait("Behaviour", "KVM-8")]
+    public unsafe void A_refused_slot_of_a_bar_is_trapped()
+    {
+        using var memory = HostMemory.AllocateAnonymous(0x2000);
+        memory.Pointer[0x1010] = 0x77;
+        var device = new RecordingHandler(0x1000, 0x5a);
+        var function = _rig.Add(PciRig.Function(new PciBar(
+            0, PciBarKind.Memory32, 0x4000, [new("m", 0, 0x2000, memory), new("d", 0x2000, 0x1000, memory, 0, false, device)])));
+        _rig.Slots.Refuses = static address => address >= 0xe000_0000;
+        _rig.Write(0x10, 4, 0xe000_0000);
+        _rig.Write(4, 2, 2);
+
+        function.GetMappedAddress(0).Should().Be(0xe000_0000);
+        function.FailedMappings.Should().Be(0);
+        _rig.Slots.Mapped.Should().BeEmpty();
+        _rig.Memory.Read(0xe000_1010, 1).Should().Be(0x77, "the mapping is reached by loads and stores");
+        _rig.Memory.Write(0xe000_0004, 4, 0x1234_5678);
+        ((uint*)memory.Pointer)[1].Should().Be(0x1234_5678);
+        _rig.Memory.Read(0xe000_2000, 4).Should().Be(0x5a5a5a5a, "a device's memory by its own handler");
+        Read(0xe000_3000).Should().Be(Ones);
+
+        _rig.Write(0x10, 4, 0xc000_0000);
+        _rig.Slots.Mapped.Keys.Should().Equal(0xc000_0000ul, 0xc000_2000ul);
     }
 
     [Fact]
     [Trait("Behaviour", "PCI-6")]
     public void Doorbells_follow_the_bar_and_a_failed_move_takes_them_along()
     {
+        using var ram = HostMemory.AllocateAnonymous(0x8000);
+        _rig.Memory.Add(new MemoryClaim("ram", ram, 0, 0x8000, priority: ClaimPriority.Background), 0xe000_0000 - 0x1000);
         using var memory = HostMemory.AllocateAnonymous(0x1000);
         using var kick = new EventFd();
         var notify = new RecordingHandler(0x1000);
@@ -236,7 +268,7 @@ public sealed class BarDecodingTests
         using var doorbell = function.AddDoorbell("queue0", 0, 0x1004, 2, kick);
         _rig.Write(0x10, 4, 0xc000_0000);
         _rig.Write(4, 2, 2);
-        _rig.Slots.Refuses = static address => address == 0xe000_0000;
+        _rig.Slots.Refuses = static address => address == 0xe000_2000;
         _rig.Write(0x10, 4, 0xe000_0000);
         _rig.Write(0x10, 4, 0xd000_0000);
         _rig.Memory.Write(0xd000_1004, 2, 0);

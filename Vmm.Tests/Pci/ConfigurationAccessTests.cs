@@ -171,7 +171,7 @@ public sealed class ConfigurationAccessTests
         FluentActions.Invoking(() => _rig.Add(function, 5)).Should().Throw<ArgumentException>().WithMessage("*on a bus already*");
         _rig.Add(PciRig.Function(), number: 1);
         FluentActions.Invoking(() => _rig.Bridge.Root.Remove(function)).Should().Throw<ArgumentException>().WithMessage("*after its others*");
-        FluentActions.Invoking(function.Dispose).Should().Throw<InvalidOperationException>().WithMessage("*remove it first*");
+        FluentActions.Invoking(function.Dispose).Should().Throw<InvalidOperationException>().WithMessage("*after its others*");
         FluentActions.Invoking(() => function.AddBar(PciRig.Bar(0, Vmm.Pci.Bars.PciBarKind.Memory32, 16, new RecordingHandler(16))))
             .Should().Throw<InvalidOperationException>();
     }

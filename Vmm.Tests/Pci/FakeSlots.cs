@@ -14,7 +14,7 @@ internal sealed class FakeSlots : IMemorySlots
 
     public int Calls { get; private set; }
 
-    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly)
+    public IDisposable Map(ulong guestAddress, ulong length, nint host, bool readOnly, bool isRam = false)
     {
         Calls++;
         if (Refuses(guestAddress))

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Capabilities;
+using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 
@@ -202,5 +203,102 @@ public sealed class MsixEventFdTests
         rig.Msix[0].GetEventFd().Should().NotBeSameAs(eventFd);
         rig.Rig.Routing.LiveRoutes.Should().Be(1);
         FluentActions.Invoking(() => new MsixCapability(1, 0, 0, 0, 16)[0].GetEventFd()).Should().Throw<InvalidOperationException>();
+    }
+
+    [Theory]
+    [Trait("Behaviour", "KVM-5")]
+    [InlineData(2)]
+    [InlineData(64)]
+    public void However_many_vectors_turn_effective_at_once_the_table_changes_once(int vectors)
+    {
+        var rig = new MsixRig(vectors, pendingOffset: 0x8000);
+        RecordingIrqRouting routing = rig.Rig.Routing;
+        for (int i = 0; i < vectors; i++)
+        {
+            rig.Program(i, 0xfee0_0000, 0x40u + (uint)i);
+            rig.Msix[i].GetEventFd();
+        }
+
+        routing.TableChanges.Should().Be(0);
+        rig.Enable();
+        routing.TableChanges.Should().Be(1, "MSI-X goes on");
+        ShouldBeArmed();
+        rig.Enable(functionMask: true);
+        routing.Routes.Should().OnlyContain(static route => route.Armed == null);
+        rig.Enable();
+        routing.TableChanges.Should().Be(2, "the function mask goes");
+        ShouldBeArmed();
+        rig.Rig.Write(4, 2, 2);
+        rig.Rig.Write(4, 2, 6);
+        routing.TableChanges.Should().Be(3, "bus mastering comes back");
+        ShouldBeArmed();
+        rig.Disable();
+        routing.TableChanges.Should().Be(3);
+
+        void ShouldBeArmed()
+        {
+            routing.Routes.Select(static route => (int)route.Armed!.Value.Data).Should().Equal(Enumerable.Range(0x40, vectors));
+        }
+    }
+
+    [Fact]
+    [Trait("Behaviour", "KVM-5")]
+    public void Eventfds_that_are_made_together_are_armed_together()
+    {
+        var rig = new MsixRig(8);
+        for (int i = 0; i < 8; i++)
+        {
+            rig.Program(i, 0xfee0_0000, 0x40u + (uint)i, masked: i == 5);
+        }
+
+        rig.Enable();
+        rig.Msix.CreateEventFds([7, 0, 5, 0, 3]);
+        rig.Rig.Routing.TableChanges.Should().Be(1);
+        rig.Rig.Routing.Routes.Select(static route => route.Armed?.Data).Should().Equal(0x40, 0x43, null, 0x47);
+        rig.Msix.CreateEventFds([0, 3]);
+        rig.Msix[7].GetEventFd();
+        rig.Rig.Routing.Routes.Should().HaveCount(4);
+        rig.Rig.Routing.TableChanges.Should().Be(1);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "KVM-5")]
+    public void Where_there_is_no_room_for_all_as_many_are_armed_as_have_room()
+    {
+        var rig = new MsixRig(4);
+        for (int i = 0; i < 4; i++)
+        {
+            rig.Program(i, 0xfee0_0000, 0x40u + (uint)i);
+            rig.Msix[i].GetEventFd();
+        }
+
+        rig.Rig.Routing.ArmsLeft = 3;
+        rig.Enable();
+        rig.Rig.Routing.Routes.Count(static route => route.Armed is not null).Should().Be(3);
+        rig.Msix.RefusedRoutes.Should().Be(1);
+        rig.Msix[0].IsEffective.Should().BeTrue();
+        rig.Msix[3].GetEventFd().Signal();
+        rig.Mask(3, true);
+        rig.Msix[3].IsPending.Should().BeTrue("what nobody delivers stays in the eventfd");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MSIX-5")]
+    public void What_waited_in_several_eventfds_is_sent_once_each_when_all_are_armed()
+    {
+        var rig = new MsixRig(3);
+        for (int i = 0; i < 3; i++)
+        {
+            rig.Program(i, 0xfee0_0000, 0x40u + (uint)i);
+        }
+
+        rig.Enable(functionMask: true);
+        rig.Msix.CreateEventFds([0, 1]);
+        rig.Msix[0].GetEventFd().Signal();
+        rig.Msix[1].GetEventFd().Signal();
+        rig.Msix[2].Signal();
+        rig.Enable();
+        rig.Rig.Sink.Sent.Select(static sent => sent.Message.Data).Should().BeEquivalentTo([0x40u, 0x41u, 0x42u]);
+        rig.PendingBits().Should().Be(0);
     }
 }

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
@@ -224,6 +225,14 @@ public sealed class MsixStressTests
         {
             _source = source;
             return this;
+        }
+
+        public void ArmAll(IReadOnlyList<RouteArming> armings)
+        {
+            foreach (var arming in armings)
+            {
+                arming.Route.Arm(arming.Message);
+            }
         }
 
         public void Signal()

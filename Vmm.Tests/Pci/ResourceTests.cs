@@ -21,6 +21,29 @@ public sealed class ResourceTests
 
     [Fact]
     [Trait("Behaviour", "PCI-14")]
+    public void A_reset_goes_on_over_what_has_no_room_and_that_does_not_decode()
+    {
+        var rig = new PciRig(new PciWindow(AddressSpaceKind.Memory, 0xc000_0000, 0x1000_0000));
+        var port = new Vmm.Pci.Bridges.PciRootPort();
+        rig.Add(port, 1);
+        rig.Bridge.Root.AssignResources();
+        var large = PciRig.Function(new PciBar(0, PciBarKind.Memory32, 64 << 20, [new PciBarRegion("r", 0, 0x1000, new ConstantHandler(1))]));
+        var small = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new ConstantHandler(2)));
+        port.HotAdd(large, small);
+
+        rig.Bridge.Invoking(static bridge => bridge.Reset()).Should().NotThrow();
+
+        rig.Write(4, 2, 6, 1);
+        rig.Memory.Write(PciRig.Ecam + (1 << 20) + 4, 2, 6);
+        rig.Memory.Write(PciRig.Ecam + (1 << 20) + 0x1004, 2, 6);
+        large.GetMappedAddress(0).Should().BeNull();
+        large.GetBarAddress(0).Should().Be(0);
+        small.GetMappedAddress(0).Should().NotBeNull("what fits is placed");
+        rig.Bridge.Root.Invoking(static root => root.AssignResources()).Should().Throw<PciResourceException>("who asks for it is told");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "PCI-14")]
     public void Addresses_come_from_the_window_that_fits_the_kind()
     {
         var windows = Windows();

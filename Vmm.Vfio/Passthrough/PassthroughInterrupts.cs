@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
@@ -227,6 +228,7 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
         RequireRouting();
         int count = function.Msi!.EnabledCount;
         var triggers = new EventFd?[count];
+        function.Msi.CreateEventFds(Enumerable.Range(0, count));
         for (int i = 0; i < count; i++)
         {
             triggers[i] = function.Msi[i].GetEventFd();
@@ -242,13 +244,12 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
 
         // The device has to know that MSI-X is on even while every vector is masked.
         int count = 1;
-        for (int i = 0; i < _vectors.Length; i++)
+        int[] effective = [.. Enumerable.Range(0, _vectors.Length).Where(i => function.Msix![i].IsEffective)];
+        function.Msix!.CreateEventFds(effective);
+        foreach (int i in effective)
         {
-            if (function.Msix![i].IsEffective)
-            {
-                _vectors[i] = function.Msix[i].GetEventFd();
-                count = i + 1;
-            }
+            _vectors[i] = function.Msix[i].GetEventFd();
+            count = i + 1;
         }
 
         backend.SetTriggers(PciInterruptIndex.Msix, 0, _vectors.AsSpan(0, count));
@@ -275,6 +276,7 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
 
         try
         {
+            function.Msix!.CreateEventFds(added);
             if (_canGrow || added[^1] < _enabled)
             {
                 AddEach(added);

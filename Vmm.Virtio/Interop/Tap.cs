@@ -96,13 +96,13 @@ internal static unsafe class Tap
 
     private static int Control(FileDescriptor descriptor, nuint operation, void* argument)
     {
-        int error;
+        int result;
         do
         {
-            error = Libc.ioctl(descriptor, operation, (nuint)argument) < 0 ? Marshal.GetLastPInvokeError() : 0;
+            result = Libc.ioctl(descriptor, operation, (nuint)argument);
         }
-        while (error == Errno.EINTR);
-        return error;
+        while (Libc.WasInterrupted(result));
+        return Libc.ErrorOf(result);
     }
 
     private static ifreq Request(string name)

@@ -1,6 +1,5 @@
 using System;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Queues;
 
@@ -19,15 +18,13 @@ internal static unsafe class VectorIo
         GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
         int count = IoVectors.Fill(destination, new Span<GuestSegment>(vectors, VectorsAtOnce));
         nint done;
-        int error;
         do
         {
             done = Libc.readv(descriptor, vectors, count);
-            error = done < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
-        while (error == Errno.EINTR);
+        while (Libc.WasInterrupted(done));
         received = (int)Math.Max(0, done);
-        return error;
+        return Libc.ErrorOf(done);
     }
 
     /// <summary>One writev: a packet. A packet in more pieces than the kernel takes is EINVAL.</summary>
@@ -41,12 +38,12 @@ internal static unsafe class VectorIo
 
         GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
         int count = IoVectors.Fill(source, new Span<GuestSegment>(vectors, VectorsAtOnce));
-        int error;
+        nint done;
         do
         {
-            error = Libc.writev(descriptor, vectors, count) < 0 ? Marshal.GetLastPInvokeError() : 0;
+            done = Libc.writev(descriptor, vectors, count);
         }
-        while (error == Errno.EINTR);
-        return error;
+        while (Libc.WasInterrupted(done));
+        return Libc.ErrorOf(done);
     }
 }

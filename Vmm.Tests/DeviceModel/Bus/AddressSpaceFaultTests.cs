@@ -56,7 +56,7 @@ public sealed class AddressSpaceFaultTests
 
     [Fact]
     [Trait("Behaviour", "BUS-8")]
-    public void A_faulted_claim_stays_so_when_it_moves_or_comes_back()
+    public void A_faulted_claim_stays_so_until_it_is_removed_and_begins_anew_when_it_is_added_again()
     {
         AddressSpace space = Space();
         bool broken = true;
@@ -69,10 +69,71 @@ public sealed class AddressSpaceFaultTests
         move.Move(claim, 0x5000);
         move.Commit();
         space.Read(0x5000, 1).Should().Be(0xff);
+        space.IsFaulted(claim).Should().BeTrue();
         space.Remove(claim);
+        space.IsFaulted(claim).Should().BeTrue("what is gone is as it went");
         space.Add(claim, 0x7000);
+        space.IsFaulted(claim).Should().BeFalse();
+        space.Read(0x7000, 1).Should().Be(1);
+        broken = true;
         space.Read(0x7000, 1).Should().Be(0xff);
         space.IsFaulted(claim).Should().BeTrue();
+        _log.Entries.Count(static e => e.Level == LogLevel.Error).Should().Be(2, "once for each stay");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "BUS-8")]
+    public void A_claim_that_is_removed_and_added_by_one_transaction_never_left()
+    {
+        AddressSpace space = Space();
+        var claim = new HandlerClaim("moody", 0x1000, new DelegateHandler((_, _) => throw new InvalidOperationException()));
+        space.Add(claim, 0x1000);
+        space.Read(0x1000, 1);
+        AddressSpaceTransaction transaction = space.BeginTransaction();
+        transaction.Remove(claim);
+        transaction.Add(claim, 0x5000);
+        transaction.Commit();
+        space.IsFaulted(claim).Should().BeTrue();
+    }
+
+    [Fact]
+    [Trait("Behaviour", "BUS-8")]
+    public void A_log_that_fails_leaves_nobody_inside_and_no_access_undone()
+    {
+        var log = new ThrowingLogger();
+        var space = new AddressSpace(new AddressSpaceOptions { Name = "test", LoggerFactory = log, UnclaimedSink = new Sink { Throws = true } });
+        var plain = new AddressSpace(new AddressSpaceOptions { Name = "plain", LoggerFactory = log, Domain = space.Domain });
+        space.Add(new HandlerClaim("bad", 0x1000, new DelegateHandler((_, _) => throw new InvalidOperationException())), 0x1000);
+        plain.Add(new HandlerClaim("worse", 0x1000, new DelegateHandler(write: (_, _, _) => throw new InvalidOperationException())), 0x1000);
+
+        space.Read(0x1000, 4).Should().Be(0xffff_ffff);
+        plain.Write(0x1000, 4, 1);
+        space.Read(0x9000, 4).Should().Be(0xffff_ffff);
+        plain.Read(0x9000, 4).Should().Be(0xffff_ffff);
+        plain.Write(0x9001, 7, 1);
+
+        log.Attempts.Should().BeGreaterThan(3);
+        space.Domain.IsInside.Should().BeFalse();
+        space.Domain.Synchronize();
+    }
+
+    [Fact]
+    [Trait("Behaviour", "BUS-8")]
+    public void An_effect_that_fails_with_its_log_keeps_no_later_effect_from_running()
+    {
+        var domain = new AccessDomain(new ThrowingLogger());
+        int ran = 0;
+        for (int i = 0; i < 2; i++)
+        {
+            using (domain.Enter())
+            {
+                domain.RunAfterAccess(() => throw new InvalidOperationException());
+                domain.RunAfterAccess(() => ran++);
+            }
+        }
+
+        ran.Should().Be(2);
+        domain.FailedEffects.Should().Be(2);
     }
 
     [Fact]

@@ -261,6 +261,100 @@ public sealed class AddressSpaceTransactionTests : IDisposable
     }
 
     [Fact]
+    public void What_is_dispatched_stays_so_however_many_changes_fail()
+    {
+        var first = new MemoryClaim("first", _memory, 0, 0x1000);
+        var second = new MemoryClaim("second", _memory, 0x1000, 0x1000);
+        _space.Add(first, 0xc000_0000);
+        _slots.Refuse = address => address is 0xc000_0000 or 0xf000_0000;
+        for (ulong to = 0xd000_0000; to < 0xd003_0000; to += 0x1_0000)
+        {
+            AddressSpaceTransaction transaction = _space.BeginTransaction();
+            transaction.Move(first, to);
+            transaction.Add(second, 0xf000_0000);
+            ((Action)transaction.Commit).Should().Throw<HostException>();
+
+            var unrelated = new HandlerClaim("unrelated", 16, new ConstantHandler(1));
+            _space.Invoking(space => space.Add(unrelated, 0x1000)).Should().NotThrow();
+            _space.Remove(unrelated);
+            _space.Write(0xc000_0000, 4, (uint)to);
+            _space.Read(0xc000_0000, 4).Should().Be((uint)to);
+        }
+    }
+
+    [Fact]
+    public void What_became_a_slot_again_in_a_change_that_failed_is_dispatched_again()
+    {
+        var first = new MemoryClaim("first", _memory, 0, 0x1000);
+        var second = new MemoryClaim("second", _memory, 0x1000, 0x1000);
+        _space.Add(first, 0xc000_0000);
+        _slots.Refuse = _ => true;
+        ((Action)(() => Move(first, 0xd000_0000))).Should().Throw<HostException>();
+        _slots.Refuse = address => address == 0xf000_0000;
+        ((Action)(() => _space.Add(second, 0xf000_0000))).Should().Throw<HostException>();
+        _slots.Refuse = _ => true;
+        _space.Invoking(space => space.Add(new HandlerClaim("unrelated", 16, new ConstantHandler(1)), 0x1000)).Should().NotThrow();
+    }
+
+    [Fact]
+    [Trait("Behaviour", "KVM-8")]
+    public void A_refused_slot_of_memory_that_may_be_dispatched_is_no_failure()
+    {
+        var device = new MemoryClaim("device", _memory, 0, 0x2000, mayDispatch: true);
+        _slots.Refuse = address => address >= 0xd000_0000;
+        _space.Add(device, 0xd000_0000);
+        _space.Write(0xd000_1000, 8, 0x1122_3344_5566_7788);
+        _space.Read(0xd000_1000, 8).Should().Be(0x1122_3344_5566_7788);
+        _space.RefusedSlots.Should().Be(1);
+        _log.Entries.Should().ContainSingle(e => e.Text.Contains("device") && e.Text.Contains("d0000000"));
+
+        _space.Add(new HandlerClaim("unrelated", 16, new ConstantHandler(1)), 0x1000);
+        _space.RefusedSlots.Should().Be(1, "it is tried again with each change, and counted once");
+        for (ulong i = 1; i <= 1000; i++)
+        {
+            Move(device, 0xd000_0000 + (i * 0x1000));
+        }
+
+        _space.RefusedSlots.Should().Be(1001);
+        _log.Entries.Count.Should().BeInRange(1, 30);
+        _slots.Refuse = null;
+        _space.Add(new HandlerClaim("unrelated too", 16, new ConstantHandler(1)), 0x2000);
+        Slots().Should().Equal("d03e8000+2000");
+    }
+
+    [Fact]
+    public void A_slot_that_was_refused_in_a_change_that_failed_is_forgotten()
+    {
+        var ram = new MemoryClaim("ram", _memory, 0x2000, 0x1000);
+        _slots.Refuse = _ => true;
+        AddressSpaceTransaction transaction = _space.BeginTransaction();
+        transaction.Add(new MemoryClaim("device", _memory, 0, 0x1000, mayDispatch: true), 0xd000_0000);
+        transaction.Add(ram, 0xe000_0000);
+        ((Action)transaction.Commit).Should().Throw<HostException>();
+        var later = new MemoryClaim("ram at the same place", _memory, 0, 0x1000);
+        _space.Invoking(space => space.Add(later, 0xd000_0000)).Should().Throw<HostException>();
+    }
+
+    [Fact]
+    public void Refused_doorbells_are_all_counted_and_a_few_are_logged()
+    {
+        var notify = new HandlerClaim("notify", 0x1000, new ConstantHandler(1));
+        _doorbells.Refuse = _ => true;
+        Change(t =>
+        {
+            t.Add(notify, 0xd000_0000);
+            t.Add(new DoorbellClaim("bell", notify, 8, 2, _event));
+        });
+        for (ulong i = 1; i <= 1000; i++)
+        {
+            Move(notify, 0xd000_0000 + (i * 0x1000));
+        }
+
+        _space.RefusedDoorbells.Should().Be(1001);
+        _log.Entries.Count.Should().BeInRange(1, 30);
+    }
+
+    [Fact]
     public void One_memory_handed_from_claim_to_claim_keeps_its_slot()
     {
         var before = new MemoryClaim("before", _memory, 0, 0x1000);

@@ -163,7 +163,7 @@ public sealed class WorkerDisposalTests
     [Trait("Behaviour", "KVM-9")]
     public async Task A_worker_whose_thread_cannot_be_made_says_so_and_can_be_stopped()
     {
-        using var worker = new Worker("test", null, static _ => throw new OutOfMemoryException());
+        using var worker = new Worker("test", null, static _ => throw new InsufficientMemoryException());
 
         worker.Invoking(w => w.Start()).Should().Throw<HostException>().WithMessage("*'test'*pids.max*");
 

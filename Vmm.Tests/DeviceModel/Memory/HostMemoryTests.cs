@@ -3,7 +3,9 @@ using System.IO;
 using System.Linq;
 using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Bars;
 
 namespace Vmm.Tests.DeviceModel.Memory;
 
@@ -72,6 +74,23 @@ public sealed unsafe class HostMemoryTests
         using HostMemory other = HostMemory.MapDescriptor(memory.Descriptor, 0, Page, writable: false);
         memory.Dispose();
         other.Pointer[0].Should().Be(7);
+    }
+
+    [Fact]
+    public void What_was_mapped_read_only_is_lent_read_only()
+    {
+        using HostMemory memory = HostMemory.AllocateShared("vmm-test", Page);
+        using HostMemory other = HostMemory.MapDescriptor(memory.Descriptor, 0, Page, writable: false);
+        FluentActions.Invoking(() => new MemoryClaim("ram", other, 0, Page)).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => other.CreateHandler()).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => new PciBarRegion("memory", 0, Page, other)).Should().Throw<ArgumentException>();
+
+        var space = new AddressSpace(new AddressSpaceOptions());
+        space.Add(new MemoryClaim("rom", other, 0, Page, readOnly: true), 0x1000);
+        space.Write(0x1000, 4, 0x1234);
+        space.Read(0x1000, 4).Should().Be(0);
+        other.CreateHandler(readOnly: true).Write(0, 4, 1);
+        _ = new PciBarRegion("memory", 0, Page, other, readOnly: true);
     }
 
     [Fact]

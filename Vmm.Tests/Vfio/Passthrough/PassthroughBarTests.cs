@@ -115,17 +115,21 @@ public sealed class PassthroughBarTests
 
     [Fact]
     [Trait("Behaviour", "VFIO-5")]
-    public void Where_the_hypervisor_has_no_slot_left_the_bar_does_not_decode_and_is_counted()
+    public void Where_the_hypervisor_has_no_slot_left_accesses_reach_the_device_by_its_handler()
     {
         var device = VfioRig.Card();
         using var rig = new VfioRig(device);
         rig.Rig.Slots.Refuses = address => address == VfioRig.Bar0;
         rig.Enable();
-        rig.Function.FailedMappings.Should().Be(1);
+        rig.Function.FailedMappings.Should().Be(0);
+        rig.Rig.Memory.RefusedSlots.Should().Be(1);
+        rig.Function.GetMappedAddress(0).Should().Be(VfioRig.Bar0);
+        rig.Rig.Memory.Read(VfioRig.Bar0 + 0x10, 4);
+        device.Reads.Should().Equal((PciRegionIndex.Bar0, 0x10, 4));
         rig.Rig.Slots.Refuses = _ => false;
         rig.Write(4, 2, 0);
         rig.Write(4, 2, 2);
-        rig.Function.GetMappedAddress(0).Should().Be(VfioRig.Bar0);
+        rig.Rig.Slots.Mapped.Should().ContainKey(VfioRig.Bar0);
     }
 
     [Fact]

@@ -1,9 +1,8 @@
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 
-namespace Vmm.Kvm;
+namespace Vmm.DeviceModel.Hypervisor;
 
-/// <summary>One row for <see cref="KvmIrqRouting.ArmAll"/>.</summary>
+/// <summary>One row for <see cref="IIrqRouting.ArmAll"/>.</summary>
 /// <param name="Route">A route of the same machine.</param>
-/// <param name="Message">What it delivers.</param>
+/// <param name="Message">Delivered at the route's signals.</param>
 public readonly record struct RouteArming(IIrqRoute Route, MsiMessage Message);

@@ -1,0 +1,90 @@
+using System.Collections.Generic;
+using Vmm.DeviceModel;
+using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Hypervisor;
+
+namespace Vmm.Pci.Capabilities;
+
+/// <summary>Changes several vectors that have an eventfd, and arms what turns effective by one change of the hypervisor's table (KVM-5).</summary>
+/// <remarks>
+/// The gates of the vectors are taken in order of index and held until <see cref="Complete"/>, so that to everybody else the vectors change as one.
+/// Whoever makes a batch completes it, whatever happens. For one thread.
+/// </remarks>
+internal sealed class RouteBatch(IIrqRouting? routing)
+{
+    private readonly List<MessageVector> _held = [];
+    private readonly List<MessageVector> _waiting = [];
+    private readonly List<RouteArming> _armings = [];
+
+    /// <summary>Has a vector follow the registers. Its index is above those before.</summary>
+    public void Refresh(MessageVector vector)
+    {
+        Hold(vector);
+        Await(vector, vector.UpdateFromFunction());
+    }
+
+    /// <summary>Gives a vector its eventfd and route. Its index is above those before.</summary>
+    public void Adopt(MessageVector vector, EventFd eventFd, IIrqRoute route)
+    {
+        Hold(vector);
+        Await(vector, vector.Adopt(eventFd, route));
+    }
+
+    /// <summary>Arms, sends what is pending, and lets the vectors go.</summary>
+    public void Complete()
+    {
+        try
+        {
+            ArmWaiting();
+        }
+        finally
+        {
+            foreach (var vector in _held)
+            {
+                vector.SendPending();
+                vector.Release();
+            }
+        }
+    }
+
+    private void ArmWaiting()
+    {
+        if (_armings.Count > 1 && routing is not null)
+        {
+            try
+            {
+                routing.ArmAll(_armings);
+                foreach (var vector in _waiting)
+                {
+                    vector.WasArmed();
+                }
+
+                return;
+            }
+            catch (HostException)
+            {
+                // Not all of them have room: as many as have, one by one, and the others are reported.
+            }
+        }
+
+        foreach (var vector in _waiting)
+        {
+            vector.Arm();
+        }
+    }
+
+    private void Hold(MessageVector vector)
+    {
+        vector.Acquire();
+        _held.Add(vector);
+    }
+
+    private void Await(MessageVector vector, bool arms)
+    {
+        if (arms && vector.Arming is { } arming)
+        {
+            _waiting.Add(vector);
+            _armings.Add(arming);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System;
+using System.Threading;
+using Vmm.DeviceModel.Bus;
+
+namespace Vmm.Pci;
+
+/// <content>Exceptions of the device's code: they end here and are the function's own affair (BUS-8).</content>
+public partial class PciFunction
+{
+    private long _faults;
+
+    /// <summary>
+    /// How often a hook of the device, a capability or, reached by configuration space, a BAR region threw (BUS-8). Such a read gives all-ones;
+    /// after such a write everything else that follows from it is done. No other function notices.
+    /// </summary>
+    public long Faults => Volatile.Read(ref _faults);
+
+    /// <summary>A configuration read as the host bridge passes it on: an exception of the function ends here.</summary>
+    internal uint ReadFromBus(int offset, int width)
+    {
+        try
+        {
+            return ReadConfiguration(offset, width);
+        }
+        catch (Exception e)
+        {
+            // Beyond, it would take the configuration space of all functions out of service.
+            Fault(e, offset);
+            return (uint)AccessWidth.Mask(width);
+        }
+    }
+
+    /// <summary>As <see cref="ReadFromBus"/>.</summary>
+    internal void WriteFromBus(int offset, int width, uint value)
+    {
+        try
+        {
+            WriteConfiguration(offset, width, value);
+        }
+        catch (Exception e)
+        {
+            Fault(e, offset);
+        }
+    }
+
+    /// <summary>Called when entries of the MSI-X table were written.</summary>
+    internal void VectorsWritten(int first, int count)
+    {
+        try
+        {
+            OnVectorsWritten(first, count);
+        }
+        catch (Exception e)
+        {
+            Fault(e, _msix?.Offset ?? 0);
+        }
+    }
+
+    /// <summary>Calls a hook of the device. Its exception ends here, so that what follows for the function itself is done all the same.</summary>
+    private void CallHook(Action<PciFunction> hook, int offset)
+    {
+        try
+        {
+            hook(this);
+        }
+        catch (Exception e)
+        {
+            Fault(e, offset);
+        }
+    }
+
+    /// <summary>Counts and logs a fault of a hook, a capability or a region.</summary>
+    private void Fault(Exception reason, int offset)
+    {
+        Interlocked.Increment(ref _faults);
+        if (_reports.TryTake(out long suppressed))
+        {
+            Log.Faulted(_logger, reason, Name, Address, offset, suppressed);
+        }
+    }
+}
