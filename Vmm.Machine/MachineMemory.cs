@@ -6,7 +6,7 @@ using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Machine;
 
-/// <summary>The RAM of a machine: one host mapping, visible below and above the 32-bit hole.</summary>
+/// <summary>The RAM of a machine: one host mapping, visible where the layout says.</summary>
 internal sealed class MachineMemory : IDisposable
 {
     private readonly HostMemory _host;
@@ -36,10 +36,11 @@ internal sealed class MachineMemory : IDisposable
 
         try
         {
-            Add(0, 0, layout.LowLength);
-            if (layout.HighLength != 0)
+            ulong offset = 0;
+            foreach (GuestRange range in layout.Ram)
             {
-                Add(MemoryLayout.HoleEnd, layout.LowLength, layout.HighLength);
+                Add(range.Address, offset, range.Length);
+                offset += range.Length;
             }
         }
         catch (HostException e)
