@@ -26,8 +26,8 @@ internal sealed class MachineMemory : IDisposable
         try
         {
             _host = options.Shared || options.HugePages
-                ? HostMemory.AllocateShared("vmm-ram", layout.Size, options.HugePages)
-                : HostMemory.AllocateAnonymous(layout.Size);
+                ? HostMemory.AllocateShared("vmm-ram", layout.Size, options.HugePages, options.TransparentHugePages)
+                : HostMemory.AllocateAnonymous(layout.Size, options.TransparentHugePages);
         }
         catch (HostException e)
         {
