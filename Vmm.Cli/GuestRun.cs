@@ -26,6 +26,7 @@ internal sealed class GuestRun
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
+        _ = OpenFileLimit.Raise();
         MachineOptions options = _arguments.Machine;
         bool terminal = options.Serial.Kind == CharacterKind.Terminal || options.Console.Character.Kind == CharacterKind.Terminal;
         using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;

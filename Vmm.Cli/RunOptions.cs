@@ -17,7 +17,7 @@ public sealed class RunOptions
     private readonly Option<string[]> _initramfs = Text("--initramfs", "FILE", "Initramfs");
     private readonly Option<string[]> _cmdline = Text("--cmdline", "TEXT", "Command line of the kernel");
     private readonly Option<string[]> _cpus = Text("--cpus", "boot=N", $"vCPUs, 1 to {MachineLimits.Cpus} (1)");
-    private readonly Option<string[]> _memory = Text("--memory", "size=SIZE,...", "RAM, with K, M or G for a unit (512M); shared=on, hugepages=on");
+    private readonly Option<string[]> _memory = Text("--memory", "size=SIZE,...", "RAM, with K, M or G for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _disk = Text(
         "--disk", "path=FILE,...", "Virtio block device over a raw file; readonly=on, serial=TEXT, num_queues=N; may be repeated");
     private readonly Option<string[]> _net = Text(
@@ -30,7 +30,7 @@ public sealed class RunOptions
         "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, mmap=off has every access exit, x_nv_gpudirect_clique=N, id=NAME; may be repeated");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
-    private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (error)");
+    private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
 
     /// <summary>A command with these options.</summary>
     /// <param name="name">Its name.</param>
@@ -120,7 +120,7 @@ public sealed class RunOptions
             return new MemoryOptions();
         }
 
-        OptionValue words = OptionValue.Parse("--memory", text, "size", "shared", "hugepages");
+        OptionValue words = OptionValue.Parse("--memory", text, "size", "shared", "hugepages", "thp");
         words.Require("size");
         ulong size = words.GetSize("size")!.Value;
         bool hugePages = words.GetSwitch("hugepages");
@@ -132,7 +132,7 @@ public sealed class RunOptions
         ulong unit = hugePages ? 2UL << 20 : 4096;
         return size % unit != 0
             ? throw words.Bad("size", $"not a multiple of {(hugePages ? "2M, the size of a huge page" : "4K, the size of a page")}")
-            : new MemoryOptions(size, words.GetSwitch("shared"), hugePages);
+            : new MemoryOptions(size, words.GetSwitch("shared"), hugePages, words.GetSwitch("thp", absent: true));
     }
 
     private static LogLevel ReadLogLevel(string? text)
@@ -142,8 +142,8 @@ public sealed class RunOptions
             "trace" => LogLevel.Trace,
             "debug" => LogLevel.Debug,
             "info" => LogLevel.Information,
-            "warn" => LogLevel.Warning,
-            null or "error" => LogLevel.Error,
+            null or "warn" => LogLevel.Warning,
+            "error" => LogLevel.Error,
             "off" => LogLevel.None,
             _ => throw new UsageException("--log-level", text, $"want one of {string.Join(", ", LogLevels)}"),
         };

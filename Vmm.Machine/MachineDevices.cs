@@ -53,21 +53,11 @@ internal sealed class MachineDevices : IDisposable
         _logger = logger;
         _deviceLogger = GuardedLogger.Create(options.LoggerFactory, "Vmm.Virtio");
         _hostDevices = new MachineHostDevices(memory, stop, options.LoggerFactory, logger);
-        var windows = new List<PciWindow>
-        {
-            new(AddressSpaceKind.Port, MemoryLayout.PciPortStart, MemoryLayout.PciPortLength),
-            new(AddressSpaceKind.Memory, MemoryLayout.Pci32Start, MemoryLayout.Pci32Length),
-        };
-        if (layout.Pci64Length != 0)
-        {
-            windows.Add(new PciWindow(AddressSpaceKind.Memory, layout.Pci64Start, layout.Pci64Length));
-        }
-
         _bridge = new PciHostBridge(new PciHostBridgeOptions
         {
             Memory = spaces.Memory,
             Ports = spaces.Ports,
-            Windows = windows,
+            Windows = layout.CreatePciWindows(),
             MsiSink = hypervisor?.Msi,
             IrqRouting = hypervisor?.IrqRouting,
             InterruptLines = hypervisor?.InterruptLines,

@@ -5,7 +5,7 @@ using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Machine;
 
-/// <summary>The RAM of a machine: one host mapping, visible below and above the 32-bit hole.</summary>
+/// <summary>The RAM of a machine: one host mapping, visible where the layout says.</summary>
 internal sealed class MachineMemory : IDisposable
 {
     private readonly HostMemory _host;
@@ -22,8 +22,8 @@ internal sealed class MachineMemory : IDisposable
         try
         {
             _host = options.Shared || options.HugePages
-                ? HostMemory.AllocateShared("vmm-ram", layout.Size, options.HugePages)
-                : HostMemory.AllocateAnonymous(layout.Size);
+                ? HostMemory.AllocateShared("vmm-ram", layout.Size, options.HugePages, options.TransparentHugePages)
+                : HostMemory.AllocateAnonymous(layout.Size, options.TransparentHugePages);
         }
         catch (HostException e)
         {
@@ -32,10 +32,11 @@ internal sealed class MachineMemory : IDisposable
 
         try
         {
-            _ram.Add(0, _host, 0, layout.LowLength, "ram below 4 GiB");
-            if (layout.HighLength != 0)
+            ulong offset = 0;
+            foreach (GuestRange range in layout.Ram)
             {
-                _ram.Add(MemoryLayout.HoleEnd, _host, layout.LowLength, layout.HighLength, "ram above 4 GiB");
+                _ram.Add(range.Address, _host, offset, range.Length, range.Address == 0 ? "ram below 4 GiB" : "ram above 4 GiB");
+                offset += range.Length;
             }
         }
         catch (HostException e)

@@ -42,7 +42,7 @@ public sealed class MachinePreview : IDisposable
     public static MachinePreview Create(MachineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        MemoryLayout layout = MemoryLayout.Create(options.Memory.Size, PhysicalAddressBits());
+        MemoryLayout layout = MemoryLayout.Create(options.Memory.Size, PhysicalAddressWidth.FromLeaf(AddressSizes()));
         var domain = new AccessDomain(options.LoggerFactory);
         var memory = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Memory, Name = "memory", Domain = domain });
         var ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "port", Domain = domain });
@@ -62,15 +62,11 @@ public sealed class MachinePreview : IDisposable
     public void Dispose() => _devices.Dispose();
 
     /// <summary>The guest's processor addresses what the host's does.</summary>
-    private static int PhysicalAddressBits()
+    private static uint AddressSizes()
     {
-        const int AddressSizes = unchecked((int)0x8000_0008);
-        const int WithoutTheLeaf = 36;
-        if (!X86Base.IsSupported || (uint)X86Base.CpuId(unchecked((int)0x8000_0000), 0).Eax < unchecked((uint)AddressSizes))
-        {
-            return WithoutTheLeaf;
-        }
-
-        return Math.Clamp(X86Base.CpuId(AddressSizes, 0).Eax & 0xff, WithoutTheLeaf, 52);
+        const int Highest = unchecked((int)0x8000_0000);
+        return X86Base.IsSupported && (uint)X86Base.CpuId(Highest, 0).Eax >= PhysicalAddressWidth.Leaf
+            ? (uint)X86Base.CpuId(unchecked((int)PhysicalAddressWidth.Leaf), 0).Eax
+            : 0;
     }
 }

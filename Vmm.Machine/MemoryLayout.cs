@@ -1,6 +1,9 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Host;
 
 namespace Vmm.Machine;
 
@@ -12,9 +15,10 @@ namespace Vmm.Machine;
 /// 0xE000_0000  ECAM, 256 buses
 /// 0xFEC0_0000  I/O APIC, 0xFEE0_0000 local APICs, 0xFFFB_C000 what KVM needs on Intel
 /// 4 GiB        RAM that did not fit below
-/// above        window for 64-bit BARs
+/// above        windows for 64-bit BARs, to the end of what the processor addresses
 /// </code>
-/// Immutable.
+/// Neither RAM nor a window lies from 0xFD_0000_0000 to 0xFF_FFFF_FFFF: there the I/O memory management units of AMD hosts translate nothing. This
+/// holds on every host, so that what a guest sees does not depend on it. Immutable.
 /// </remarks>
 public sealed class MemoryLayout
 {
@@ -66,33 +70,36 @@ public sealed class MemoryLayout
     /// <summary>The least RAM a machine can have.</summary>
     public const ulong MinimumSize = 16 << 20;
 
-    private const ulong PageSize = 4096;
-    private const ulong WindowAlignment = 1UL << 34;
-    private const ulong WindowLimit = 1UL << 38;
+    /// <summary>Start of what AMD processors keep for HyperTransport (AMD I/O Virtualization Technology specification, 2.1.2).</summary>
+    public const ulong HyperTransportStart = 0xFD_0000_0000;
 
-    private MemoryLayout(ulong size, ulong lowLength, ulong highLength, ulong windowStart, ulong windowLength)
+    /// <summary>First address above what AMD processors keep for HyperTransport: 1 TiB.</summary>
+    public const ulong HyperTransportEnd = 0x100_0000_0000;
+
+    private const ulong PageSize = 4096;
+    private const ulong WindowAlignment = 1UL << 30;
+
+    private MemoryLayout(ulong size, IReadOnlyList<GuestRange> ram, IReadOnlyList<GuestRange> windows, ulong addressable)
     {
         Size = size;
-        LowLength = lowLength;
-        HighLength = highLength;
-        Pci64Start = windowStart;
-        Pci64Length = windowLength;
+        Ram = ram;
+        Pci64Windows = windows;
+        Addressable = addressable;
     }
 
     /// <summary>Bytes of RAM.</summary>
     public ulong Size { get; }
 
+    /// <summary>RAM by ascending address, in the order in which it lies in the host's mapping; the first range starts at 0.</summary>
+    public IReadOnlyList<GuestRange> Ram { get; }
+
     /// <summary>Bytes of RAM from address 0.</summary>
-    public ulong LowLength { get; }
+    public ulong LowLength => Ram[0].Length;
 
-    /// <summary>Bytes of RAM from 4 GiB; 0 if all of it fits below.</summary>
-    public ulong HighLength { get; }
+    /// <summary>The windows for 64-bit BARs by ascending address: all that is free above RAM; none where RAM fills everything.</summary>
+    public IReadOnlyList<GuestRange> Pci64Windows { get; }
 
-    /// <summary>Start of the window for 64-bit BARs.</summary>
-    public ulong Pci64Start { get; }
-
-    /// <summary>Length of the window for 64-bit BARs.</summary>
-    public ulong Pci64Length { get; }
+    private ulong Addressable { get; }
 
     /// <summary>Lays out a machine.</summary>
     /// <param name="size">Bytes of RAM, a multiple of 4 KiB, at least <see cref="MinimumSize"/>.</param>
@@ -114,24 +121,38 @@ public sealed class MemoryLayout
         }
 
         ulong addressable = 1UL << physicalAddressBits;
-        ulong low = Math.Min(size, HoleStart);
-        ulong high = size - low;
-        if (high > addressable - HoleEnd)
+        var ram = new List<GuestRange> { Range(0, Math.Min(size, HoleStart)) };
+        var windows = new List<GuestRange>();
+        ulong left = size - ram[0].Length;
+        ulong most = HoleStart;
+        foreach (GuestRange space in HighSpaces(addressable))
         {
-            throw new MachineException("memory", subject, $"the processor addresses {physicalAddressBits} bits, that is {(addressable - HoleEnd + HoleStart) >> 30} GiB of RAM at most");
+            ulong taken = Math.Min(left, space.Length);
+            if (taken != 0)
+            {
+                ram.Add(Range(space.Address, taken));
+            }
+
+            AddWindow(windows, space.Address + taken, space.Address + space.Length);
+            left -= taken;
+            most += space.Length;
         }
 
-        ulong ramEnd = HoleEnd + high;
+        return left == 0
+            ? new MemoryLayout(size, ram, windows, addressable)
+            : throw new MachineException(
+                "memory", subject, $"the processor addresses {physicalAddressBits} bits, that is {most >> 30} GiB of RAM at most");
+    }
 
-        // 64-bit BARs start at a round address above RAM, less round where RAM nearly fills the address space.
-        ulong alignment = WindowAlignment;
-        while (alignment > PageSize && AlignUp(ramEnd, alignment) >= addressable)
-        {
-            alignment /= 2;
-        }
-
-        ulong start = Math.Min(AlignUp(ramEnd, alignment), addressable);
-        return new MemoryLayout(size, low, high, start, Math.Min(addressable - start, WindowLimit));
+    /// <summary>The windows of the PCI host bridge: ports, 32-bit BARs, 64-bit BARs.</summary>
+    public IReadOnlyList<PciWindow> CreatePciWindows()
+    {
+        return
+        [
+            new PciWindow(AddressSpaceKind.Port, PciPortStart, PciPortLength),
+            new PciWindow(AddressSpaceKind.Memory, Pci32Start, Pci32Length),
+            .. Pci64Windows.Select(static window => new PciWindow(AddressSpaceKind.Memory, window.Address, window.Length)),
+        ];
     }
 
     /// <summary>The map that the guest's kernel is handed, sorted by address.</summary>
@@ -146,12 +167,13 @@ public sealed class MemoryLayout
             new(EcamStart, EcamLength, MemoryMapType.Reserved),
             new(KvmPrivate, 4 * 4096, MemoryMapType.Reserved),
         };
-        if (HighLength != 0)
+        map.AddRange(Ram.Skip(1).Select(static range => new MemoryMapEntry(range.Address, range.Length, MemoryMapType.Ram)));
+        if (Addressable > HyperTransportStart)
         {
-            map.Add(new MemoryMapEntry(HoleEnd, HighLength, MemoryMapType.Ram));
+            map.Add(new MemoryMapEntry(HyperTransportStart, HyperTransportEnd - HyperTransportStart, MemoryMapType.Reserved));
         }
 
-        return map;
+        return [.. map.OrderBy(static entry => entry.Address)];
     }
 
     /// <summary>True if the range lies in RAM that a kernel may be loaded into: above the first MiB and below the hole.</summary>
@@ -160,6 +182,37 @@ public sealed class MemoryLayout
     public bool IsLoadable(ulong address, ulong length)
     {
         return address >= HighMemory && GuestRange.Fits(address, length, LowLength);
+    }
+
+    /// <summary>What can be used above 4 GiB.</summary>
+    private static IEnumerable<GuestRange> HighSpaces(ulong addressable)
+    {
+        yield return Range(HoleEnd, Math.Min(addressable, HyperTransportStart) - HoleEnd);
+        if (addressable > HyperTransportEnd)
+        {
+            yield return Range(HyperTransportEnd, addressable - HyperTransportEnd);
+        }
+    }
+
+    /// <summary>Adds what lies from a round address above RAM to an end, from a less round one where RAM nearly fills the space.</summary>
+    private static void AddWindow(List<GuestRange> windows, ulong ramEnd, ulong end)
+    {
+        ulong alignment = WindowAlignment;
+        while (alignment > PageSize && AlignUp(ramEnd, alignment) >= end)
+        {
+            alignment /= 2;
+        }
+
+        ulong start = AlignUp(ramEnd, alignment);
+        if (start < end)
+        {
+            windows.Add(Range(start, end - start));
+        }
+    }
+
+    private static GuestRange Range(ulong address, ulong length)
+    {
+        return GuestRange.TryCreate(address, length, out GuestRange range) ? range : throw new ArgumentOutOfRangeException(nameof(length));
     }
 
     private static ulong AlignUp(ulong value, ulong alignment) => (value + alignment - 1) & ~(alignment - 1);

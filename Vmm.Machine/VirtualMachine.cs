@@ -167,7 +167,7 @@ public sealed partial class VirtualMachine : IDisposable
 
         HostMemoryLimit.Check(Options.Memory.Size);
         IReadOnlyList<CpuidEntry> cpuid = system.GetSupportedCpuid();
-        Layout = MemoryLayout.Create(Options.Memory.Size, PhysicalAddressBits(cpuid));
+        Layout = MemoryLayout.Create(Options.Memory.Size, PhysicalAddressWidth.FromLeaf(AddressSizes(cpuid)));
         KvmVirtualMachine hypervisor = _hypervisor = Keep(system.CreateVirtualMachine(
             new KvmVirtualMachineOptions { IdentityMapAddress = MemoryLayout.KvmPrivate, TssAddress = MemoryLayout.KvmPrivate + 0x1000 },
             Options.LoggerFactory));
@@ -241,12 +241,9 @@ public sealed partial class VirtualMachine : IDisposable
         _vcpus = Keep(new VcpuGroup(vcpus, MemorySpace, PortSpace));
     }
 
-    private static int PhysicalAddressBits(IReadOnlyList<CpuidEntry> cpuid)
+    private static uint AddressSizes(IReadOnlyList<CpuidEntry> cpuid)
     {
-        const uint AddressSizes = 0x8000_0008;
-        const int WithoutTheLeaf = 36;
-        int bits = (int)(cpuid.FirstOrDefault(entry => entry.Function == AddressSizes).Eax & 0xFF);
-        return bits == 0 ? WithoutTheLeaf : Math.Clamp(bits, WithoutTheLeaf, 52);
+        return cpuid.FirstOrDefault(static entry => entry.Function == PhysicalAddressWidth.Leaf).Eax;
     }
 
     private void Stop(VmStopReason reason)

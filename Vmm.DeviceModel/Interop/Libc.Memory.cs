@@ -21,6 +21,7 @@ internal static unsafe partial class Libc
     public const uint MFD_HUGE_2MB = 21u << 26;
 
     public const int MADV_HUGEPAGE = 14;
+    public const int RLIMIT_NOFILE = 7;
     public const int RLIMIT_MEMLOCK = 8;
 
     [LibraryImport(Library, SetLastError = true)]
@@ -37,6 +38,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, SetLastError = true)]
     public static partial int getrlimit(int resource, rlimit* limit);
+
+    [LibraryImport(Library, SetLastError = true)]
+    public static partial int setrlimit(int resource, rlimit* limit);
 
     /// <summary>struct rlimit.</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -6,10 +6,16 @@ using Vmm.DeviceModel.Interop;
 namespace Vmm.DeviceModel.Memory;
 
 /// <summary>A mapping of host memory that we own: anonymous, memfd or file-backed (MEM-6).</summary>
-/// <remarks>The host gives pages when they are first touched. Unmapped at disposal; who disposes makes sure that nobody uses it (remove its regions first).</remarks>
+/// <remarks>
+/// The host gives pages when they are first touched. From 2 MiB on, a mapping's address and its offset in the descriptor are the same modulo
+/// 2 MiB, from 1 GiB on modulo 1 GiB: only then can the host use one large page for what is one in the guest or in a device's memory. Unmapped
+/// at disposal; who disposes makes sure that nobody uses it (remove its regions first).
+/// </remarks>
 public sealed unsafe class HostMemory : IDisposable
 {
     private const ulong HugePageSize = 2 << 20;
+    private const ulong LargestPageSize = 1 << 30;
+    private const int PlacementAttempts = 8;
 
     private readonly FileDescriptor? _descriptor;
     private byte* _pointer;
@@ -52,31 +58,14 @@ public sealed unsafe class HostMemory : IDisposable
 
     /// <summary>Private anonymous memory; the host gives pages when they are first touched.</summary>
     /// <param name="length">Bytes, rounded up to the page size.</param>
-    /// <param name="hugePages">Ask for transparent huge pages.</param>
+    /// <param name="hugePages">Ask for transparent huge pages (in the guest's interest, at the cost of memory that it does not touch).</param>
     /// <exception cref="HostException">The host refuses.</exception>
     public static HostMemory AllocateAnonymous(ulong length, bool hugePages = false)
     {
         const int Flags = Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE;
-        const int Protection = Libc.PROT_READ | Libc.PROT_WRITE;
         length = RoundUp(length, (ulong)Environment.SystemPageSize);
-        if (!hugePages || length < HugePageSize)
-        {
-            return new HostMemory(Map(length, Protection, Flags, -1, 0, "anonymous memory"), length, null, 0);
-        }
-
-        // A huge page of the guest can be one of the host only where both addresses are multiples of its size: map more, keep the aligned part.
-        byte* pointer = Map(length + HugePageSize, Protection, Flags, -1, 0, "anonymous memory");
-        nuint head = (nuint)(RoundUp((ulong)pointer, HugePageSize) - (ulong)pointer);
-        if (head != 0)
-        {
-            _ = Libc.munmap(pointer, head);
-        }
-
-        _ = Libc.munmap(pointer + head + length, (nuint)HugePageSize - head);
-        pointer += head;
-
-        // Advice: where transparent huge pages are off, ordinary pages do.
-        _ = Libc.madvise(pointer, (nuint)length, Libc.MADV_HUGEPAGE);
+        byte* pointer = Map(length, Libc.PROT_READ | Libc.PROT_WRITE, Flags, -1, 0, "anonymous memory");
+        Advise(pointer, length, hugePages);
         return new HostMemory(pointer, length, null, 0);
     }
 
@@ -84,8 +73,12 @@ public sealed unsafe class HostMemory : IDisposable
     /// <param name="name">Shown in /proc/PID/maps; at most 249 bytes.</param>
     /// <param name="length">Bytes, rounded up to the page size (to the huge page size with <paramref name="hugeTlb"/>).</param>
     /// <param name="hugeTlb">Back it with reserved huge pages of 2 MiB.</param>
+    /// <param name="hugePages">
+    /// Ask for transparent huge pages, which shared memory gets only where /sys/kernel/mm/transparent_hugepage/shmem_enabled says <c>advise</c>
+    /// or more; without meaning for reserved ones.
+    /// </param>
     /// <exception cref="HostException">The host refuses; without enough reserved huge pages it does.</exception>
-    public static HostMemory AllocateShared(string name, ulong length, bool hugeTlb = false)
+    public static HostMemory AllocateShared(string name, ulong length, bool hugeTlb = false, bool hugePages = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         length = RoundUp(length, hugeTlb ? HugePageSize : (ulong)Environment.SystemPageSize);
@@ -112,7 +105,9 @@ public sealed unsafe class HostMemory : IDisposable
             // Huge pages are reserved here, so that the lack of them is an error now and not a SIGBUS later.
             int mode = Libc.MAP_SHARED | (hugeTlb ? 0 : Libc.MAP_NORESERVE);
             string what = hugeTlb ? $"{length >> 20} MiB of huge pages (reserve more in /proc/sys/vm/nr_hugepages)" : $"shared memory '{name}'";
-            return new HostMemory(Map(length, Libc.PROT_READ | Libc.PROT_WRITE, mode, descriptor.Number, 0, what), length, descriptor, 0);
+            byte* pointer = Map(length, Libc.PROT_READ | Libc.PROT_WRITE, mode, descriptor.Number, 0, what);
+            Advise(pointer, length, hugePages && !hugeTlb);
+            return new HostMemory(pointer, length, descriptor, 0);
         }
         catch
         {
@@ -147,7 +142,7 @@ public sealed unsafe class HostMemory : IDisposable
         {
             RequireInside(own, offset, wanted);
             int protection = Libc.PROT_READ | (writable ? Libc.PROT_WRITE : 0);
-            byte* pointer = Map(length, protection, Libc.MAP_SHARED, own.Number, (long)offset, $"descriptor {descriptor}");
+            byte* pointer = Map(length, protection, Libc.MAP_SHARED, own.Number, offset, $"descriptor {descriptor}");
             return new HostMemory(pointer, length, own, offset) { IsWritable = writable, IsForeign = true };
         }
         catch
@@ -208,15 +203,64 @@ public sealed unsafe class HostMemory : IDisposable
         return (length + unit - 1) / unit * unit;
     }
 
-    private static byte* Map(ulong length, int protection, int flags, int descriptor, long offset, string what)
+    /// <summary>Maps where a large page can be one on both sides; if others take every such place meanwhile, anywhere.</summary>
+    private static byte* Map(ulong length, int protection, int flags, int descriptor, ulong offset, string what)
     {
-        void* pointer = Libc.mmap(null, (nuint)length, protection, flags, descriptor, offset);
+        ulong alignment = length >= LargestPageSize ? LargestPageSize : length >= HugePageSize ? HugePageSize : (ulong)Environment.SystemPageSize;
+        for (int attempt = 0; attempt < PlacementAttempts; attempt++)
+        {
+            byte* pointer = MapAt(FindPlace(length, alignment, offset), length, protection, flags, descriptor, offset, what);
+            if (((ulong)pointer - offset) % alignment == 0)
+            {
+                return pointer;
+            }
+
+            _ = Libc.munmap(pointer, (nuint)length);
+        }
+
+        return MapAt(null, length, protection, flags, descriptor, offset, what);
+    }
+
+    private static byte* MapAt(byte* place, ulong length, int protection, int flags, int descriptor, ulong offset, string what)
+    {
+        void* pointer = Libc.mmap(place, (nuint)length, protection, flags, descriptor, (long)offset);
         if ((nint)pointer == -1)
         {
             throw new HostException("mmap", Marshal.GetLastPInvokeError(), $"cannot map {length >> 10} KiB of {what}");
         }
 
         return (byte*)pointer;
+    }
+
+    /// <summary>
+    /// A free place that is aligned as the offset is, or null. It is a wish, not a reservation, for a fixed mapping that is refused half-way can
+    /// leave a hole, and nobody knows whose it is then.
+    /// </summary>
+    private static byte* FindPlace(ulong length, ulong alignment, ulong offset)
+    {
+        if (alignment <= (ulong)Environment.SystemPageSize)
+        {
+            return null;
+        }
+
+        void* area = Libc.mmap(
+            null, (nuint)(length + alignment), Libc.PROT_NONE, Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE, -1, 0);
+        if ((nint)area == -1)
+        {
+            return null;
+        }
+
+        _ = Libc.munmap(area, (nuint)(length + alignment));
+        return (byte*)area + ((offset - (ulong)area) & (alignment - 1));
+    }
+
+    /// <summary>Asks for transparent huge pages. Where they are off, ordinary pages do.</summary>
+    private static void Advise(byte* pointer, ulong length, bool hugePages)
+    {
+        if (hugePages)
+        {
+            _ = Libc.madvise(pointer, (nuint)length, Libc.MADV_HUGEPAGE);
+        }
     }
 
     private void Unmap()

@@ -1,5 +1,6 @@
 using System;
 using System.Globalization;
+using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Interrupts;
 
 namespace Vmm.Machine.Acpi;
@@ -53,9 +54,9 @@ internal static class Dsdt
                 .Ports(0xCF8, 8)
                 .PortWindow(MemoryLayout.PciPortStart, MemoryLayout.PciPortLength)
                 .MemoryWindow32((uint)MemoryLayout.Pci32Start, (uint)MemoryLayout.Pci32Length);
-            if (layout.Pci64Length != 0)
+            foreach (GuestRange window in layout.Pci64Windows)
             {
-                resources.MemoryWindow64(layout.Pci64Start, layout.Pci64Length);
+                resources.MemoryWindow64(window.Address, window.Length);
             }
 
             aml.Name("_CRS").Buffer(resources.ToArray());

@@ -27,7 +27,7 @@ public sealed class RunOptionsTests
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Terminal);
         run.Machine.Console.Character.Kind.Should().Be(CharacterKind.Off);
         run.RestartOnReset.Should().BeTrue();
-        run.LogLevel.Should().Be(LogLevel.Error);
+        run.LogLevel.Should().Be(LogLevel.Warning, "an operator has to see what does not work");
     }
 
     [Fact]
@@ -35,7 +35,7 @@ public sealed class RunOptionsTests
     {
         RunArguments run = Read(
             "--kernel", "/k", "--initramfs", "/i", "--cmdline", "@console=ttyS0 -x --y", "--cpus", "boot=4",
-            "--memory", "size=5G,shared=on,hugepages=on",
+            "--memory", "size=5G,shared=on,hugepages=on,thp=off",
             "--disk", "path=/a", "--disk", "path=/b,readonly=on,id=data,serial=S1,num_queues=4,queue_size=128",
             "--net", "tap=tap0", "--net", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.1.1,mask=255.255.255.0,id=lan,num_queues=8",
             "--device", "path=/d", "--device", "path=/e,x_nv_gpudirect_clique=3,p2p=on,mmap=off,id=gpu",
@@ -43,7 +43,7 @@ public sealed class RunOptionsTests
         run.Machine.InitramfsPath.Should().Be("/i");
         run.Machine.CommandLine.Should().Be("@console=ttyS0 -x --y");
         run.Machine.CpuCount.Should().Be(4);
-        run.Machine.Memory.Should().Be(new MemoryOptions(5UL << 30, Shared: true, HugePages: true));
+        run.Machine.Memory.Should().Be(new MemoryOptions(5UL << 30, Shared: true, HugePages: true, TransparentHugePages: false));
         run.Machine.Disks.Should().Equal(
             new DiskOptions("/a"), new DiskOptions("/b", ReadOnly: true, Serial: "S1", QueueCount: 4) { Id = "data", QueueSize = 128 });
         run.Machine.Nets[0].Should().Be(new NetOptions("tap0"));
@@ -125,6 +125,7 @@ public sealed class RunOptionsTests
     [InlineData("--net", "tap=a,mac=52:54:00:12:34", "not an Ethernet address")]
     [InlineData("--net", "tap=a,mac=01:54:00:12:34:56", "not the address of one card")]
     [InlineData("--memory", "size=300M,hugepages=on,shared=maybe", "neither on nor off")]
+    [InlineData("--memory", "size=300M,thp=never", "neither on nor off")]
     [InlineData("--memory", "size=301M,hugepages=on", "size of a huge page")]
     [InlineData("--memory", "size=268435457", "size of a page")]
     [InlineData("--memory", "shared=on", "needs the word size")]

@@ -86,6 +86,31 @@ public sealed class AcpiTablesTests
         mcfg[55].Should().Be(255);
     }
 
+    [Theory]
+    [InlineData(256, 36)]
+    [InlineData(5120, 40)]
+    [InlineData(16384, 48)]
+    [InlineData(2097152, 48)]
+    public void The_bridge_names_the_windows_that_it_forwards(int mebibytes, int bits)
+    {
+        MemoryLayout layout = MemoryLayout.Create((ulong)mebibytes << 20, bits);
+        byte[] dsdt = Tables(Create(1, mebibytes, bits: bits))["DSDT"];
+
+        // QWord address space descriptors of memory (ACPI 6.4, 6.4.3.5.1): granularity, first and last address, translation, length.
+        var described = new List<(ulong First, ulong Last, ulong Length)>();
+        for (int at = 0; at + 46 <= dsdt.Length; at++)
+        {
+            if (dsdt.AsSpan(at, 5).SequenceEqual<byte>([0x8A, 0x2B, 0x00, 0x00, 0x0C]))
+            {
+                described.Add((U64(dsdt, at + 14), U64(dsdt, at + 22), U64(dsdt, at + 38)));
+            }
+        }
+
+        described.Should().Equal(layout.CreatePciWindows().Where(window => window.Base >= MemoryLayout.HoleEnd)
+            .Select(window => (window.Base, window.Last, window.Last - window.Base + 1)));
+        described.Should().HaveCount(bits > 40 && mebibytes < 1 << 20 ? 2 : 1);
+    }
+
     [IaslTheory]
     [InlineData(1, 256, true)]
     [InlineData(4, 5120, true)]
@@ -169,11 +194,11 @@ public sealed class AcpiTablesTests
 
     private static byte[] Integer(int value) => value < 2 ? [(byte)value] : [0x0A, (byte)value];
 
-    private static byte[] Create(int cpus, int mebibytes, bool serial = true)
+    private static byte[] Create(int cpus, int mebibytes, bool serial = true, int bits = 40)
     {
         return AcpiTables.Create(new AcpiOptions
         {
-            Layout = MemoryLayout.Create((ulong)mebibytes << 20, 40),
+            Layout = MemoryLayout.Create((ulong)mebibytes << 20, bits),
             CpuCount = cpus,
             HasSerialPort = serial,
             RootPortSlots = Ports,
@@ -205,6 +230,8 @@ public sealed class AcpiTablesTests
     }
 
     private static uint U32(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(offset));
+
+    private static ulong U64(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(offset));
 
     private static byte Sum(ReadOnlySpan<byte> bytes)
     {

@@ -157,11 +157,15 @@ public sealed class VirtualMachineTests : IDisposable
     {
         MachineOptions options = Options(TinyKernel.Pvh(c =>
         {
-            // The last entry of the memory map is RAM above the hole.
+            // The last entry of the memory map that is RAM is that above the hole.
             c.mov(ecx, __dword_ptr[ebx + 48]);
-            c.dec(ecx);
             c.imul(ecx, ecx, 24);
             c.add(ecx, __dword_ptr[ebx + 40]);
+            Label last = c.CreateLabel();
+            c.Label(ref last);
+            c.sub(ecx, 24);
+            c.cmp(__dword_ptr[ecx + 16], 1);
+            c.jne(last);
             c.mov(eax, __dword_ptr[ecx + 4]);
             c.PrintEax();
             c.mov(eax, __dword_ptr[ecx + 8]);

@@ -28,8 +28,23 @@ public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Run
         new("size3g", Disk) { Memory = "size=3G" },
         new("size5g", Disk) { Memory = "size=5G" },
         new("shared", Disk) { Memory = "size=512M,shared=on" },
+        new("thp-off", Disk) { Memory = "size=256M,thp=off" },
         new("hugepages", Disk) { Memory = "size=256M,hugepages=on", Before = "echo 140 >/proc/sys/vm/nr_hugepages", After = "echo 0 >/proc/sys/vm/nr_hugepages" },
     ];
+
+    /// <summary>A guest that has touched 512 MiB and waits, so that its process can be looked at.</summary>
+    private static readonly LabCase Filled = new("filled", Disk)
+    {
+        Memory = "size=1G",
+        Guest = "mount -t tmpfs -o size=600M fill /mnt; dd if=/dev/zero of=/mnt/fill bs=1M count=512 2>/dev/null; echo FILLED; sleep 1000",
+        Before = "echo madvise >/sys/kernel/mm/transparent_hugepage/enabled; echo \"SOFT $(ulimit -Sn)\"",
+        Beside = """
+            until grep -q ^FILLED console 2>/dev/null || ! kill -0 $pid; do sleep 0.2; done
+            echo "HUGE $(awk '/^AnonHugePages:/ { print int($2 / 1024) }' /proc/$pid/smaps_rollup)"
+            awk '/^Max open files/ { print "FILES " $4, $5 }' /proc/$pid/limits
+            kill -TERM $pid
+            """,
+    };
 
     public static TheoryData<string> Names => [.. Cases.Select(c => c.Name)];
 
@@ -42,6 +57,26 @@ public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Run
         result.ShouldHavePassed();
         result.Fact("SUM").Should().Be(runs.Digest);
         result.Fact("COMPLAINTS").Should().Be("0", "{0}", result.Console);
+        result.Errors.Should().BeEmpty("nothing went wrong that an operator should know");
+    }
+
+    [NestedFact]
+    [Trait("Behaviour", "MEM-6")]
+    public void RAM_lies_in_huge_pages_of_a_host_that_gives_them_to_who_asks()
+    {
+        var result = runs[Filled.Name];
+
+        result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
+        int.Parse(result.Note("HUGE")).Should().BeInRange(512, 1100, "MiB; {0}", result.Notes);
+    }
+
+    [NestedFact]
+    public void The_limit_of_open_descriptors_is_raised()
+    {
+        string[] limits = runs[Filled.Name].Note("FILES").Split(' ');
+
+        limits.Should().HaveCount(2).And.OnlyContain(limit => limit == limits[1], "the soft limit is the hard one: {0}", runs[Filled.Name].Notes);
+        int.Parse(limits[0]).Should().BeGreaterThan(int.Parse(runs[Filled.Name].Note("SOFT")), "the lab gives less to begin with");
     }
 
     [NestedTheory]
@@ -93,7 +128,7 @@ public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Run
             byte[] disk = RandomNumberGenerator.GetBytes(16 << 20);
             Digest = Convert.ToHexStringLower(SHA256.HashData(disk));
             _results = new(() => LabSession.Run(
-                [.. Cases.Select(c => c with { Guest = GuestScripts.ReadDiskAndReport })],
+                [.. Cases.Select(c => c with { Guest = GuestScripts.ReadDiskAndReport }), Filled],
                 new Dictionary<string, byte[]> { ["disk"] = disk },
                 memory: 4608));
         }

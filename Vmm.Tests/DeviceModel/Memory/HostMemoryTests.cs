@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using Microsoft.Win32.SafeHandles;
@@ -25,14 +26,47 @@ public sealed unsafe class HostMemoryTests
         memory.Pointer[Page - 1].Should().Be(1);
     }
 
-    [Fact]
-    public void Memory_for_huge_pages_is_aligned_to_them()
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public void Large_memory_is_aligned_to_huge_pages_and_asks_for_them_if_told(bool shared, bool ask)
     {
-        using HostMemory memory = HostMemory.AllocateAnonymous((4 << 20) + 1, hugePages: true);
+        using HostMemory memory = shared
+            ? HostMemory.AllocateShared("vmm-test", (4 << 20) + 1, hugePages: ask)
+            : HostMemory.AllocateAnonymous((4 << 20) + 1, hugePages: ask);
         memory.Length.Should().Be((4 << 20) + Page);
         ((ulong)memory.Pointer % (2 << 20)).Should().Be(0);
         memory.Pointer[memory.Length - 1] = 1;
         memory.Pointer[memory.Length - 1].Should().Be(1);
+        MappingFlags.Of(memory.Pointer).Contains("hg").Should().Be(ask, "VmFlags say hg where MADV_HUGEPAGE was given");
+    }
+
+    [Theory]
+    [InlineData(0u, 4u << 20, 2u << 20)]
+    [InlineData(0x3000u, 4u << 20, 2u << 20)]
+    [InlineData(0x20_5000u, 2u << 20, 2u << 20)]
+    [InlineData(0x20_5000u, 1u << 30, 1u << 30)]
+    [InlineData(0x3000u, 0x3000u, 0x1000u)]
+    public void A_large_part_of_a_descriptor_is_mapped_where_its_huge_pages_fall_together_with_the_hosts(uint offset, uint length, uint alignment)
+    {
+        using HostMemory memory = HostMemory.AllocateShared("vmm-test", 2UL << 30);
+        List<HostMemory> parts = [];
+        try
+        {
+            for (int i = 0; i < 5; i++)
+            {
+                parts.Add(HostMemory.MapDescriptor(memory.Descriptor, offset, length, writable: true));
+                (((ulong)parts[i].Pointer - offset) % alignment).Should().Be(0);
+                parts[i].Pointer[length - 1] = (byte)(i + 1);
+                memory.Pointer[offset + length - 1].Should().Be((byte)(i + 1));
+            }
+        }
+        finally
+        {
+            parts.ForEach(static part => part.Dispose());
+        }
     }
 
     [Fact]
