@@ -18,6 +18,9 @@ internal static partial class Log
     [LoggerMessage(4103, LogLevel.Warning, "{Name}: the device gives no more interrupts; some vectors stay silent")]
     public static partial void VectorsRefused(ILogger logger, Exception reason, string name);
 
+    [LoggerMessage(4110, LogLevel.Warning, "{Name}: the host has {Given} of the {Wanted} {Kind} interrupts that the guest enabled; the others stay silent")]
+    public static partial void FewerVectors(ILogger logger, string name, string kind, int given, int wanted);
+
     [LoggerMessage(4104, LogLevel.Warning, "{Name}: the device cannot be reset: {Reason}")]
     public static partial void ResetRefused(ILogger logger, string name, string reason);
 

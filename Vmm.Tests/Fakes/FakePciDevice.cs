@@ -207,7 +207,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
         return memory;
     }
 
-    public void SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers)
+    public int SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers)
     {
         string set = string.Concat(triggers.ToArray().Select(trigger => trigger is null ? '-' : 'x'));
         Throw($"triggers {index} {start} {set}");
@@ -231,6 +231,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
         old?.CopyTo(now, 0);
         triggers.CopyTo(now.AsSpan(start));
         _triggers[index] = now;
+        return triggers.Length;
     }
 
     public void DisableInterrupts(PciInterruptIndex index)

@@ -236,6 +236,11 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
             return -Errno.EINVAL;
         }
 
+        if (interrupt.Triggers is null && interrupt.Available?.Invoke(end) is > 0 and var available)
+        {
+            return available;
+        }
+
         interrupt.Enabled += interrupt.Triggers is null ? 1 : 0;
         int[] before = interrupt.Triggers ?? [];
         int[] after = [.. Enumerable.Repeat(-1, Math.Max((int)end, before.Length))];

@@ -57,8 +57,12 @@ public interface IPciDeviceBackend : IDisposable
     /// <param name="index">Which kind.</param>
     /// <param name="start">The first interrupt of the kind.</param>
     /// <param name="triggers">One each; null for one that signals nothing.</param>
+    /// <returns>
+    /// The number of <paramref name="triggers"/> when they are set. A smaller one, at least 1, if the kind was disabled and the host has only so many
+    /// from the first on: nothing is enabled then, and so many can be asked for. Only messages and MSI-X vectors can be fewer.
+    /// </returns>
     /// <exception cref="VfioException">Refused; what signalled before may be off, see VFIO-8 for who restores it.</exception>
-    void SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers);
+    int SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers);
 
     /// <summary>Disables a kind of interrupt as a whole. Does nothing if it is not enabled.</summary>
     /// <param name="index">Which kind.</param>
