@@ -83,7 +83,7 @@ public interface IPciDeviceBackend : IDisposable
     /// <exception cref="VfioException">There is no such reset, or it failed.</exception>
     void Reset();
 
-    /// <summary>Resets the device with its whole bus or slot, if every device that this reaches is ours (VFIO-10).</summary>
+    /// <summary>Resets the device with its whole bus or slot, if every device that this reaches is ours and no other of them is in use (VFIO-10).</summary>
     /// <returns>Null if it was done, else why not.</returns>
     string? TryHotReset();
 }

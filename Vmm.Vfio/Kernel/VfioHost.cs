@@ -25,7 +25,10 @@ public sealed class VfioHost
     private readonly Lock _lock = new();
     private readonly List<DmaAddressSpace> _spaces = [];
     private readonly Dictionary<int, VfioGroup> _groups = [];
-    private readonly HashSet<string> _attached = new(StringComparer.Ordinal);
+
+    // Replaced whole under the lock: a reset reads them without it, and so never waits for an attach.
+    private volatile string[] _attached = [];
+    private volatile Dictionary<int, int> _openGroups = [];
 
     /// <summary>Opens nothing yet.</summary>
     /// <param name="memory">Guest RAM that every device reaches at its guest-physical addresses; without it, devices reach what is mapped for them.</param>
@@ -74,7 +77,7 @@ public sealed class VfioHost
             try
             {
                 var device = new VfioPciDevice(this, attachment);
-                _attached.Add(location.Name);
+                _attached = [.. _attached, location.Name];
                 return device;
             }
             catch
@@ -85,14 +88,11 @@ public sealed class VfioHost
         }
     }
 
-    /// <summary>Groups that are open, with their descriptors.</summary>
-    internal IReadOnlyDictionary<int, int> OpenGroups()
-    {
-        lock (_lock)
-        {
-            return _groups.ToDictionary(group => group.Key, group => group.Value.File.Number);
-        }
-    }
+    /// <summary>Groups that are open, with their descriptors. Takes no lock.</summary>
+    internal IReadOnlyDictionary<int, int> OpenGroups => _openGroups;
+
+    /// <summary>Names of the devices that are attached. Takes no lock.</summary>
+    internal IReadOnlyList<string> Attached => _attached;
 
     /// <summary>Closes a device, and its group and its I/O address space with the last.</summary>
     internal void Release(VfioAttachment attachment)
@@ -145,6 +145,7 @@ public sealed class VfioHost
         {
             group = VfioGroup.Open(_calls, location.Group);
             _groups.Add(location.Group, group);
+            PublishGroups();
         }
 
         try
@@ -227,7 +228,7 @@ public sealed class VfioHost
     private void ReleaseLocked(VfioAttachment attachment)
     {
         attachment.File.Dispose();
-        _attached.Remove(attachment.Location.Name);
+        _attached = [.. _attached.Where(name => name != attachment.Location.Name)];
         Leave(attachment.Group, attachment.Space);
     }
 
@@ -263,7 +264,10 @@ public sealed class VfioHost
             }
 
             _groups.Remove(group.Number);
+            PublishGroups();
             group.Dispose();
         }
     }
+
+    private void PublishGroups() => _openGroups = _groups.ToDictionary(group => group.Key, group => group.Value.File.Number);
 }

@@ -199,8 +199,13 @@ public sealed partial class PassthroughFunction
         }
         else if (offset == Layout.AdvancedFeatures?.Offset)
         {
-            PlaceCapability(new AdvancedFeaturesCapability(), offset, next);
+            bool canReset = (Layout.Image.Span[offset + AdvancedFeaturesCapability.Capabilities] & AdvancedFeaturesCapability.FlrCapable) != 0 && _backend.CanReset;
+            PlaceCapability(new AdvancedFeaturesCapability(canReset), offset, next);
             Own(offset + AdvancedFeaturesCapability.Control, 1);
+            if (!canReset)
+            {
+                Emulate(offset + AdvancedFeaturesCapability.Capabilities, 1, 0, AdvancedFeaturesCapability.FlrCapable);
+            }
         }
     }
 

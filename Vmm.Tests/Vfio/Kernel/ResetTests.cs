@@ -51,7 +51,7 @@ public sealed class ResetTests
     {
         var kernel = new FakeVfioKernel();
         FakeVfioDevice fake = kernel.AddController("0000:01:00.0");
-        kernel.AddController("0000:01:00.1", 6);
+        kernel.AddController("0000:02:00.0", 6);
         fake.Dependents = [(5, 1, 0), (6, 1, 1), (5, 1, 2)];
         var host = new VfioHost(kernel);
         using VfioPciDevice device = host.Attach(fake.Path);
