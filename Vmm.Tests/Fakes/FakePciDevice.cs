@@ -30,6 +30,8 @@ public sealed class FakePciDevice : IPciDeviceBackend
 
     public string Name => "0000:00:10.0";
 
+    public HostIdentity? Identity { get; set; }
+
     public bool CanReset { get; set; } = true;
 
     public FakeDmaMapper Mapper { get; } = new();

@@ -57,6 +57,11 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         }
 
         source.CopyTo(region.Bytes.Slice((int)at, source.Length));
+        if (device.VirtualOf is not null)
+        {
+            device.Configuration.Bytes[4] &= 0xfd;
+        }
+
         return true;
     }
 
