@@ -5,7 +5,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
-using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Pci.Host;
 using Vmm.Vfio;
@@ -27,13 +26,13 @@ internal sealed class MachineHostDevices : IDisposable
     private readonly ILogger _logger;
 
     /// <summary>Takes no device yet.</summary>
-    /// <param name="memory">What the devices reach.</param>
+    /// <param name="host">Gives the devices, and has them reach the machine's memory.</param>
     /// <param name="stop">Called when a device's error ends the machine.</param>
     /// <param name="loggers">Where the devices log.</param>
     /// <param name="logger">The machine's.</param>
-    public MachineHostDevices(GuestMemory memory, Action<VmStopReason> stop, ILoggerFactory? loggers, ILogger logger)
+    public MachineHostDevices(VfioHost host, Action<VmStopReason> stop, ILoggerFactory? loggers, ILogger logger)
     {
-        (_host, _stop, _loggers, _logger) = (new VfioHost(memory, loggers), stop, loggers, logger);
+        (_host, _stop, _loggers, _logger) = (host, stop, loggers, logger);
     }
 
     /// <summary>The functions that are there now.</summary>
@@ -95,7 +94,7 @@ internal sealed class MachineHostDevices : IDisposable
     {
         try
         {
-            VfioPciDevice device = _host.Attach(options.Path);
+            VfioPciDevice device = _host.Attach(options.Path, options.Iommufd);
             try
             {
                 return PassthroughFunction.Attach(device, new PassthroughFunctionOptions
