@@ -113,13 +113,14 @@ internal static class DeviceOptionParser
     /// <param name="names">The ids that were given so far.</param>
     public static HostDeviceOptions ReadHostDevice(string text, HashSet<string> names)
     {
-        OptionValue words = OptionValue.Parse("--device", text, "path", "x_nv_gpudirect_clique", "p2p", "mmap", "id");
+        OptionValue words = OptionValue.Parse("--device", text, "path", "x_nv_gpudirect_clique", "p2p", "mmap", "iommufd", "id");
         return new HostDeviceOptions(words.Require("path"))
         {
             Id = ReadId(words, names),
             GpuDirectClique = words.GetNumber("x_nv_gpudirect_clique", 0, 15),
             PeerToPeer = words.GetSwitch("p2p"),
             MapBars = words.GetSwitch("mmap", absent: true),
+            Iommufd = words.GetSwitch("iommufd"),
         };
     }
 

@@ -27,7 +27,7 @@ public sealed class RunOptions
     private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE,...", "Virtio console (off)");
     private readonly Option<string[]> _device = Text(
         "--device", "path=FOLDER,...",
-        "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, mmap=off has every access exit, x_nv_gpudirect_clique=N, id=NAME; may be repeated");
+        "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, x_nv_gpudirect_clique=N too and says so to the guest, mmap=off has every access exit, iommufd=on goes by /dev/iommu instead of the group, id=NAME; may be repeated");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
     private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");

@@ -36,6 +36,7 @@ public sealed class KvmVirtualMachine : IDisposable
         Msi = new KvmMsiSink(calls);
         IrqRouting = new KvmIrqRouting(calls, system.CheckExtension(KvmCapability.IrqRouting), options.InterruptController, logger);
         InterruptLines = new KvmInterruptLines(calls, logger);
+        HostDeviceFiles = new KvmHostDeviceFiles(calls, logger);
     }
 
     /// <summary>What the machine was made with.</summary>
@@ -58,6 +59,9 @@ public sealed class KvmVirtualMachine : IDisposable
 
     /// <summary>Wires of the PICs and the I/O APIC.</summary>
     public KvmInterruptLines InterruptLines { get; }
+
+    /// <summary>Devices of the host that the machine has.</summary>
+    public KvmHostDeviceFiles HostDeviceFiles { get; }
 
     /// <summary>The vCPUs, in order of making.</summary>
     public IReadOnlyList<KvmVcpu> Vcpus
@@ -114,6 +118,7 @@ public sealed class KvmVirtualMachine : IDisposable
             _disposed = true;
         }
 
+        HostDeviceFiles.Dispose();
         _descriptor.Dispose();
     }
 

@@ -7,7 +7,13 @@ public sealed record HostDeviceOptions(string Path)
     /// <summary>Shown in logs, or null for the device's address on the host.</summary>
     public string? Id { get; init; }
 
-    /// <summary>The clique of GPUs that reach each other directly, 0 to 15, or null.</summary>
+    /// <summary>Takes the device by itself, through an iommufd (Linux 6.6), instead of through its group and a container.</summary>
+    public bool Iommufd { get; init; }
+
+    /// <summary>
+    /// The clique of GPUs that reach each other directly, 0 to 15, or null. Their BARs are mapped for each other as with <see cref="PeerToPeer"/>;
+    /// where that cannot be, the machine is not made.
+    /// </summary>
     public int? GpuDirectClique { get; init; }
 
     /// <summary>Lets the machine's other host devices reach the BARs, as far as the host can do that.</summary>

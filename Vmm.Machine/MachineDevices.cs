@@ -10,6 +10,7 @@ using Vmm.Kvm;
 using Vmm.Machine.Devices;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
+using Vmm.Vfio.Kernel;
 using Vmm.Vfio.Passthrough;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
@@ -52,7 +53,8 @@ internal sealed class MachineDevices : IDisposable
         _memory = memory;
         _logger = logger;
         _deviceLogger = GuardedLogger.Create(options.LoggerFactory, "Vmm.Virtio");
-        _hostDevices = new MachineHostDevices(memory, stop, options.LoggerFactory, logger);
+        _hostDevices = new MachineHostDevices(
+            new VfioHost(memory, hypervisor?.HostDeviceFiles, options.LoggerFactory), stop, options.LoggerFactory, logger);
         _bridge = new PciHostBridge(new PciHostBridgeOptions
         {
             Memory = spaces.Memory,

@@ -5,7 +5,6 @@ using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
-using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Pci.Host;
 using Vmm.Vfio;
@@ -27,13 +26,13 @@ internal sealed class MachineHostDevices : IDisposable
     private readonly ILogger _logger;
 
     /// <summary>Takes no device yet.</summary>
-    /// <param name="memory">What the devices reach.</param>
+    /// <param name="host">Gives the devices, and has them reach the machine's memory.</param>
     /// <param name="stop">Called when a device's error ends the machine.</param>
     /// <param name="loggers">Where the devices log.</param>
     /// <param name="logger">The machine's.</param>
-    public MachineHostDevices(GuestMemory memory, Action<VmStopReason> stop, ILoggerFactory? loggers, ILogger logger)
+    public MachineHostDevices(VfioHost host, Action<VmStopReason> stop, ILoggerFactory? loggers, ILogger logger)
     {
-        (_host, _stop, _loggers, _logger) = (new VfioHost(memory, loggers), stop, loggers, logger);
+        (_host, _stop, _loggers, _logger) = (host, stop, loggers, logger);
     }
 
     /// <summary>The functions that are there now.</summary>
@@ -95,9 +94,10 @@ internal sealed class MachineHostDevices : IDisposable
     {
         try
         {
-            VfioPciDevice device = _host.Attach(options.Path);
+            VfioPciDevice device = _host.Attach(options.Path, options.Iommufd);
             try
             {
+                CheckClique(options, device);
                 return PassthroughFunction.Attach(device, new PassthroughFunctionOptions
                 {
                     Name = options.Id,
@@ -120,6 +120,16 @@ internal sealed class MachineHostDevices : IDisposable
             // The device names itself first; so do we.
             string reason = e.Message.StartsWith(options.Path + ": ", StringComparison.Ordinal) ? e.Message[(options.Path.Length + 2)..] : e.Message;
             throw new MachineException("device", options.Path, reason, e);
+        }
+    }
+
+    /// <summary>The members of a clique reach each other's BARs, so they have to share the I/O address space in which those are mapped.</summary>
+    private void CheckClique(HostDeviceOptions options, VfioPciDevice device)
+    {
+        if (options.GpuDirectClique is { } clique && Functions.FirstOrDefault(other => other.GpuDirectClique == clique && other.DmaMapper != device.Dma) is { } apart)
+        {
+            throw new MachineException(
+                "device", options.Path, $"x_nv_gpudirect_clique={clique}: it cannot reach {apart.DeviceName}, since the two have I/O address spaces of their own");
         }
     }
 

@@ -140,6 +140,14 @@ public partial class PciFunction : IDisposable
         return hook is null ? _space.Read(offset, width) : ReadHandled(hook, offset, width);
     }
 
+    /// <summary>Copies the registers for a person to look at; nothing changes, however often that is done.</summary>
+    /// <remarks>
+    /// As they are stored: no read hook runs, and what only a hook knows (pending bits of MSI, the data of a window) is copied as stored. A function
+    /// whose registers are elsewhere reads them there.
+    /// </remarks>
+    /// <param name="destination">As long as the configuration space.</param>
+    public virtual void CopyConfiguration(Span<byte> destination) => _space.CopyTo(destination);
+
     /// <summary>A configuration write of the guest. What it sets off has happened when the access that carries it has ended.</summary>
     /// <param name="offset">First byte, a multiple of <paramref name="width"/>; outside the space writes are dropped.</param>
     /// <param name="width">1, 2 or 4.</param>

@@ -18,6 +18,9 @@ internal static partial class Log
     [LoggerMessage(4103, LogLevel.Warning, "{Name}: the device gives no more interrupts; some vectors stay silent")]
     public static partial void VectorsRefused(ILogger logger, Exception reason, string name);
 
+    [LoggerMessage(4110, LogLevel.Warning, "{Name}: the host has {Given} of the {Wanted} {Kind} interrupts that the guest enabled; the others stay silent")]
+    public static partial void FewerVectors(ILogger logger, string name, string kind, int given, int wanted);
+
     [LoggerMessage(4104, LogLevel.Warning, "{Name}: the device cannot be reset: {Reason}")]
     public static partial void ResetRefused(ILogger logger, string name, string reason);
 
@@ -33,6 +36,6 @@ internal static partial class Log
     [LoggerMessage(4108, LogLevel.Warning, "{Name}: letting go of the device: {Step} failed")]
     public static partial void ReleaseFailed(ILogger logger, Exception reason, string name, string step);
 
-    [LoggerMessage(4109, LogLevel.Debug, "{Name}: BAR {Bar} at 0x{Address:x} is not reached by other devices")]
+    [LoggerMessage(4109, LogLevel.Warning, "{Name}: BAR {Bar} at 0x{Address:x} is not reached by other devices")]
     public static partial void PeerMappingRefused(ILogger logger, Exception reason, string name, int bar, ulong address);
 }

@@ -39,5 +39,12 @@ internal static class KvmConstants
     public const uint KVM_SYSTEM_EVENT_RESET = 2;
     public const uint KVM_SYSTEM_EVENT_CRASH = 3;
 
+    public const uint KVM_DEV_TYPE_VFIO = 4;
+
+    // Newer headers say FILE for GROUP: since Linux 6.6 a device that was opened by itself can be named too.
+    public const uint KVM_DEV_VFIO_GROUP = 1;
+    public const uint KVM_DEV_VFIO_GROUP_ADD = 1;
+    public const uint KVM_DEV_VFIO_GROUP_DEL = 2;
+
     public const int KVM_APIC_REG_SIZE = 0x400;
 }

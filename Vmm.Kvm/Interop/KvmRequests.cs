@@ -24,6 +24,10 @@ internal static unsafe class KvmRequests
     public static readonly uint KVM_CREATE_PIT2 = Ioc.Iow(KVMIO, 0x77, sizeof(kvm_pit_config));
     public static readonly uint KVM_IOEVENTFD = Ioc.Iow(KVMIO, 0x79, sizeof(kvm_ioeventfd));
     public static readonly uint KVM_SIGNAL_MSI = Ioc.Iow(KVMIO, 0xa5, sizeof(kvm_msi));
+    public static readonly uint KVM_CREATE_DEVICE = Ioc.Iowr(KVMIO, 0xe0, sizeof(kvm_create_device));
+
+    // Device of a virtual machine.
+    public static readonly uint KVM_SET_DEVICE_ATTR = Ioc.Iow(KVMIO, 0xe1, sizeof(kvm_device_attr));
 
     // vCPU.
     public static readonly uint KVM_RUN = Ioc.Io(KVMIO, 0x80);

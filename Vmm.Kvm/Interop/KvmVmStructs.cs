@@ -97,3 +97,20 @@ internal struct kvm_irq_routing
     public uint nr;
     public uint flags;
 }
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct kvm_create_device
+{
+    public uint type;
+    public uint fd;
+    public uint flags;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct kvm_device_attr
+{
+    public uint flags;
+    public uint group;
+    public ulong attr;
+    public ulong addr;
+}

@@ -8,11 +8,13 @@ internal sealed unsafe class VmCalls(FileDescriptor descriptor) : IVmCalls
 {
     public bool IsClosed => descriptor.IsClosed;
 
-    public int Call(uint request, void* argument)
+    public int Call(uint request, void* argument) => Call(descriptor, request, argument);
+
+    public int Call(FileDescriptor device, uint request, void* argument)
     {
         try
         {
-            return KvmCall.Try(descriptor, request, argument);
+            return KvmCall.Try(device, request, argument);
         }
         catch (ObjectDisposedException)
         {

@@ -10,8 +10,7 @@ namespace Vmm.Pci.Diagnostics;
 
 /// <summary>Writes configuration space as text that <c>lspci -F</c> reads: an address, then lines of 16 bytes (PCI-15).</summary>
 /// <remarks>
-/// The registers are copied as they are stored: no read hook runs, so a dump of a running machine changes nothing. What only a hook knows
-/// (pending bits of MSI, the data of a window) shows as stored.
+/// The registers are those of <see cref="PciFunction.CopyConfiguration"/>, so a dump of a running machine changes nothing.
 /// </remarks>
 public static class PciConfigurationDump
 {
@@ -36,7 +35,7 @@ public static class PciConfigurationDump
         ArgumentNullException.ThrowIfNull(function);
         ArgumentNullException.ThrowIfNull(writer);
         byte[] bytes = new byte[function.ConfigurationSpace.Length];
-        function.ConfigurationSpace.CopyTo(bytes);
+        function.CopyConfiguration(bytes);
 
         // lspci takes what follows the address for a description and prints its own.
         writer.Write(string.Create(

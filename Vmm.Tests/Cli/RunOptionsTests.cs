@@ -38,7 +38,7 @@ public sealed class RunOptionsTests
             "--memory", "size=5G,shared=on,hugepages=on,thp=off",
             "--disk", "path=/a", "--disk", "path=/b,readonly=on,id=data,serial=S1,num_queues=4,queue_size=128",
             "--net", "tap=tap0", "--net", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.1.1,mask=255.255.255.0,id=lan,num_queues=8",
-            "--device", "path=/d", "--device", "path=/e,x_nv_gpudirect_clique=3,p2p=on,mmap=off,id=gpu",
+            "--device", "path=/d", "--device", "path=/e,x_nv_gpudirect_clique=3,p2p=on,mmap=off,iommufd=on,id=gpu",
             "--rng", "src=/dev/urandom", "--console", "file=/c", "--serial", "null", "--no-reboot", "--log-level", "debug");
         run.Machine.InitramfsPath.Should().Be("/i");
         run.Machine.CommandLine.Should().Be("@console=ttyS0 -x --y");
@@ -52,7 +52,7 @@ public sealed class RunOptionsTests
         run.Machine.Nets[1].Pairs.Should().Be(4, "num_queues counts both of a pair");
         run.Machine.Nets[1].HostMask.Should().Be(IPAddress.Parse("255.255.255.0"));
         run.Machine.HostDevices.Should().Equal(
-            new HostDeviceOptions("/d"), new HostDeviceOptions("/e") { Id = "gpu", GpuDirectClique = 3, PeerToPeer = true, MapBars = false });
+            new HostDeviceOptions("/d"), new HostDeviceOptions("/e") { Id = "gpu", GpuDirectClique = 3, PeerToPeer = true, MapBars = false, Iommufd = true });
         run.Machine.Entropy.Should().Be(new EntropyOptions("/dev/urandom"));
         run.Machine.Console.Should().Be(new ConsoleOptions(new CharacterOptions(CharacterKind.File, "/c")));
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Null);

@@ -30,6 +30,8 @@ public sealed class FakePciDevice : IPciDeviceBackend
 
     public string Name => "0000:00:10.0";
 
+    public HostIdentity? Identity { get; set; }
+
     public bool CanReset { get; set; } = true;
 
     public FakeDmaMapper Mapper { get; } = new();
@@ -207,7 +209,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
         return memory;
     }
 
-    public void SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers)
+    public int SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers)
     {
         string set = string.Concat(triggers.ToArray().Select(trigger => trigger is null ? '-' : 'x'));
         Throw($"triggers {index} {start} {set}");
@@ -231,6 +233,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
         old?.CopyTo(now, 0);
         triggers.CopyTo(now.AsSpan(start));
         _triggers[index] = now;
+        return triggers.Length;
     }
 
     public void DisableInterrupts(PciInterruptIndex index)

@@ -43,6 +43,12 @@ internal sealed class FakeVfioDevice
 
     public bool CanReset { get; set; }
 
+    /// <summary>The physical function of SR-IOV whose virtual function this is, or null. Memory Space of such a function's command register is 0 for ever.</summary>
+    public string? VirtualOf { get; set; }
+
+    /// <summary>What sysfs says of vendor and device.</summary>
+    public (ushort Vendor, ushort Device) Ids { get; set; } = (0x8086, 0x5678);
+
     public uint Flags { get; set; } = 2;
 
     public FakeVfioRegion[] Regions { get; } = new FakeVfioRegion[9];

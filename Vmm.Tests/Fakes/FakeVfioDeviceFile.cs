@@ -57,6 +57,11 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         }
 
         source.CopyTo(region.Bytes.Slice((int)at, source.Length));
+        if (device.VirtualOf is not null)
+        {
+            device.Configuration.Bytes[4] &= 0xfd;
+        }
+
         return true;
     }
 
@@ -234,6 +239,11 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         if (end > interrupt.Count || (interrupt.Triggers is { } there && noResize && end > there.Length))
         {
             return -Errno.EINVAL;
+        }
+
+        if (interrupt.Triggers is null && interrupt.Available?.Invoke(end) is > 0 and var available)
+        {
+            return available;
         }
 
         interrupt.Enabled += interrupt.Triggers is null ? 1 : 0;

@@ -21,6 +21,9 @@ internal abstract class FakeVfioFile : IKernelFile
 
     public string Path { get; }
 
+    /// <summary>The hypervisor was told of it, and holds it.</summary>
+    public bool IsKnownToHypervisor { get; set; }
+
     protected FakeVfioKernel Kernel { get; }
 
     public int Ioctl(uint request, Span<byte> argument) => _closed ? -Errno.EBADF : Handle(request, argument);

@@ -26,6 +26,12 @@ internal sealed class FakeVfioGroup(FakeVfioKernel kernel, int group) : FakeVfio
             return refused;
         }
 
+        if (IsKnownToHypervisor)
+        {
+            Kernel.Violations.Add($"{Path} leaves its container while the hypervisor holds it");
+            return -Errno.EBUSY;
+        }
+
         if (HasOpenDevice)
         {
             Kernel.Violations.Add($"{Path} leaves its container with a device open");

@@ -1,3 +1,4 @@
+using System;
 using System.Runtime.InteropServices;
 
 namespace Vmm.Tests.Fakes;
@@ -15,6 +16,12 @@ internal sealed partial class FakeVfioInterrupt(uint count, uint flags)
 
     /// <summary>How often the kind was enabled.</summary>
     public int Enabled { get; set; }
+
+    /// <summary>
+    /// Asked before the kind is enabled with so many interrupts: 0 lets it, a positive number is the kernel's answer that only so many are available,
+    /// at which nothing is enabled.
+    /// </summary>
+    public Func<uint, int>? Available { get; set; }
 
     /// <summary>Adds 1 to an eventfd.</summary>
     public static unsafe void Write(int descriptor)

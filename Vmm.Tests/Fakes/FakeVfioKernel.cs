@@ -146,12 +146,22 @@ internal sealed class FakeVfioKernel : IVfioCalls
                     "subsystem" => device.Subsystem,
                     "iommu_group" => device.HasIommu ? device.Group.ToString(CultureInfo.InvariantCulture) : null,
                     "driver" => device.Driver,
+                    "physfn" => device.VirtualOf,
                     _ => null,
                 };
             }
         }
 
         return null;
+    }
+
+    public string? ReadText(string path)
+    {
+        FakeVfioDevice? device = Devices.FirstOrDefault(device => path.StartsWith(device.Path + "/", StringComparison.Ordinal));
+        return device is null ? null
+            : path.EndsWith("/vendor", StringComparison.Ordinal) ? FormattableString.Invariant($"0x{device.Ids.Vendor:x4}")
+            : path.EndsWith("/device", StringComparison.Ordinal) ? FormattableString.Invariant($"0x{device.Ids.Device:x4}")
+            : null;
     }
 
     public IReadOnlyList<string> List(string path)

@@ -43,6 +43,8 @@ public sealed partial class KvmHeaderTests
             .Struct<kvm_ioeventfd>("struct kvm_ioeventfd")
             .Struct<kvm_irqfd>("struct kvm_irqfd")
             .Struct<kvm_msi>("struct kvm_msi")
+            .Struct<kvm_create_device>("struct kvm_create_device")
+            .Struct<kvm_device_attr>("struct kvm_device_attr")
             .Struct<kvm_irq_routing>("struct kvm_irq_routing")
             .Struct<kvm_irq_routing_entry>(
                 "struct kvm_irq_routing_entry",

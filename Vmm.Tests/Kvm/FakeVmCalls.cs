@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
+using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Tests.Kvm;
@@ -28,8 +29,31 @@ internal sealed unsafe class FakeVmCalls : IVmCalls
         lock (_lock)
         {
             Log.Add(line);
-            return Answer(line);
+            int answer = Answer(line);
+            return answer == 0 && request == KvmRequests.KVM_CREATE_DEVICE ? MakeDevice((kvm_create_device*)argument) : answer;
         }
+    }
+
+    /// <summary>Devices of the machine that were made: descriptors that are really open.</summary>
+    public List<int> Devices { get; } = [];
+
+    public int Call(FileDescriptor device, uint request, void* argument)
+    {
+        if (device.IsClosed)
+        {
+            return -Errno.EBADF;
+        }
+
+        return Call(request, argument);
+    }
+
+    private int MakeDevice(kvm_create_device* create)
+    {
+        DescriptorIo.Open("/dev/null", Libc.O_RDWR, out FileDescriptor descriptor).Should().Be(0);
+        create->fd = (uint)descriptor.Number;
+        descriptor.SetHandleAsInvalid();
+        Devices.Add((int)create->fd);
+        return 0;
     }
 
     private static string Describe(uint request, void* argument)
@@ -83,6 +107,17 @@ internal sealed unsafe class FakeVmCalls : IVmCalls
         {
             var msi = (kvm_msi*)argument;
             return Text($"msi {msi->address_hi:X}:{msi->address_lo:X}/{msi->data:X}");
+        }
+
+        if (request == KvmRequests.KVM_CREATE_DEVICE)
+        {
+            return Text($"device {((kvm_create_device*)argument)->type}");
+        }
+
+        if (request == KvmRequests.KVM_SET_DEVICE_ATTR)
+        {
+            var attribute = (kvm_device_attr*)argument;
+            return Text($"attribute {attribute->group} {attribute->attr} file {*(int*)attribute->addr}");
         }
 
         return Text($"request 0x{request:X}");

@@ -14,6 +14,9 @@ public interface IPciDeviceBackend : IDisposable
     /// <summary>Names the device in messages, for example <c>0000:00:10.0</c>.</summary>
     string Name { get; }
 
+    /// <summary>What the host knows of the device beyond its registers; null if nothing.</summary>
+    HostIdentity? Identity { get; }
+
     /// <summary>Whether <see cref="Reset"/> can work. Such a device comes reset, and disposing the backend resets it once more (VFIO-10).</summary>
     bool CanReset { get; }
 
@@ -57,8 +60,12 @@ public interface IPciDeviceBackend : IDisposable
     /// <param name="index">Which kind.</param>
     /// <param name="start">The first interrupt of the kind.</param>
     /// <param name="triggers">One each; null for one that signals nothing.</param>
+    /// <returns>
+    /// The number of <paramref name="triggers"/> when they are set. A smaller one, at least 1, if the kind was disabled and the host has only so many
+    /// from the first on: nothing is enabled then, and so many can be asked for. Only messages and MSI-X vectors can be fewer.
+    /// </returns>
     /// <exception cref="VfioException">Refused; what signalled before may be off, see VFIO-8 for who restores it.</exception>
-    void SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers);
+    int SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers);
 
     /// <summary>Disables a kind of interrupt as a whole. Does nothing if it is not enabled.</summary>
     /// <param name="index">Which kind.</param>
@@ -79,7 +86,7 @@ public interface IPciDeviceBackend : IDisposable
     /// <exception cref="VfioException">There is no such reset, or it failed.</exception>
     void Reset();
 
-    /// <summary>Resets the device with its whole bus or slot, if every device that this reaches is ours (VFIO-10).</summary>
+    /// <summary>Resets the device with its whole bus or slot, if every device that this reaches is ours and no other of them is in use (VFIO-10).</summary>
     /// <returns>Null if it was done, else why not.</returns>
     string? TryHotReset();
 }

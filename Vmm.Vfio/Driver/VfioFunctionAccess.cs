@@ -159,7 +159,12 @@ public sealed class VfioFunctionAccess : IPciFunctionAccess, IDisposable
                 _watches.Add(_worker.Watch(source, () => signalled(vector)));
             }
 
-            _device.SetTriggers(index, 0, [.. _events]);
+            int available = _device.SetTriggers(index, 0, [.. _events]);
+            if (available < count)
+            {
+                throw new VfioException("enabling interrupts", _device.Name, 0, $"{count} of kind {index} are wanted, and the host has {available}");
+            }
+
             _enabled = index;
         }
         catch

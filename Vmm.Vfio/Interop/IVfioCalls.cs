@@ -23,6 +23,9 @@ internal interface IVfioCalls
     /// <summary>The last component of what a link points to, all links followed; null if there is no such link.</summary>
     string? ReadLinkName(string path);
 
+    /// <summary>The text of a small file without the white space around it; null if it cannot be read.</summary>
+    string? ReadText(string path);
+
     /// <summary>Names in a directory, sorted; empty if there is none.</summary>
     IReadOnlyList<string> List(string path);
 }

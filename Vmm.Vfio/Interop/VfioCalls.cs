@@ -43,6 +43,18 @@ internal sealed unsafe class VfioCalls : IVfioCalls
         }
     }
 
+    public string? ReadText(string path)
+    {
+        try
+        {
+            return File.ReadAllText(path).Trim();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
     public IReadOnlyList<string> List(string path)
     {
         try

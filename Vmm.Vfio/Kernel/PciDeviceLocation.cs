@@ -1,6 +1,7 @@
 using System;
 using System.Globalization;
 using Vmm.DeviceModel.Interop;
+using Vmm.Vfio.Backend;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;
@@ -9,8 +10,9 @@ namespace Vmm.Vfio.Kernel;
 /// <param name="Path">Its directory in sysfs.</param>
 /// <param name="Name">Its address, as sysfs writes it.</param>
 /// <param name="Group">Its IOMMU group.</param>
+/// <param name="Identity">What the host knows of it; null if sysfs does not say.</param>
 /// <param name="Node">Its own node, where the kernel makes one (Linux 6.6); else null.</param>
-internal sealed record PciDeviceLocation(string Path, string Name, int Group, string? Node)
+internal sealed record PciDeviceLocation(string Path, string Name, int Group, HostIdentity? Identity, string? Node)
 {
     private const string Step = "looking the device up";
 
@@ -47,13 +49,27 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, st
         }
 
         string? node = calls.List($"{path}/vfio-dev") is [var own, ..] ? $"/dev/vfio/devices/{own}" : null;
-        return new PciDeviceLocation(path, name, group, node is not null && calls.Exists(node) ? node : null);
+        return new PciDeviceLocation(path, name, group, ReadIdentity(calls, path), node is not null && calls.Exists(node) ? node : null);
     }
 
     /// <summary>Whether a device has a driver that gives it to VFIO: vfio-pci, or one that is made for its kind.</summary>
     public static bool IsVfio(IVfioCalls calls, string path, string driver)
     {
         return string.Equals(driver, "vfio-pci", StringComparison.Ordinal) || calls.List($"{path}/vfio-dev").Count > 0;
+    }
+
+    private static HostIdentity? ReadIdentity(IVfioCalls calls, string path)
+    {
+        return TryReadId(calls, $"{path}/vendor", out ushort vendor) && TryReadId(calls, $"{path}/device", out ushort device)
+            ? new HostIdentity(vendor, device, calls.ReadLinkName($"{path}/physfn"))
+            : null;
+    }
+
+    private static bool TryReadId(IVfioCalls calls, string path, out ushort id)
+    {
+        string text = calls.ReadText(path) ?? "";
+        id = 0;
+        return text.StartsWith("0x", StringComparison.Ordinal) && ushort.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out id);
     }
 
     /// <summary>By the path that stays: one below a driver goes with the binding.</summary>

@@ -1,3 +1,4 @@
+using System;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;
@@ -7,4 +8,5 @@ namespace Vmm.Vfio.Kernel;
 /// <param name="File">The open device.</param>
 /// <param name="Space">Its I/O address space.</param>
 /// <param name="Group">Its group, if it was opened through that.</param>
-internal sealed record VfioAttachment(PciDeviceLocation Location, IKernelFile File, DmaAddressSpace Space, VfioGroup? Group);
+/// <param name="Registration">What the hypervisor knows of the file, of a device that was opened by itself.</param>
+internal sealed record VfioAttachment(PciDeviceLocation Location, IKernelFile File, DmaAddressSpace Space, VfioGroup? Group, IDisposable? Registration = null);

@@ -22,6 +22,9 @@ internal sealed unsafe class VfioGroup : IDisposable
     /// <summary>Where it is; null while it is in none.</summary>
     public VfioContainer? Container { get; set; }
 
+    /// <summary>What the hypervisor knows of it; null if it was not told.</summary>
+    public IDisposable? Registration { get; set; }
+
     /// <summary>Devices of it that are attached; the owner counts.</summary>
     public int Users { get; set; }
 
@@ -29,12 +32,15 @@ internal sealed unsafe class VfioGroup : IDisposable
     public static string NodeOf(int number) => string.Create(CultureInfo.InvariantCulture, $"/dev/vfio/{number}");
 
     /// <summary>Opens a group, which the kernel lets one process do at a time.</summary>
+    /// <param name="calls">The kernel.</param>
+    /// <param name="number">Its number.</param>
+    /// <param name="otherwise">Another way to the device that is to be said if there is no node, or nothing.</param>
     /// <exception cref="VfioException">It cannot be opened, or one of its devices is another driver's.</exception>
-    public static VfioGroup Open(IVfioCalls calls, int number)
+    public static VfioGroup Open(IVfioCalls calls, int number, string otherwise)
     {
         string path = NodeOf(number);
         IKernelFile file = calls.Open(path, out int errno) ?? throw Refusal.Open(
-            path, errno, $"there is no such node: modprobe vfio-pci, or make it visible here (a container needs --device {path})");
+            path, errno, $"there is no such node: modprobe vfio-pci, or make it visible here (a container needs --device {path}){otherwise}");
         try
         {
             var status = new vfio_group_status { argsz = (uint)sizeof(vfio_group_status) };

@@ -4,6 +4,8 @@ using System.Linq;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel;
+using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Vfio.Backend;
@@ -20,24 +22,29 @@ public sealed class VfioHost
 {
     private readonly IVfioCalls _calls;
     private readonly GuestMemory? _memory;
+    private readonly IHostDeviceFiles? _hypervisor;
     private readonly ILoggerFactory _loggers;
     private readonly ILogger _logger;
     private readonly Lock _lock = new();
     private readonly List<DmaAddressSpace> _spaces = [];
     private readonly Dictionary<int, VfioGroup> _groups = [];
-    private readonly HashSet<string> _attached = new(StringComparer.Ordinal);
+
+    // Replaced whole under the lock: a reset reads them without it, and so never waits for an attach.
+    private volatile string[] _attached = [];
+    private volatile Dictionary<int, int> _openGroups = [];
 
     /// <summary>Opens nothing yet.</summary>
     /// <param name="memory">Guest RAM that every device reaches at its guest-physical addresses; without it, devices reach what is mapped for them.</param>
+    /// <param name="hypervisor">Is told of the devices of a machine; null where no guest runs.</param>
     /// <param name="loggerFactory">Where to log; nothing is logged without it.</param>
-    public VfioHost(GuestMemory? memory = null, ILoggerFactory? loggerFactory = null)
-        : this(VfioCalls.Instance, memory, loggerFactory)
+    public VfioHost(GuestMemory? memory = null, IHostDeviceFiles? hypervisor = null, ILoggerFactory? loggerFactory = null)
+        : this(VfioCalls.Instance, memory, hypervisor, loggerFactory)
     {
     }
 
-    internal VfioHost(IVfioCalls calls, GuestMemory? memory = null, ILoggerFactory? loggerFactory = null)
+    internal VfioHost(IVfioCalls calls, GuestMemory? memory = null, IHostDeviceFiles? hypervisor = null, ILoggerFactory? loggerFactory = null)
     {
-        (_calls, _memory, _loggers) = (calls, memory, loggerFactory ?? NullLoggerFactory.Instance);
+        (_calls, _memory, _hypervisor, _loggers) = (calls, memory, hypervisor, loggerFactory ?? NullLoggerFactory.Instance);
         _logger = _loggers.CreateLogger<VfioHost>();
     }
 
@@ -55,9 +62,13 @@ public sealed class VfioHost
 
     /// <summary>Takes a device: reset by the kernel as it opens it, if it can be, with interrupts disabled and guest memory mapped.</summary>
     /// <param name="path">Its directory in sysfs, for example <c>/sys/bus/pci/devices/0000:00:10.0</c>.</param>
+    /// <param name="useIommufd">
+    /// Opens the device by itself and puts it into an iommufd (Linux 6.6), instead of through its group and a container. Devices of the two ways share
+    /// no I/O address space, and an iommufd maps no BARs for other devices.
+    /// </param>
     /// <returns>The device; its disposal gives it back.</returns>
     /// <exception cref="VfioException">A step was refused; the message names step, path and errno, and what helps. All earlier steps are undone.</exception>
-    public VfioPciDevice Attach(string path)
+    public VfioPciDevice Attach(string path, bool useIommufd = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         lock (_lock)
@@ -70,11 +81,11 @@ public sealed class VfioHost
                 throw new VfioException("attaching", path, Errno.EBUSY, "in use: this machine has the device already");
             }
 
-            VfioAttachment attachment = TryAttachByItself(location) ?? AttachByGroup(location);
+            VfioAttachment attachment = useIommufd ? AttachByItself(location) : AttachByGroup(location);
             try
             {
                 var device = new VfioPciDevice(this, attachment);
-                _attached.Add(location.Name);
+                _attached = [.. _attached, location.Name];
                 return device;
             }
             catch
@@ -85,14 +96,11 @@ public sealed class VfioHost
         }
     }
 
-    /// <summary>Groups that are open, with their descriptors.</summary>
-    internal IReadOnlyDictionary<int, int> OpenGroups()
-    {
-        lock (_lock)
-        {
-            return _groups.ToDictionary(group => group.Key, group => group.Value.File.Number);
-        }
-    }
+    /// <summary>Groups that are open, with their descriptors. Takes no lock.</summary>
+    internal IReadOnlyDictionary<int, int> OpenGroups => _openGroups;
+
+    /// <summary>Names of the devices that are attached. Takes no lock.</summary>
+    internal IReadOnlyList<string> Attached => _attached;
 
     /// <summary>Closes a device, and its group and its I/O address space with the last.</summary>
     internal void Release(VfioAttachment attachment)
@@ -103,48 +111,53 @@ public sealed class VfioHost
         }
     }
 
-    private VfioAttachment? TryAttachByItself(PciDeviceLocation location)
+    private VfioAttachment AttachByItself(PciDeviceLocation location)
     {
-        if (location.Node is not { } node || !_calls.Exists(IommufdContext.Node))
+        if (location.Node is not { } node)
         {
-            return null;
-        }
-
-        IKernelFile? file = _calls.Open(node, out int errno);
-        if (file is null)
-        {
-            // Who was given the group's node only can go by that.
-            return _calls.Exists(VfioGroup.NodeOf(location.Group)) ? null : throw RefuseNode(node, errno);
+            throw new VfioException(
+                "iommufd=on", location.Path, 0, "the kernel has no node of its own for the device in /dev/vfio/devices: that takes Linux 6.6 and CONFIG_VFIO_DEVICE_CDEV, "
+                    + "and a container has to see the node; without iommufd=on the device goes through its group");
         }
 
         // A device that was bound to one context can only be bound to another after it was closed.
+        IKernelFile? file = null;
+        IDisposable? registration = null;
+        void Close()
+        {
+            registration?.Dispose();
+            file?.Dispose();
+            (registration, file) = (null, null);
+        }
+
         DmaAddressSpace space = Join<IommufdContext>(
             location.Name,
             context =>
             {
-                file ??= _calls.Open(node, out errno) ?? throw RefuseNode(node, errno);
+                file ??= _calls.Open(node, out int errno) ?? throw RefuseNode(node, errno);
                 try
                 {
+                    registration ??= Register(file, node);
                     context.Add(file, node);
                 }
                 catch
                 {
-                    file.Dispose();
-                    file = null;
+                    Close();
                     throw;
                 }
             },
             IommufdContext.Open,
-            () => file?.Dispose());
-        return new VfioAttachment(location, file!, space, null);
+            Close);
+        return new VfioAttachment(location, file!, space, null, registration);
     }
 
     private VfioAttachment AttachByGroup(PciDeviceLocation location)
     {
         if (!_groups.TryGetValue(location.Group, out VfioGroup? group))
         {
-            group = VfioGroup.Open(_calls, location.Group);
+            group = VfioGroup.Open(_calls, location.Group, location.Node is null ? "" : "; or open the device by itself (iommufd=on)");
             _groups.Add(location.Group, group);
+            PublishGroups();
         }
 
         try
@@ -166,14 +179,33 @@ public sealed class VfioHost
             throw;
         }
 
-        IKernelFile? file = group.OpenDevice(_calls, location.Name, out int result);
-        if (file is null)
+        try
+        {
+            // What the hypervisor learns from a group it learns once that is in a container; a device is given to the machine as it is opened.
+            group.Registration ??= Register(group.File, group.Path);
+            IKernelFile file = group.OpenDevice(_calls, location.Name, out int result)
+                ?? throw Refusal.Of(nameof(VfioRequests.VFIO_GROUP_GET_DEVICE_FD), location.Path, result, VfioGroup.ExplainDevice(-result));
+            return new VfioAttachment(location, file, group.Container, group);
+        }
+        catch
         {
             Leave(group, group.Container);
-            throw Refusal.Of(nameof(VfioRequests.VFIO_GROUP_GET_DEVICE_FD), location.Path, result, VfioGroup.ExplainDevice(-result));
+            throw;
         }
+    }
 
-        return new VfioAttachment(location, file, group.Container, group);
+    /// <summary>Tells the hypervisor of a group or a device.</summary>
+    /// <exception cref="VfioException">The hypervisor refuses.</exception>
+    private IDisposable? Register(IKernelFile file, string path)
+    {
+        try
+        {
+            return _hypervisor?.Add(file.Number);
+        }
+        catch (HostException e)
+        {
+            throw new VfioException(e.Step, path, e.Errno, "the hypervisor does not take the device");
+        }
     }
 
     /// <summary>Adds a device or its group to the first address space that takes it, else to a new one, in which guest memory is then mapped.</summary>
@@ -226,8 +258,10 @@ public sealed class VfioHost
 
     private void ReleaseLocked(VfioAttachment attachment)
     {
+        // The hypervisor holds a device's file as long as it knows of it; a group it lets go after its devices.
+        attachment.Registration?.Dispose();
         attachment.File.Dispose();
-        _attached.Remove(attachment.Location.Name);
+        _attached = [.. _attached.Where(name => name != attachment.Location.Name)];
         Leave(attachment.Group, attachment.Space);
     }
 
@@ -257,13 +291,17 @@ public sealed class VfioHost
     {
         if (group.Users == 0)
         {
+            group.Registration?.Dispose();
             if (group.Container is not null)
             {
                 VfioContainer.Remove(group);
             }
 
             _groups.Remove(group.Number);
+            PublishGroups();
             group.Dispose();
         }
     }
+
+    private void PublishGroups() => _openGroups = _groups.ToDictionary(group => group.Key, group => group.Value.File.Number);
 }

@@ -23,7 +23,7 @@ public sealed unsafe partial class VfioPciDevice
     }
 
     /// <inheritdoc/>
-    public void SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers)
+    public int SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers)
     {
         BackendInterrupt interrupt = GetInterrupt(index);
         if (start < 0 || triggers.IsEmpty || triggers.Length > interrupt.Count - start)
@@ -44,7 +44,17 @@ public sealed unsafe partial class VfioPciDevice
             throw Refuse(nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), result, $"cannot enable {triggers.Length} of {index} from {start}: {detail}");
         }
 
+        if (result > 0)
+        {
+            // Nothing is enabled, and so many vectors are available.
+            bool isAnswer = index is PciInterruptIndex.Msi or PciInterruptIndex.Msix && start == 0 && !_enabled[(int)index] && result < triggers.Length;
+            return isAnswer
+                ? result
+                : throw Refuse(nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), 0, $"cannot enable {triggers.Length} of {index} from {start}: {result} are available");
+        }
+
         _enabled[(int)index] = true;
+        return triggers.Length;
     }
 
     /// <inheritdoc/>

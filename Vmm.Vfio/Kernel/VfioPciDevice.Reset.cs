@@ -38,6 +38,12 @@ public sealed unsafe partial class VfioPciDevice
             return result == -Errno.ENODEV ? "neither its slot nor its bus can be reset" : $"what a reset of its bus reaches is not known (errno {-result})";
         }
 
+        string[] inUse = [.. dependents.Select(Describe).Where(name => name != Name && _owner.Attached.Contains(name))];
+        if (inUse.Length > 0)
+        {
+            return $"a reset of its bus would reach what is in use: {string.Join(", ", inUse)}";
+        }
+
         IReadOnlyList<int> groups = [];
         if ((flags & IommufdRequests.VFIO_PCI_HOT_RESET_FLAG_DEV_ID) != 0)
         {
@@ -48,7 +54,7 @@ public sealed unsafe partial class VfioPciDevice
         }
         else
         {
-            IReadOnlyDictionary<int, int> ours = _owner.OpenGroups();
+            IReadOnlyDictionary<int, int> ours = _owner.OpenGroups;
             vfio_pci_dependent_device[] foreign = [.. dependents.Where(device => !ours.ContainsKey(unchecked((int)device.group_id)))];
             if (foreign.Length > 0)
             {
@@ -72,9 +78,12 @@ public sealed unsafe partial class VfioPciDevice
 
     private static string DescribeForeign(IEnumerable<vfio_pci_dependent_device> devices)
     {
-        string names = string.Join(", ", devices.Select(device => string.Create(
-            CultureInfo.InvariantCulture, $"{device.segment:x4}:{device.bus:x2}:{device.devfn >> 3:x2}.{device.devfn & 7}")));
-        return $"a reset of its bus would reach what is not ours: {names}";
+        return $"a reset of its bus would reach what is not ours: {string.Join(", ", devices.Select(Describe))}";
+    }
+
+    private static string Describe(vfio_pci_dependent_device device)
+    {
+        return string.Create(CultureInfo.InvariantCulture, $"{device.segment:x4}:{device.bus:x2}:{device.devfn >> 3:x2}.{device.devfn & 7}");
     }
 
     /// <summary>Asks with room for none, then with room for as many as there are; they may be more by then.</summary>

@@ -60,6 +60,9 @@ public sealed unsafe partial class VfioPciDevice : IPciDeviceBackend
     /// <summary>Its directory in sysfs.</summary>
     public string Path => _attachment.Location.Path;
 
+    /// <inheritdoc/>
+    public HostIdentity? Identity => _attachment.Location.Identity;
+
     /// <summary>Its IOMMU group.</summary>
     public int Group => _attachment.Location.Group;
 

@@ -22,11 +22,13 @@ public sealed class DeviceLayoutReader
     private readonly byte[] _image;
     private readonly IReadOnlyList<BackendRegion> _regions;
     private readonly Func<PciInterruptIndex, BackendInterrupt> _interrupts;
+    private readonly bool _isVirtual;
     private readonly List<string> _remarks = [];
     private readonly List<DeviceCapability> _hidden = [];
 
-    private DeviceLayoutReader(byte[] image, IReadOnlyList<BackendRegion> regions, Func<PciInterruptIndex, BackendInterrupt> interrupts)
+    private DeviceLayoutReader(byte[] image, IReadOnlyList<BackendRegion> regions, Func<PciInterruptIndex, BackendInterrupt> interrupts, bool isVirtual)
     {
+        _isVirtual = isVirtual;
         _image = image;
         _regions = regions;
         _interrupts = interrupts;
@@ -36,12 +38,14 @@ public sealed class DeviceLayoutReader
     /// <param name="image">Its configuration space, 256 or 4096 bytes, with a type-0 header.</param>
     /// <param name="regions">Regions 0 to 6: BARs and ROM.</param>
     /// <param name="interrupts">Its interrupts.</param>
-    public static DeviceLayout Read(byte[] image, IReadOnlyList<BackendRegion> regions, Func<PciInterruptIndex, BackendInterrupt> interrupts)
+    /// <param name="isVirtual">It is a virtual function of SR-IOV, which has neither a pin nor I/O BARs, whatever its registers say.</param>
+    public static DeviceLayout Read(
+        byte[] image, IReadOnlyList<BackendRegion> regions, Func<PciInterruptIndex, BackendInterrupt> interrupts, bool isVirtual = false)
     {
         ArgumentNullException.ThrowIfNull(image);
         ArgumentNullException.ThrowIfNull(regions);
         ArgumentNullException.ThrowIfNull(interrupts);
-        return new DeviceLayoutReader(image, regions, interrupts).Read();
+        return new DeviceLayoutReader(image, regions, interrupts, isVirtual).Read();
     }
 
     private DeviceLayout Read()
@@ -98,7 +102,7 @@ public sealed class DeviceLayoutReader
             return InterruptPin.None;
         }
 
-        return _interrupts(PciInterruptIndex.Pin).Count > 0 ? pin : InterruptPin.None;
+        return _interrupts(PciInterruptIndex.Pin).Count > 0 && !_isVirtual ? pin : InterruptPin.None;
     }
 
     private List<DeviceBar> ReadBars()
@@ -133,6 +137,12 @@ public sealed class DeviceLayoutReader
         ulong size = bar.Region.Size;
         if (size == 0)
         {
+            return;
+        }
+
+        if (_isVirtual && bar.Kind is PciBarKind.Io)
+        {
+            Remark($"left out BAR {bar.Index}: a virtual function has no I/O");
             return;
         }
 

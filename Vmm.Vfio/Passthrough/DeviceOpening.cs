@@ -59,6 +59,14 @@ internal static class DeviceOpening
             BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(offset), (uint)access.Read(PciRegionIndex.Configuration, (ulong)offset, 4));
         }
 
+        bool isVirtual = backend.Identity is { PhysicalFunction: not null };
+        if (isVirtual && BinaryPrimitives.ReadUInt16LittleEndian(image) is NoDevice)
+        {
+            // A virtual function has no ids of its own (SR-IOV 3.4.1.1, 3.4.1.2); not every source of a device fills them in.
+            BinaryPrimitives.WriteUInt16LittleEndian(image, backend.Identity!.VendorId);
+            BinaryPrimitives.WriteUInt16LittleEndian(image.AsSpan(ConfigurationRegisters.DeviceId), backend.Identity.DeviceId);
+        }
+
         if (BinaryPrimitives.ReadUInt16LittleEndian(image) is NoDevice)
         {
             throw new VfioException("reading configuration space", backend.Name, 0, "no vendor ID: the device is gone, or asleep, or was left broken by its last user");
@@ -76,6 +84,6 @@ internal static class DeviceOpening
             regions[index] = backend.GetRegion((PciRegionIndex)index);
         }
 
-        return DeviceLayoutReader.Read(image, regions, backend.GetInterrupt);
+        return DeviceLayoutReader.Read(image, regions, backend.GetInterrupt, isVirtual);
     }
 }

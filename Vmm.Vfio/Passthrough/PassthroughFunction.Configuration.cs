@@ -1,4 +1,5 @@
 using System;
+using System.Buffers.Binary;
 using System.Linq;
 using System.Threading;
 using Vmm.Pci.Capabilities;
@@ -33,6 +34,17 @@ public sealed partial class PassthroughFunction
         uint emulated = (_emulated[offset >> 2] >> ((offset & 3) * 8)) & lanes;
         uint own = emulated == 0 ? 0 : base.ReadConfiguration(offset, width) & emulated;
         return emulated == lanes ? own : own | ((uint)_access.Read(PciRegionIndex.Configuration, (ulong)offset, width) & ~emulated);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>What the guest reads: the device's own registers are read from the device, by 32-bit accesses, as every lister of devices does.</remarks>
+    public override void CopyConfiguration(Span<byte> destination)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(destination.Length, ConfigurationSpace.Length, nameof(destination));
+        for (int offset = 0; offset < destination.Length; offset += sizeof(uint))
+        {
+            BinaryPrimitives.WriteUInt32LittleEndian(destination[offset..], ReadConfiguration(offset, sizeof(uint)));
+        }
     }
 
     /// <inheritdoc/>
@@ -199,8 +211,13 @@ public sealed partial class PassthroughFunction
         }
         else if (offset == Layout.AdvancedFeatures?.Offset)
         {
-            PlaceCapability(new AdvancedFeaturesCapability(), offset, next);
+            bool canReset = (Layout.Image.Span[offset + AdvancedFeaturesCapability.Capabilities] & AdvancedFeaturesCapability.FlrCapable) != 0 && _backend.CanReset;
+            PlaceCapability(new AdvancedFeaturesCapability(canReset), offset, next);
             Own(offset + AdvancedFeaturesCapability.Control, 1);
+            if (!canReset)
+            {
+                Emulate(offset + AdvancedFeaturesCapability.Capabilities, 1, 0, AdvancedFeaturesCapability.FlrCapable);
+            }
         }
     }
 

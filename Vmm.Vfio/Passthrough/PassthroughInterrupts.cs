@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Numerics;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
@@ -19,8 +20,9 @@ namespace Vmm.Vfio.Passthrough;
 /// application agrees with the registers. Masking is not our business: a masked vector's eventfd collects (<see cref="MessageVector"/>).
 /// </para>
 /// <para>
-/// A switch that fails puts the mode before back, and the guest's enable bit with it. MSI-X vectors are given to the device when they first
-/// turn effective. Lock order: this lock, then the creation lock of <see cref="MessageCapability"/>; never from inside a vector's gate.
+/// A switch that fails puts the mode before back, and the guest's enable bit with it. Where the host has fewer messages or vectors than the guest
+/// enabled, the first ones work and the others are silent until the guest enables anew: what the guest wrote cannot be taken back behind its back, and
+/// a device with fewer messages raises its events by those that it has. MSI-X vectors are given to the device when they first turn effective. Lock order: this lock, then the creation lock of <see cref="MessageCapability"/>; never from inside a vector's gate.
 /// </para>
 /// </remarks>
 internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDeviceBackend backend, DeviceLayout layout, ILogger logger) : IDisposable
@@ -33,6 +35,7 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
     private volatile PassthroughInterruptMode _mode;
     private int _messages;
     private int _enabled;
+    private int _given = int.MaxValue;
     private bool _stopped = true;
     private long _failures;
 
@@ -51,7 +54,7 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
             {
                 return _mode switch
                 {
-                    PassthroughInterruptMode.Msi => _messages,
+                    PassthroughInterruptMode.Msi => Math.Min(_messages, _given),
                     PassthroughInterruptMode.Msix => Array.FindAll(_vectors, static vector => vector is not null).Length,
                     _ => 0,
                 };
@@ -186,6 +189,7 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
         var before = _mode;
         _mode = PassthroughInterruptMode.None;
         _enabled = 0;
+        _given = int.MaxValue;
         Array.Clear(_vectors);
         switch (before)
         {
@@ -234,7 +238,7 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
             triggers[i] = function.Msi[i].GetEventFd();
         }
 
-        backend.SetTriggers(PciInterruptIndex.Msi, 0, triggers);
+        Enable(PciInterruptIndex.Msi, triggers);
         _messages = count;
     }
 
@@ -252,15 +256,40 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
             count = i + 1;
         }
 
-        backend.SetTriggers(PciInterruptIndex.Msix, 0, _vectors.AsSpan(0, count));
-        _enabled = count;
+        _enabled = Enable(PciInterruptIndex.Msix, _vectors.AsSpan(0, count));
+        _vectors.AsSpan(_enabled).Clear();
+    }
+
+    /// <summary>Enables a kind with as many of its first interrupts as the host has, and says so if these are fewer.</summary>
+    /// <returns>How many they are.</returns>
+    /// <exception cref="VfioException">Refused.</exception>
+    private int Enable(PciInterruptIndex index, ReadOnlySpan<EventFd?> triggers)
+    {
+        int wanted = triggers.Length;
+        for (int available; (available = backend.SetTriggers(index, 0, triggers)) < triggers.Length;)
+        {
+            // A device takes a power of two of messages, and would signal those beyond what there are.
+            _given = index == PciInterruptIndex.Msi ? 1 << BitOperations.Log2((uint)available) : available;
+            triggers = triggers[.._given];
+        }
+
+        if (triggers.Length < wanted)
+        {
+            Interlocked.Increment(ref _failures);
+            if (_reports.TryTake(out _))
+            {
+                Log.FewerVectors(logger, function.Name, index.ToString(), triggers.Length, wanted);
+            }
+        }
+
+        return triggers.Length;
     }
 
     /// <summary>Adds the vectors of a range that are effective and that the device does not signal yet.</summary>
     private void Grow(int first, int count)
     {
         List<int>? added = null;
-        int end = Math.Min(first + count, _vectors.Length);
+        int end = Math.Min(first + count, Math.Min(_vectors.Length, _given));
         for (int i = first; i < end; i++)
         {
             if (_vectors[i] is null && function.Msix![i].IsEffective)
@@ -321,9 +350,9 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
         backend.DisableInterrupts(PciInterruptIndex.Msix);
         try
         {
-            backend.SetTriggers(PciInterruptIndex.Msix, 0, wanted);
-            wanted.CopyTo(_vectors, 0);
-            _enabled = wanted.Length;
+            _enabled = Enable(PciInterruptIndex.Msix, wanted);
+            wanted.AsSpan(0, _enabled).CopyTo(_vectors);
+            _vectors.AsSpan(_enabled).Clear();
         }
         catch (VfioException)
         {
@@ -344,7 +373,8 @@ internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDe
     {
         try
         {
-            backend.SetTriggers(PciInterruptIndex.Msix, 0, triggers);
+            _enabled = Enable(PciInterruptIndex.Msix, triggers);
+            _vectors.AsSpan(_enabled).Clear();
         }
         catch (VfioException)
         {

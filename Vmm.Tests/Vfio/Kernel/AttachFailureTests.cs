@@ -28,21 +28,22 @@ public sealed class AttachFailureTests
             var memory = new GuestMemory();
             memory.Add(0, ram, 0, 0x10000);
             memory.Add(0x10_0000, ram, 0x10000, 0x10000);
-            var host = new VfioHost(kernel, memory);
+            var hypervisor = new RecordingHostDeviceFiles(kernel);
+            var host = new VfioHost(kernel, memory, hypervisor);
             string refused = "";
             int asked = 0;
             kernel.Refuse = line => !line.StartsWith("close", StringComparison.Ordinal) && asked++ == step && (refused = line).Length > 0 ? Eio : 0;
 
             try
             {
-                host.Attach(fake.Path).Dispose();
+                host.Attach(fake.Path, iommufd).Dispose();
                 if (refused.Length == 0)
                 {
                     break;
                 }
 
                 // Only what has another way, and what is best effort at the end, may be refused without a word.
-                refused.Should().MatchRegex("^(open /dev/vfio/devices/|VFIO_DEVICE_RESET|VFIO_GROUP_UNSET_CONTAINER|VFIO_IOMMU_UNMAP_DMA|IOMMU_IOAS_UNMAP)");
+                refused.Should().MatchRegex("^(hypervisor remove|VFIO_DEVICE_RESET|VFIO_GROUP_UNSET_CONTAINER|VFIO_IOMMU_UNMAP_DMA|IOMMU_IOAS_UNMAP)");
             }
             catch (VfioException e)
             {
@@ -53,10 +54,11 @@ public sealed class AttachFailureTests
             }
 
             kernel.ShouldHoldNothing($"'{refused}' was refused");
+            hypervisor.Count.Should().Be(0);
             host.AddressSpaces.Should().Be(0);
             asked = int.MaxValue;
             kernel.Refuse = _ => 0;
-            host.Attach(fake.Path).Dispose();
+            host.Attach(fake.Path, iommufd).Dispose();
             kernel.ShouldHoldNothing();
         }
 
@@ -89,7 +91,7 @@ public sealed class AttachFailureTests
         var kernel = new FakeVfioKernel { HasIommufd = iommufd };
         kernel.AddController();
         var host = new VfioHost(kernel);
-        VfioPciDevice device = host.Attach(FakeDevices.Path);
+        VfioPciDevice device = host.Attach(FakeDevices.Path, iommufd);
 
         FluentActions.Invoking(() => host.Attach(FakeDevices.Path + "/")).Should().Throw<VfioException>().Where(e => e.Errno == 16 && e.Message.Contains("has the device already"));
 
@@ -179,20 +181,42 @@ public sealed class AttachFailureTests
     }
 
     [Theory]
-    [InlineData("open /dev/vfio/devices/vfio0", 13, false, "chown USER /dev/vfio/devices/vfio0")]
-    [InlineData("VFIO_DEVICE_BIND_IOMMUFD", 16, true, "in use")]
-    [InlineData("VFIO_DEVICE_ATTACH_IOMMUFD_PT", 1, true, "without interrupt remapping")]
-    [InlineData("VFIO_DEVICE_ATTACH_IOMMUFD_PT", 98, true, "reserved")]
-    [InlineData("open /dev/iommu", 13, true, "chown USER /dev/iommu")]
-    public void Refusals_of_iommufd_say_what_helps(string step, int errno, bool hasGroupNode, string helps)
+    [InlineData("open /dev/vfio/devices/vfio0", 13, "chown USER /dev/vfio/devices/vfio0")]
+    [InlineData("VFIO_DEVICE_BIND_IOMMUFD", 16, "in use")]
+    [InlineData("VFIO_DEVICE_ATTACH_IOMMUFD_PT", 1, "without interrupt remapping")]
+    [InlineData("VFIO_DEVICE_ATTACH_IOMMUFD_PT", 98, "reserved")]
+    [InlineData("open /dev/iommu", 13, "chown USER /dev/iommu")]
+    [InlineData("open /dev/iommu", 2, "modprobe iommufd")]
+    public void Refusals_of_iommufd_say_what_helps(string step, int errno, string helps)
     {
-        var kernel = new FakeVfioKernel { HasIommufd = true, HasGroupNodes = hasGroupNode, Refuse = line => line.StartsWith(step, StringComparison.Ordinal) ? errno : 0 };
+        var kernel = new FakeVfioKernel { HasIommufd = true, Refuse = line => line.StartsWith(step, StringComparison.Ordinal) ? errno : 0 };
         kernel.AddController();
 
-        VfioException refused = kernel.Refused();
+        VfioException refused = kernel.Refused(useIommufd: true);
 
         refused.Errno.Should().Be(errno);
         refused.Message.Should().Contain(helps);
+        kernel.CountOf("open /dev/vfio/5").Should().Be(0, "what was asked for is not replaced by something else");
+        kernel.ShouldHoldNothing();
+    }
+
+    [Fact]
+    public void An_iommufd_that_the_kernel_has_not_got()
+    {
+        var kernel = new FakeVfioKernel();
+        kernel.AddController();
+
+        kernel.Refused(useIommufd: true).Message.Should().Contain("iommufd=on").And.Contain("Linux 6.6").And.Contain("through its group");
+        kernel.ShouldHoldNothing();
+    }
+
+    [Fact]
+    public void A_group_that_is_not_visible_where_the_device_is()
+    {
+        var kernel = new FakeVfioKernel { HasIommufd = true, Refuse = line => line == "open /dev/vfio/5" ? 2 : 0 };
+        kernel.AddController();
+
+        kernel.Refused().Message.Should().Contain("--device /dev/vfio/5").And.Contain("iommufd=on");
         kernel.ShouldHoldNothing();
     }
 

@@ -118,7 +118,7 @@ public sealed class AttachTests
         var memory = new GuestMemory();
         memory.Add(0x1000, ram, 0, ram.Length);
         var log = new ListLogger();
-        var host = new VfioHost(kernel, memory, log);
+        var host = new VfioHost(kernel, memory, null, log);
 
         VfioPciDevice[] devices = [.. kernel.Devices.Select(device => host.Attach(device.Path))];
 
@@ -152,21 +152,21 @@ public sealed class AttachTests
     }
 
     [Fact]
-    public void Where_there_is_iommufd_devices_are_opened_by_themselves()
+    public void By_iommufd_devices_are_opened_by_themselves()
     {
         var kernel = new FakeVfioKernel { HasIommufd = true };
         kernel.AddController();
         kernel.AddController("0000:00:11.0", 6);
         var host = new VfioHost(kernel);
 
-        VfioPciDevice first = host.Attach(kernel.Devices[0].Path);
-        VfioPciDevice second = host.Attach(kernel.Devices[1].Path);
+        VfioPciDevice first = host.Attach(kernel.Devices[0].Path, useIommufd: true);
+        VfioPciDevice second = host.Attach(kernel.Devices[1].Path, useIommufd: true);
 
         first.UsesIommufd.Should().BeTrue();
         kernel.Log.Take(6).Should().Equal(
-            "open /dev/vfio/devices/vfio0",
             "open /dev/iommu",
             "IOMMU_IOAS_ALLOC /dev/iommu",
+            "open /dev/vfio/devices/vfio0",
             "VFIO_DEVICE_BIND_IOMMUFD /dev/vfio/devices/vfio0",
             "VFIO_DEVICE_ATTACH_IOMMUFD_PT /dev/vfio/devices/vfio0",
             "IOMMU_IOAS_IOVA_RANGES /dev/iommu");
@@ -185,11 +185,11 @@ public sealed class AttachTests
         kernel.AddController();
         kernel.AddController("0000:00:11.0", 6);
         var host = new VfioHost(kernel);
-        using VfioPciDevice first = host.Attach(kernel.Devices[0].Path);
+        using VfioPciDevice first = host.Attach(kernel.Devices[0].Path, useIommufd: true);
         int attaches = 0;
         kernel.Refuse = line => line.StartsWith("VFIO_DEVICE_ATTACH") && attaches++ == 0 ? 98 : 0;
 
-        using VfioPciDevice second = host.Attach(kernel.Devices[1].Path);
+        using VfioPciDevice second = host.Attach(kernel.Devices[1].Path, useIommufd: true);
 
         host.AddressSpaces.Should().Be(2);
         second.Dma.Should().NotBe(first.Dma);
@@ -197,15 +197,19 @@ public sealed class AttachTests
         kernel.CountOf("close /dev/vfio/devices/vfio1").Should().Be(1);
     }
 
-    [Fact]
-    public void Who_may_not_open_the_devices_own_node_goes_by_the_group()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(13)]
+    [InlineData(2)]
+    public void A_device_goes_through_its_group_whatever_the_kernel_has_besides(int errno)
     {
-        var kernel = new FakeVfioKernel { HasIommufd = true, Refuse = line => line == "open /dev/vfio/devices/vfio0" ? 13 : 0 };
+        var kernel = new FakeVfioKernel { HasIommufd = true, Refuse = line => line is "open /dev/iommu" or "open /dev/vfio/devices/vfio0" ? errno : 0 };
         kernel.AddController();
 
         using VfioPciDevice device = kernel.Attach();
 
         device.UsesIommufd.Should().BeFalse();
+        kernel.CountOf("open /dev/iommu").Should().Be(0);
     }
 
     [Fact]

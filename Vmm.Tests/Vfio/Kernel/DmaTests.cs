@@ -265,7 +265,7 @@ public sealed class DmaTests : IDisposable
             Kernel = new FakeVfioKernel { HasIommufd = iommufd };
             Device = Kernel.AddController();
             prepare?.Invoke(Kernel);
-            _attached = Kernel.Attach();
+            _attached = Kernel.Attach(iommufd);
         }
 
         public FakeVfioKernel Kernel { get; }

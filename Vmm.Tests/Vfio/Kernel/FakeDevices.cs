@@ -27,12 +27,12 @@ internal static class FakeDevices
     }
 
     /// <summary>Attaches the first device of a kernel.</summary>
-    public static VfioPciDevice Attach(this FakeVfioKernel kernel) => new VfioHost(kernel).Attach(kernel.Devices[0].Path);
+    public static VfioPciDevice Attach(this FakeVfioKernel kernel, bool useIommufd = false) => new VfioHost(kernel).Attach(kernel.Devices[0].Path, useIommufd);
 
     /// <summary>What an attach is refused with.</summary>
-    public static VfioException Refused(this FakeVfioKernel kernel, string path = Path)
+    public static VfioException Refused(this FakeVfioKernel kernel, string path = Path, bool useIommufd = false)
     {
-        return FluentActions.Invoking(() => new VfioHost(kernel).Attach(path)).Should().Throw<VfioException>().Which;
+        return FluentActions.Invoking(() => new VfioHost(kernel).Attach(path, useIommufd)).Should().Throw<VfioException>().Which;
     }
 
     /// <summary>Asserts that nothing of the kernel's is held any more.</summary>

@@ -149,7 +149,7 @@ public sealed class GuestMemoryDmaTests : IDisposable
             _kernel.AddController();
         }
 
-        return new VfioHost(_kernel, _memory, _log).Attach(FakeDevices.Path);
+        return new VfioHost(_kernel, _memory, null, _log).Attach(FakeDevices.Path);
     }
 
     private (ulong Address, ulong Length)[] Mapped() => [.. _kernel.Spaces.Single().Mappings.Select(m => (m.Key, m.Value.Length))];

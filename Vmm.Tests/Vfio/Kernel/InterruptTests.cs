@@ -222,4 +222,37 @@ public sealed class InterruptTests : IDisposable
         _kernel.Log.Should().ContainInOrder(
             "VFIO_DEVICE_SET_IRQS 0000:00:10.0 Msi trigger 0+0", "VFIO_DEVICE_SET_IRQS 0000:00:10.0 Request trigger 0+0", "close 0000:00:10.0");
     }
+
+    [Theory]
+    [InlineData((int)PciInterruptIndex.Msi)]
+    [InlineData((int)PciInterruptIndex.Msix)]
+    [Trait("Behaviour", "VFIO-8")]
+    public void Fewer_vectors_than_asked_for_are_an_answer_and_nothing_is_enabled(int index)
+    {
+        _fake.Interrupts[index] = new(4, 9) { Available = count => count > 2 ? 2 : 0 };
+
+        Device.SetTriggers((PciInterruptIndex)index, 0, _events).Should().Be(2);
+        _fake.Signal((PciInterruptIndex)index).Should().BeFalse();
+        Device.SetTriggers((PciInterruptIndex)(3 - index), 0, [_events[0]]).Should().Be(1, "the kind was not enabled, so another one can be");
+        Device.DisableInterrupts((PciInterruptIndex)(3 - index));
+
+        Device.SetTriggers((PciInterruptIndex)index, 0, _events.AsSpan(0, 2)).Should().Be(2);
+        _fake.Signal((PciInterruptIndex)index, 1).Should().BeTrue();
+    }
+
+    [Theory]
+    [InlineData((int)PciInterruptIndex.Pin, 1, 1)]
+    [InlineData((int)PciInterruptIndex.Error, 1, 1)]
+    [InlineData((int)PciInterruptIndex.Request, 1, 7)]
+    [InlineData((int)PciInterruptIndex.Msi, 4, 4)]
+    [InlineData((int)PciInterruptIndex.Msix, 4, 5)]
+    [Trait("Behaviour", "VFIO-8")]
+    public void An_answer_that_makes_no_sense_is_a_refusal(int index, int count, int answer)
+    {
+        _fake.Interrupts[index] = new((uint)count, 9) { Available = _ => answer };
+
+        FluentActions.Invoking(() => Device.SetTriggers((PciInterruptIndex)index, 0, _events.AsSpan(0, count).ToArray())).Should().Throw<VfioException>()
+            .WithMessage($"*{answer} are available*");
+        _fake.Signal((PciInterruptIndex)index).Should().BeFalse();
+    }
 }

@@ -51,7 +51,7 @@ public sealed class ResetTests
     {
         var kernel = new FakeVfioKernel();
         FakeVfioDevice fake = kernel.AddController("0000:01:00.0");
-        kernel.AddController("0000:01:00.1", 6);
+        kernel.AddController("0000:02:00.0", 6);
         fake.Dependents = [(5, 1, 0), (6, 1, 1), (5, 1, 2)];
         var host = new VfioHost(kernel);
         using VfioPciDevice device = host.Attach(fake.Path);
@@ -61,6 +61,24 @@ public sealed class ResetTests
 
         fake.HotResets.Should().Be(1);
         kernel.CountOf("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO").Should().Be(2, "once for the number, once for all of them");
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_bus_on_which_another_device_is_in_use_is_left_alone_and_that_one_named(bool iommufd)
+    {
+        var kernel = new FakeVfioKernel { HasIommufd = iommufd };
+        FakeVfioDevice fake = kernel.AddController("0000:01:00.0");
+        kernel.AddController("0000:01:00.1", 6);
+        fake.Dependents = iommufd ? [(3, 1, 0), (4, 1, 1)] : [(5, 1, 0), (6, 1, 1)];
+        var host = new VfioHost(kernel);
+        using VfioPciDevice device = host.Attach(fake.Path, iommufd);
+        using VfioPciDevice other = host.Attach(kernel.Devices[1].Path, iommufd);
+
+        device.TryHotReset().Should().Contain("in use: 0000:01:00.1");
+
+        kernel.CountOf("VFIO_DEVICE_PCI_HOT_RESET").Should().Be(0);
     }
 
     [Fact]
@@ -99,7 +117,7 @@ public sealed class ResetTests
         var kernel = new FakeVfioKernel { HasIommufd = true };
         FakeVfioDevice fake = kernel.AddController("0000:01:00.0");
         fake.Dependents = [(3, 1, 0), (number, 1, 1)];
-        using VfioPciDevice device = kernel.Attach();
+        using VfioPciDevice device = kernel.Attach(useIommufd: true);
 
         string? reason = device.TryHotReset();
 

@@ -132,6 +132,24 @@ public sealed class PassthroughLifeCycleTests
         rig.Read(0x40, 4).Should().Be(0x0306_0013);
     }
 
+    [Theory]
+    [Trait("Behaviour", "VFIO-10")]
+    [InlineData(false, 3)]
+    [InlineData(true, 1)]
+    public void A_conventional_function_that_cannot_be_reset_does_not_offer_it(bool canReset, byte capabilities)
+    {
+        FakePciDevice device = new FakePciDevice().AddBar(0, 0, 0x1000).SetCapabilities((0x40, 0x13, [6, capabilities, 0, 0]));
+        device.CanReset = canReset;
+        using var rig = new VfioRig(device).Enable();
+        device.Calls.Clear();
+
+        (rig.Read(0x43, 1) & 2).Should().Be(0);
+        rig.Write(0x44, 1, 1);
+
+        device.Calls.Should().BeEmpty();
+        rig.Read(4, 2).Should().Be(6, "nothing was reset");
+    }
+
     [Fact]
     [Trait("Behaviour", "VFIO-10")]
     public void A_device_that_cannot_be_reset_does_not_offer_it_and_tries_with_its_bus()

@@ -1,0 +1,7 @@
+namespace Vmm.Vfio.Backend;
+
+/// <summary>What the host knows of a device beyond the device's registers.</summary>
+/// <param name="VendorId">Vendor ID; of a virtual function that of its physical one.</param>
+/// <param name="DeviceId">Device ID; of a virtual function what the SR-IOV capability of its physical one says.</param>
+/// <param name="PhysicalFunction">The address of the physical function whose virtual function this is (SR-IOV), or null for any other device.</param>
+public sealed record HostIdentity(ushort VendorId, ushort DeviceId, string? PhysicalFunction);
