@@ -14,7 +14,7 @@ public sealed record LabCase(string Name, string Arguments = "")
     /// </summary>
     public string Command { get; init; } = "";
 
-    /// <summary>Kernel flavour: cloud or amd64.</summary>
+    /// <summary>Kernel, a word of build/lab/kernels: cloud, amd64, cloud-6.12 ...</summary>
     public string Flavour { get; init; } = "cloud";
 
     /// <summary>Boot the extracted ELF image instead of the bzImage.</summary>
@@ -22,6 +22,9 @@ public sealed record LabCase(string Name, string Arguments = "")
 
     /// <summary>Added to the kernel command line.</summary>
     public string CommandLine { get; init; } = "";
+
+    /// <summary>The virtio console, as <c>--console</c> has it.</summary>
+    public string Console { get; init; } = "off";
 
     /// <summary>Memory of the guest.</summary>
     public string Memory { get; init; } = "size=512M";

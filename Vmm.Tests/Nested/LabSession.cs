@@ -146,7 +146,7 @@ public static class LabSession
     {
         return $"""
             $VMM run --kernel $KERNEL --initramfs $INITRAMFS --cpus boot={run.Processors} --memory {run.Memory} --cmdline "$CMDLINE" \
-                --serial file=console --console off {(run.NoReboot ? "--no-reboot" : "")} {run.Arguments}
+                --serial file=console --console {run.Console} {(run.NoReboot ? "--no-reboot" : "")} {run.Arguments}
             """;
     }
 
