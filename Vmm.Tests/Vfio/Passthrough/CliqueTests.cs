@@ -1,4 +1,3 @@
-using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
 using Vmm.Vfio.Passthrough;
