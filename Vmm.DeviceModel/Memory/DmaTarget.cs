@@ -26,6 +26,6 @@ public sealed class DmaTarget
         set => _enabled = value;
     }
 
-    /// <summary>Translates the device's addresses, or null where they are guest-physical (VTP-17).</summary>
+    /// <summary>Translates the device's addresses; null where they are guest-physical (VTP-17). For the embedder to set: nothing here does.</summary>
     public IDmaTranslator? Translator { get; set; }
 }

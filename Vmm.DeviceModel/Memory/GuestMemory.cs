@@ -18,6 +18,7 @@ public sealed unsafe partial class GuestMemory
     private readonly Lock _changes = new();
     private readonly List<IGuestMemoryListener> _listeners = [];
     private GuestMemoryMap _current = new([]);
+    private IDirtyTracker? _dirtyTracker;
 
     /// <summary>
     /// The readers that removal waits for. A domain of its own, never the bus's: a worker may be inside while the host reads or writes its
@@ -28,8 +29,22 @@ public sealed unsafe partial class GuestMemory
     /// <summary>The map as it is now (one volatile read).</summary>
     public GuestMemoryMap Current => Volatile.Read(ref _current);
 
-    /// <summary>Told of guest memory that devices write, or null while nobody tracks it (MEM-5).</summary>
-    public IDirtyTracker? DirtyTracker { get; set; }
+    /// <summary>
+    /// Told of guest memory that devices write, once the bytes are there; null while nobody tracks it (MEM-5). A change returns when everybody who
+    /// was inside the domain has left: what is written from then on goes to the new tracker, and the old one is not called any more. Memory that is
+    /// copied after the change, and again where it is marked, is therefore complete.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Set from inside the domain.</exception>
+    public IDirtyTracker? DirtyTracker
+    {
+        get => Volatile.Read(ref _dirtyTracker);
+        set
+        {
+            Domain.ThrowIfInside();
+            Volatile.Write(ref _dirtyTracker, value);
+            Domain.Synchronize();
+        }
+    }
 
     /// <summary>Adds RAM.</summary>
     /// <param name="address">Guest-physical address.</param>

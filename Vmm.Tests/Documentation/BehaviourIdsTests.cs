@@ -1,4 +1,6 @@
+using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Linq;
 using System.Reflection;
 using System.Text.RegularExpressions;
@@ -29,9 +31,29 @@ public sealed partial class BehaviourIdsTests
         ids.Should().NotBeEmpty().And.OnlyHaveUniqueItems();
     }
 
+    [Fact]
+    public void Every_id_that_the_product_cites_is_listed()
+    {
+        var cited = ProductSources()
+            .SelectMany(path => CitedPattern().Matches(File.ReadAllText(path)).Select(match => (Id: match.Value, Path: path)))
+            .ToList();
+        var listed = ListedIds().ToHashSet();
+
+        cited.Should().HaveCountGreaterThan(100);
+        cited.Where(c => !listed.Contains(c.Id)).Should().BeEmpty("what a comment refers to stands in docs/behaviour.md");
+    }
+
+    private static IEnumerable<string> ProductSources()
+    {
+        return Directory.EnumerateDirectories(Repository.PathOf("."), "Vmm.*")
+            .Where(project => Path.GetFileName(project) != "Vmm.Tests")
+            .SelectMany(project => Directory.EnumerateFiles(project, "*.cs", SearchOption.AllDirectories))
+            .Where(path => !path.Contains("/obj/", StringComparison.Ordinal) && !path.Contains("/bin/", StringComparison.Ordinal));
+    }
+
     private static List<string> ListedIds()
     {
-        return System.IO.File.ReadLines(Repository.PathOf("docs/behaviour.md"))
+        return File.ReadLines(Repository.PathOf("docs/behaviour.md"))
             .Select(line => ListedPattern().Match(line))
             .Where(match => match.Success)
             .Select(match => match.Groups[1].Value)
@@ -71,6 +93,9 @@ public sealed partial class BehaviourIdsTests
 
     [GeneratedRegex(@"^- ([A-Z]+-\d+): ")]
     private static partial Regex ListedPattern();
+
+    [GeneratedRegex(@"(?<![A-Za-z0-9-])(BUS|MEM|KVM|PCI|MSIX|VTP|VQ|DRV|VFIO|LIFE)-\d+(?![\d-])")]
+    private static partial Regex CitedPattern();
 
     [GeneratedRegex(@"^(BUS|MEM|KVM|PCI|MSIX|VTP|VQ|DRV|VFIO|LIFE)-\d+$")]
     private static partial Regex IdPattern();

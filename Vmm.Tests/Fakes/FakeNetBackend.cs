@@ -36,11 +36,13 @@ public sealed class FakeNetBackend : INetBackend
     /// <summary>The back-end ends for good.</summary>
     public bool IsGone { get; private set; }
 
-    /// <summary>A packet arrives; its header is put before it.</summary>
-    public void Arrive(byte[] frame)
+    /// <summary>A packet arrives; its header is put before it: flags and gso_type as given, and fields that say nothing then.</summary>
+    public void Arrive(byte[] frame, byte flags = 0, byte gsoType = 0)
     {
         byte[] packet = new byte[12 + frame.Length];
-        packet.AsSpan(0, 10).Fill(0x11);
+        packet[0] = flags;
+        packet[1] = gsoType;
+        packet.AsSpan(2, 8).Fill(0x11);
         packet.AsSpan(10, 2).Fill(0xff);
         frame.CopyTo(packet, 12);
         _incoming.Enqueue(packet);

@@ -58,9 +58,9 @@ internal sealed class NetControlServer : RequestServer
         {
             // Receive modes and address filters ask for no more than what the card does without them: it filters nothing.
             case (0, 0 or 1):
-                return data.Length == 1;
+                return _device.HasNegotiated(NetFeatures.ControlReceiveMode) && data.Length == 1;
             case (1, 0):
-                return IsAddressTable(data);
+                return _device.HasNegotiated(NetFeatures.ControlReceiveMode) && IsAddressTable(data);
             case (1, 1):
                 return data.Length == MacAddress.Size && data.CopyTo(bytes) == MacAddress.Size
                     && _device.TrySetMac(MacAddress.FromBytes(bytes));

@@ -16,17 +16,21 @@ namespace Vmm.Virtio.Devices;
 /// </remarks>
 public sealed class NetDevice : WorkerDevice
 {
-    /// <summary>Bytes of the header before each packet.</summary>
-    internal const int HeaderSize = 12;
-
     /// <summary>The largest unsegmented packet with its Ethernet header and ours.</summary>
-    internal const int LargestPacket = HeaderSize + 14 + 65535;
+    internal const int LargestPacket = NetHeader.Size + EthernetHeaderSize + 65535;
+
+    /// <summary>Bytes of an Ethernet header without a VLAN tag.</summary>
+    internal const int EthernetHeaderSize = 14;
 
     /// <summary>Pairs that a card can have, which is what a tap can have.</summary>
     internal const int MaximumPairs = 256;
 
     private const int ConfigurationSize = 12;
     private const ushort LinkUpStatus = 1;
+    private const int VlanTagSize = 4;
+    private const ushort CustomerVlan = 0x8100;
+    private const ushort ServiceVlan = 0x88a8;
+    private const NetOffloads Segmentation = NetOffloads.Tso4 | NetOffloads.Tso6;
 
     private readonly IReadOnlyList<INetBackend> _backends;
     private readonly NetSteering _steering;
@@ -35,7 +39,7 @@ public sealed class NetDevice : WorkerDevice
     private readonly MacAddress _initialMac;
     private readonly Lock _offloadsLock = new();
     private ulong _mac;
-    private ulong _guestOffloads;
+    private int _receiveOffloads;
     private bool _linkUp = true;
     private long _receiveDropped;
     private long _transmitDropped;
@@ -116,24 +120,40 @@ public sealed class NetDevice : WorkerDevice
             if (_linkUp != value)
             {
                 ChangeConfiguration(() => Volatile.Write(ref _linkUp, value));
-                Host?.ConfigurationChanged();
+                if (HasNegotiated(NetFeatures.Status))
+                {
+                    Host?.ConfigurationChanged();
+                }
             }
         }
     }
 
-    /// <summary>Received packets that no buffers of the driver could hold.</summary>
+    /// <summary>
+    /// Received packets that no buffers of the driver could hold, or that the driver did not agree to: larger than a negotiated MTU, or with a
+    /// partial checksum or unsegmented where it does neither by itself.
+    /// </summary>
     public long ReceiveDropped => Interlocked.Read(ref _receiveDropped);
 
-    /// <summary>Sent packets that were malformed or that the back-end did not take.</summary>
+    /// <summary>Sent packets that were malformed, asked for an offload that was not negotiated, or that the back-end did not take.</summary>
     public long TransmitDropped => Interlocked.Read(ref _transmitDropped);
 
     /// <summary>Whether a received packet may lie in several chains.</summary>
-    internal bool MergesBuffers => (Features & NetFeatures.MergeableBuffers) != 0;
+    internal bool MergesBuffers => HasNegotiated(NetFeatures.MergeableBuffers);
 
     /// <summary>Room that a received packet may need.</summary>
-    internal int ReceiveRoom => (Volatile.Read(ref _guestOffloads) & NetFeatures.GuestSegmentation) != 0
+    internal int ReceiveRoom => (ReceiveOffloads & Segmentation) != 0
         ? LargestPacket
-        : HeaderSize + 14 + 4 + Math.Max((ushort)1500, _mtu);
+        : NetHeader.Size + EthernetHeaderSize + VlanTagSize + Math.Max((ushort)1500, _mtu);
+
+    /// <summary>What sent packets may ask the back-end for.</summary>
+    internal NetOffloads TransmitOffloads { get; private set; }
+
+    /// <summary>What received packets may leave to the driver.</summary>
+    private NetOffloads ReceiveOffloads
+    {
+        get => (NetOffloads)Volatile.Read(ref _receiveOffloads);
+        set => Volatile.Write(ref _receiveOffloads, (int)value);
+    }
 
     /// <inheritdoc/>
     public override bool AcceptsFeatures(ulong features) => NetFeatures.DependenciesHold(features);
@@ -149,6 +169,19 @@ public sealed class NetDevice : WorkerDevice
         return ConfigurationImage.Read(image, offset, width);
     }
 
+    /// <summary>Whether a feature bit is in force.</summary>
+    internal bool HasNegotiated(ulong feature) => (Features & feature) != 0;
+
+    /// <summary>Makes the header of a received packet keep to what the driver agreed to (5.1.4.1, 5.1.6.4.1).</summary>
+    /// <param name="start">The header and the Ethernet header.</param>
+    /// <param name="length">Length of the packet with its header.</param>
+    /// <returns>False if the packet must not be passed.</returns>
+    internal bool TryConformReceived(Span<byte> start, int length)
+    {
+        return NetHeader.TryConform(start, ReceiveOffloads, NetHeader.NeedsChecksum | NetHeader.DataValid)
+            && (!HasNegotiated(NetFeatures.Mtu) || NetHeader.IsSegmented(start) || IsWithinMtu(start[NetHeader.Size..], length - NetHeader.Size));
+    }
+
     internal void CountReceiveDrop() => Interlocked.Increment(ref _receiveDropped);
 
     /// <summary>
@@ -159,9 +192,9 @@ public sealed class NetDevice : WorkerDevice
     {
         lock (_offloadsLock)
         {
-            if ((_guestOffloads & NetFeatures.GuestSegmentation) != 0)
+            if ((ReceiveOffloads & Segmentation) != 0)
             {
-                SetOffloads(_guestOffloads & NetFeatures.GuestChecksum);
+                SetOffloads(ReceiveOffloads & NetOffloads.Checksum);
             }
         }
     }
@@ -171,7 +204,7 @@ public sealed class NetDevice : WorkerDevice
     /// <summary>VIRTIO_NET_CTRL_MAC_ADDR_SET.</summary>
     internal bool TrySetMac(MacAddress address)
     {
-        if (!address.IsUnicast || (Features & NetFeatures.ControlMacAddress) == 0)
+        if (!address.IsUnicast || !HasNegotiated(NetFeatures.ControlMacAddress))
         {
             return false;
         }
@@ -186,7 +219,7 @@ public sealed class NetDevice : WorkerDevice
     /// <summary>VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET.</summary>
     internal bool TrySetGuestOffloads(ulong offloads)
     {
-        if ((Features & NetFeatures.ControlGuestOffloads) == 0 || (offloads & ~(Features & NetFeatures.GuestOffloads)) != 0
+        if (!HasNegotiated(NetFeatures.ControlGuestOffloads) || (offloads & ~(Features & NetFeatures.GuestOffloads)) != 0
             || !NetFeatures.DependenciesHold(offloads))
         {
             return false;
@@ -195,7 +228,7 @@ public sealed class NetDevice : WorkerDevice
         return ApplyGuestOffloads(offloads);
     }
 
-    private bool IsMultiQueue => (Features & NetFeatures.MultiQueue) != 0;
+    private bool IsMultiQueue => HasNegotiated(NetFeatures.MultiQueue);
 
     /// <summary>The queue behind the pairs, of which there is one if the driver did not take VIRTIO_NET_F_MQ (5.1.2).</summary>
     private int ControlQueue => 2 * WorkerCount;
@@ -204,7 +237,8 @@ public sealed class NetDevice : WorkerDevice
 
     private protected override void OnStart(ulong features)
     {
-        if (!ApplyGuestOffloads(features & NetFeatures.GuestOffloads))
+        TransmitOffloads = NetFeatures.TransmitOffloads(features);
+        if (!ApplyGuestOffloads(features))
         {
             throw new InvalidOperationException("the back-end refused the negotiated offloads");
         }
@@ -213,7 +247,8 @@ public sealed class NetDevice : WorkerDevice
     private protected override void OnReset()
     {
         Volatile.Write(ref _mac, _initialMac.Value);
-        Volatile.Write(ref _guestOffloads, 0);
+        ReceiveOffloads = NetOffloads.None;
+        TransmitOffloads = NetOffloads.None;
         _steering.TryUse(1);
     }
 
@@ -222,7 +257,7 @@ public sealed class NetDevice : WorkerDevice
         int control = ControlQueue;
         return index switch
         {
-            _ when index > control => null,
+            _ when index > control || (index == control && !HasNegotiated(NetFeatures.ControlQueue)) => null,
             _ when index == control => new NetControlServer(this, queue, kick, host),
             _ when IsReceiveQueue(index) => new NetReceiveServer(this, _backends[index / 2], queue, kick, host),
             _ => new NetTransmitServer(this, _backends[index / 2], queue, kick, host),
@@ -277,29 +312,40 @@ public sealed class NetDevice : WorkerDevice
 
     private bool IsReceiveQueue(int index) => index % 2 == 0 && index != ControlQueue;
 
-    private bool ApplyGuestOffloads(ulong offloads)
+    private bool IsWithinMtu(ReadOnlySpan<byte> ethernet, int length)
+    {
+        if (length <= EthernetHeaderSize + _mtu)
+        {
+            return true;
+        }
+
+        bool tagged = BinaryPrimitives.ReadUInt16BigEndian(ethernet[12..]) is CustomerVlan or ServiceVlan;
+        return tagged && length <= EthernetHeaderSize + VlanTagSize + _mtu;
+    }
+
+    private bool ApplyGuestOffloads(ulong features)
     {
         lock (_offloadsLock)
         {
-            return SetOffloads(offloads);
+            return SetOffloads(NetFeatures.ReceiveOffloads(features));
         }
     }
 
-    private bool SetOffloads(ulong offloads)
+    private bool SetOffloads(NetOffloads offloads)
     {
-        NetOffloads wanted = ((offloads & NetFeatures.GuestChecksum) != 0 ? NetOffloads.Checksum : 0)
-            | ((offloads & NetFeatures.GuestTso4) != 0 ? NetOffloads.Tso4 : 0)
-            | ((offloads & NetFeatures.GuestTso6) != 0 ? NetOffloads.Tso6 : 0)
-            | ((offloads & NetFeatures.GuestEcn) != 0 ? NetOffloads.TsoEcn : 0);
+        // What is new counts before a back-end makes use of it, what ends until none does.
+        NetOffloads before = ReceiveOffloads;
+        ReceiveOffloads = before | offloads;
         foreach (INetBackend backend in _backends)
         {
-            if (!backend.SetOffloads(wanted))
+            if (!backend.SetOffloads(offloads))
             {
+                ReceiveOffloads = before;
                 return false;
             }
         }
 
-        Volatile.Write(ref _guestOffloads, offloads);
+        ReceiveOffloads = offloads;
         return true;
     }
 }

@@ -24,9 +24,6 @@ internal static class NetFeatures
     /// <summary>What CTRL_GUEST_OFFLOADS switches (5.1.6.5.8).</summary>
     public const ulong GuestOffloads = GuestChecksum | GuestTso4 | GuestTso6 | GuestEcn;
 
-    /// <summary>Whether large packets may be received.</summary>
-    public const ulong GuestSegmentation = GuestTso4 | GuestTso6;
-
     /// <summary>Each bit and what it needs one of (5.1.3.1).</summary>
     public static bool DependenciesHold(ulong features)
     {
@@ -35,6 +32,20 @@ internal static class NetFeatures
             && Holds(features, HostTso4 | HostTso6, Checksum)
             && Holds(features, HostEcn, HostTso4 | HostTso6)
             && Holds(features, ControlReceiveMode | MultiQueue | ControlMacAddress, ControlQueue);
+    }
+
+    /// <summary>What the driver does by itself with a packet that it receives.</summary>
+    public static NetOffloads ReceiveOffloads(ulong features) => Offloads(features, GuestChecksum, GuestTso4, GuestTso6, GuestEcn);
+
+    /// <summary>What the back-end does for the driver with a packet that it sends.</summary>
+    public static NetOffloads TransmitOffloads(ulong features) => Offloads(features, Checksum, HostTso4, HostTso6, HostEcn);
+
+    private static NetOffloads Offloads(ulong features, ulong checksum, ulong tso4, ulong tso6, ulong ecn)
+    {
+        return ((features & checksum) != 0 ? NetOffloads.Checksum : 0)
+            | ((features & tso4) != 0 ? NetOffloads.Tso4 : 0)
+            | ((features & tso6) != 0 ? NetOffloads.Tso6 : 0)
+            | ((features & ecn) != 0 ? NetOffloads.TsoEcn : 0);
     }
 
     private static bool Holds(ulong features, ulong any, ulong need) => (features & any) == 0 || (features & need) != 0;

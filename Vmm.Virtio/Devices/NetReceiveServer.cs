@@ -16,7 +16,6 @@ internal sealed class NetReceiveServer : QueueServer
     private const int MaximumChains = 256;
     private const int MaximumPieces = 1023;
     private const int Portion = 64;
-    private const int BufferCountOffset = 10;
 
     private readonly NetDevice _device;
     private readonly INetBackend _backend;
@@ -28,6 +27,7 @@ internal sealed class NetReceiveServer : QueueServer
     private int _waitingLength;
     private int _popped;
     private int _pieces;
+    private bool _full;
     private long _capacity;
     private IWatch? _packets;
 
@@ -41,7 +41,7 @@ internal sealed class NetReceiveServer : QueueServer
         _written = new uint[chains];
         for (int i = 0; i < chains; i++)
         {
-            _chains[i] = new DescriptorChain(4);
+            _chains[i] = new DescriptorChain(4, MaximumPieces);
         }
     }
 
@@ -63,7 +63,11 @@ internal sealed class NetReceiveServer : QueueServer
     {
         _packets?.Dispose();
         _packets = null;
-        GiveBack();
+        using (Queue.Enter())
+        {
+            GiveBack();
+        }
+
         if (_waitingLength != 0)
         {
             _waitingLength = 0;
@@ -148,9 +152,9 @@ internal sealed class NetReceiveServer : QueueServer
                 return Outcome.Ended;
         }
 
-        if (length < NetDevice.HeaderSize)
+        if (!TryConform(length))
         {
-            _device.CountReceiveDrop();
+            Drop();
             return Outcome.Delivered;
         }
 
@@ -162,6 +166,29 @@ internal sealed class NetReceiveServer : QueueServer
 
         Keep(length);
         return DeliverWaiting();
+    }
+
+    /// <summary>Counts a packet that is not passed, and has what it left in buffers known as written: the next one may be shorter (MEM-5).</summary>
+    private void Drop()
+    {
+        GiveBack();
+        _device.CountReceiveDrop();
+    }
+
+    /// <summary>Makes the header of a packet that was read keep to what the driver agreed to.</summary>
+    /// <returns>False if the packet is malformed or must not be passed.</returns>
+    private bool TryConform(int length)
+    {
+        if (length < NetHeader.Size)
+        {
+            return false;
+        }
+
+        Span<byte> start = stackalloc byte[NetHeader.Size + NetDevice.EthernetHeaderSize];
+        _room.Buffers.CopyTo(start);
+        bool passes = _device.TryConformReceived(start, length);
+        _room.Buffers.CopyFrom(start[..NetHeader.Size]);
+        return passes;
     }
 
     /// <summary>Copies the packet that did not fit to host memory of its own.</summary>
@@ -186,13 +213,13 @@ internal sealed class NetReceiveServer : QueueServer
             }
 
             // More buffers than there are now might come, unless there can be no more of them.
-            if (_popped < _chains.Length && _pieces < MaximumPieces && HasRingRoom())
+            if (_popped < _chains.Length && !_full && HasRingRoom())
             {
                 return Outcome.NoRoom;
             }
 
             _waitingLength = 0;
-            _device.CountReceiveDrop();
+            Drop();
             _device.DoWithoutLargePackets();
             return Outcome.Delivered;
         }
@@ -237,12 +264,12 @@ internal sealed class NetReceiveServer : QueueServer
         Span<byte> count = stackalloc byte[sizeof(ushort)];
         BinaryPrimitives.WriteUInt16LittleEndian(count, (ushort)used);
         _room.Clear();
-        for (int i = 0; i < used && _room.Buffers.Length < NetDevice.HeaderSize; i++)
+        for (int i = 0; i < used && _room.Buffers.Length < NetHeader.Size; i++)
         {
             _room.TryAdd(_chains[i].Writable);
         }
 
-        _room.Buffers.Slice(BufferCountOffset).CopyFrom(count);
+        _room.Buffers.Slice(NetHeader.BufferCountOffset).CopyFrom(count);
         Queue.CompleteTogether(_chains.AsSpan(0, used), _written.AsSpan(0, used));
         for (int i = 0; i < used; i++)
         {
@@ -251,6 +278,7 @@ internal sealed class NetReceiveServer : QueueServer
         }
 
         _popped -= used;
+        _full = false;
         Rotate(used);
     }
 
@@ -271,19 +299,20 @@ internal sealed class NetReceiveServer : QueueServer
 
     private void PopUntil(long wanted)
     {
-        while (_capacity < wanted && _popped < _chains.Length && _pieces < MaximumPieces && Queue.TryPop(_chains[_popped]))
+        while (_capacity < wanted && _popped < _chains.Length && !_full && Queue.TryPop(_chains[_popped]))
         {
             DescriptorChain chain = _chains[_popped];
             if (chain.WritableLength == 0 || chain.Writable.Count > MaximumPieces - _pieces)
             {
-                if (chain.WritableLength == 0 || _popped == 0)
+                if (chain.WritableLength == 0)
                 {
-                    Queue.MarkBroken("a buffer for received packets without room, or in too many pieces");
+                    Queue.MarkBroken("a buffer for received packets without room");
                 }
                 else
                 {
+                    // It waits until those before it are used: a chain alone has no more pieces than fit.
                     Queue.UndoPop(chain);
-                    _pieces = MaximumPieces;
+                    _full = true;
                 }
 
                 return;
@@ -305,5 +334,6 @@ internal sealed class NetReceiveServer : QueueServer
 
         _capacity = 0;
         _pieces = 0;
+        _full = false;
     }
 }

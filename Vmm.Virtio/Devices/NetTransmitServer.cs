@@ -1,13 +1,20 @@
+using System;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>Serves the queue of packets to be sent: each chain is one packet behind its header (virtio 1.2, 5.1.6.2).</summary>
+/// <remarks>The header is copied before it is looked at, and the copy is sent: the driver may change its own meanwhile (MEM-3).</remarks>
 internal sealed class NetTransmitServer : RequestServer
 {
+    // What one writev takes.
+    private const int MaximumPieces = 1024;
+
     private readonly NetDevice _device;
     private readonly INetBackend _backend;
+    private readonly byte[] _header = GC.AllocateArray<byte>(NetHeader.Size, pinned: true);
+    private readonly SegmentList _packet = new(MaximumPieces);
 
     public NetTransmitServer(NetDevice device, INetBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
         : base(queue, kick, host, signalEvery: 64)
@@ -19,11 +26,26 @@ internal sealed class NetTransmitServer : RequestServer
     protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
     {
         written = 0;
-        if (chain.ReadableLength is <= NetDevice.HeaderSize or > NetDevice.LargestPacket || !_backend.Send(chain.Readable))
+        if (!TryTake(chain.Readable) || !_backend.Send(_packet.Buffers))
         {
             _device.CountTransmitDrop();
         }
 
         return RequestOutcome.Done;
+    }
+
+    /// <summary>Takes a packet that asks for nothing but what was negotiated.</summary>
+    private bool TryTake(GuestBuffers packet)
+    {
+        if (packet.Length is <= NetHeader.Size or > NetDevice.LargestPacket)
+        {
+            return false;
+        }
+
+        packet.CopyTo(_header);
+        _packet.Clear();
+        return NetHeader.TryConform(_header, _device.TransmitOffloads, NetHeader.NeedsChecksum)
+            && _packet.TryAddPinned(_header, _header.Length)
+            && _packet.TryAdd(packet.Slice(_header.Length));
     }
 }

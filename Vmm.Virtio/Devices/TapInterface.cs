@@ -140,11 +140,11 @@ public sealed class TapInterface : INetBackend
 
     private static void Attach(FileDescriptor tun, string name, bool several, bool first)
     {
-        int error = Tap.Attach(tun, name, NetDevice.HeaderSize, several, create: several && first);
+        int error = Tap.Attach(tun, name, NetHeader.Size, several, create: several && first);
         if (error == Errno.EBUSY && several && first)
         {
             // The kernel lets anybody join the queues of a tap that is there. One that is not persistent is there because somebody has it open.
-            error = Tap.Attach(tun, name, NetDevice.HeaderSize, several, create: false);
+            error = Tap.Attach(tun, name, NetHeader.Size, several, create: false);
             if (error == 0 && (error = Tap.GetPersistent(tun, out bool persistent)) == 0 && !persistent)
             {
                 error = Errno.EBUSY;
@@ -155,9 +155,11 @@ public sealed class TapInterface : INetBackend
         {
             throw new BackendException("TUNSETIFF", name, error, error switch
             {
-                Errno.EPERM => $"may not be attached to; run with CAP_NET_ADMIN, or make it for this user first: {CreationOf(name, several)} user NAME",
+                Errno.EPERM => "may not be attached to; run with CAP_NET_ADMIN, or make it for this user first: "
+                    + $"{CreationOf(name, several)} user NAME",
                 Errno.EBUSY => "is in use by another machine; give this one a tap of its own",
-                Errno.EINVAL when several => $"is an interface that is not a tap, or one with a single queue; choose another name, or make it with {CreationOf(name, several)}",
+                Errno.EINVAL when several => "is an interface that is not a tap, or one with a single queue; choose another name, or make it with "
+                    + CreationOf(name, several),
                 Errno.EINVAL => "is an interface that is not a tap, or one with several queues; choose another name",
                 _ => "cannot be attached to",
             });

@@ -14,14 +14,19 @@ public sealed unsafe class DescriptorChain
     /// <summary>More pieces than this in one chain is a broken ring.</summary>
     internal const int MaximumSegments = 65536;
 
+    private readonly int _limit;
     private GuestSegment[] _segments;
 
     /// <summary>Makes an empty chain.</summary>
-    /// <param name="capacity">Buffers it holds without growing.</param>
-    public DescriptorChain(int capacity = 64)
+    /// <param name="capacity">Buffers it holds without growing, 1 to <paramref name="limit"/>.</param>
+    /// <param name="limit">Pieces that a chain may have, 1 to 65536; one with more is a broken ring.</param>
+    public DescriptorChain(int capacity = 64, int limit = MaximumSegments)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(limit, MaximumSegments);
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, MaximumSegments);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, limit);
+        _limit = limit;
         _segments = GC.AllocateUninitializedArray<GuestSegment>(capacity, pinned: true);
         Segments = (GuestSegment*)Unsafe.AsPointer(ref _segments[0]);
         SegmentsEnd = Segments + capacity;
@@ -61,12 +66,12 @@ public sealed unsafe class DescriptorChain
     /// <returns>False at the limit.</returns>
     internal bool TryGrow(int used)
     {
-        if (Capacity >= MaximumSegments)
+        if (Capacity >= _limit)
         {
             return false;
         }
 
-        int capacity = Math.Min(Capacity * 2, MaximumSegments);
+        int capacity = Math.Min(Capacity * 2, _limit);
         GuestSegment[] segments = GC.AllocateUninitializedArray<GuestSegment>(capacity, pinned: true);
         Array.Copy(_segments, segments, used);
         _segments = segments;

@@ -21,10 +21,14 @@ internal sealed unsafe class DmaView
     /// <summary>The region of the last hit, for a check in line; of length 0 where every address must be translated.</summary>
     public Region Hit;
 
-    /// <summary>Takes notice of a changed map. The caller is inside the domain.</summary>
+    /// <summary>Told of what is written, or null: as it was at the start of the scope (MEM-5).</summary>
+    public IDirtyTracker? Tracker { get; private set; }
+
+    /// <summary>Takes notice of a changed map and of the tracker. The caller is inside the domain.</summary>
     /// <returns>True if host addresses resolved before are not to be used any more.</returns>
     public bool Refresh()
     {
+        Tracker = _dma.Memory.DirtyTracker;
         bool changed = Load() || _changedInside;
         _changedInside = false;
         if (_dma.Translator != null)
@@ -64,6 +68,24 @@ internal sealed unsafe class DmaView
         }
 
         return first;
+    }
+
+    /// <summary>Tells the tracker that bytes at a host address were written, under every guest address that they have.</summary>
+    /// <param name="start">The first byte.</param>
+    /// <param name="length">Bytes; they may lie in several regions that follow each other in the host.</param>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public void MarkDirty(byte* start, ulong length)
+    {
+        byte* end = start + length;
+        foreach (ref readonly Region region in _regions.AsSpan())
+        {
+            byte* from = start > region.Host ? start : region.Host;
+            byte* to = end < region.Host + region.Length ? end : region.Host + region.Length;
+            if (from < to)
+            {
+                Tracker!.MarkDirty(region.Start + (ulong)(from - region.Host), (ulong)(to - from));
+            }
+        }
     }
 
     /// <summary>Adds the pieces of a buffer to a chain.</summary>

@@ -56,7 +56,7 @@ internal sealed unsafe partial class PackedVirtqueue
         if (!_kicksDisabled && _deviceEvent != null)
         {
             _kicksDisabled = true;
-            Volatile.Write(ref *(uint*)_deviceEvent, EventDisable << 16);
+            WriteDeviceEvent(EventDisable << 16);
         }
     }
 
@@ -70,11 +70,20 @@ internal sealed unsafe partial class PackedVirtqueue
         // Place and flags are one aligned word, so that the driver never sees a new one beside an old one.
         _kicksDisabled = false;
         uint wish = _eventIndex ? Mark(_nextAvailable, _availableWrap) | (EventDescriptor << 16) : EventEnable << 16;
-        Volatile.Write(ref *(uint*)_deviceEvent, wish);
+        WriteDeviceEvent(wish);
 
         // Full fence: our request is out before we look at the next descriptor once more. Pairs with the driver's fence between making a
         // descriptor available and looking at the device's event suppression.
         Interlocked.MemoryBarrier();
         return IsNextAvailable();
+    }
+
+    private void WriteDeviceEvent(uint wish)
+    {
+        Volatile.Write(ref *(uint*)_deviceEvent, wish);
+        if (View.Tracker != null)
+        {
+            View.MarkDirty(_deviceEvent, EventLength);
+        }
     }
 }

@@ -101,6 +101,11 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
     public override void UndoPop(DescriptorChain chain)
     {
+        if (View.Tracker != null)
+        {
+            MarkDirty(chain, chain.WritableLength);
+        }
+
         if (IsBroken)
         {
             return;
@@ -123,6 +128,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         {
             byte* descriptor = WriteUsed(chain, written, out ushort flags);
             Publish(descriptor, flags);
+            MarkCompleted(chain, written, descriptor);
         }
     }
 
@@ -139,9 +145,11 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         {
             byte* descriptor = WriteUsed(chains[i], written[i], out ushort flags);
             Publish(descriptor, flags);
+            MarkCompleted(chains[i], written[i], descriptor);
         }
 
         Publish(first, firstFlags);
+        MarkCompleted(chains[0], written[0], first);
     }
 
     public override VirtqueueState Save()
@@ -365,5 +373,15 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
     {
         // Release: buffers, length and id are out before the flags. Pairs with the driver's acquire when it reads the flags.
         Volatile.Write(ref *(ushort*)(descriptor + 14), flags);
+    }
+
+    /// <summary>Marks a completed chain's bytes and its used descriptor, where that is tracked.</summary>
+    private void MarkCompleted(DescriptorChain chain, uint written, byte* descriptor)
+    {
+        if (View.Tracker != null)
+        {
+            MarkDirty(chain, written);
+            View.MarkDirty(descriptor, DescriptorSize);
+        }
     }
 }

@@ -104,6 +104,11 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     public override void UndoPop(DescriptorChain chain)
     {
+        if (View.Tracker != null)
+        {
+            MarkDirty(chain, chain.WritableLength);
+        }
+
         if (!IsBroken)
         {
             _nextAvailable--;
@@ -117,6 +122,10 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         {
             WriteUsed(chain, written);
             PublishUsed();
+            if (View.Tracker != null)
+            {
+                MarkCompleted(chain, written, _nextUsed - 1u);
+            }
         }
     }
 
@@ -133,6 +142,13 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         }
 
         PublishUsed();
+        if (View.Tracker != null)
+        {
+            for (int i = 0; i < chains.Length; i++)
+            {
+                MarkCompleted(chains[i], written[i], (uint)(_nextUsed - chains.Length + i));
+            }
+        }
     }
 
     public override bool NeedsInterrupt()
@@ -171,6 +187,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         if (!_eventIndex && _used != null)
         {
             *(ushort*)_used = UsedNoNotify;
+            MarkUsedDirty(0, sizeof(ushort));
         }
     }
 
@@ -181,14 +198,9 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
             return false;
         }
 
-        if (_eventIndex)
-        {
-            *(ushort*)(_used + 4 + (8 * Size)) = _nextAvailable;
-        }
-        else
-        {
-            *(ushort*)_used = 0;
-        }
+        uint place = _eventIndex ? 4 + (8u * Size) : 0;
+        *(ushort*)(_used + place) = _eventIndex ? _nextAvailable : (ushort)0;
+        MarkUsedDirty(place, sizeof(ushort));
 
         // Full fence: our request is out before we look at avail.idx once more. Pairs with the driver's fence between publishing avail.idx
         // and looking at avail_event (or NO_NOTIFY).
@@ -358,6 +370,23 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     {
         *(ulong*)(_used + 4 + (8 * (_nextUsed & _mask))) = chain.Head | ((ulong)written << 32);
         _nextUsed++;
+    }
+
+    /// <summary>Marks a completed chain's bytes, its used element, and the index.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void MarkCompleted(DescriptorChain chain, uint written, uint index)
+    {
+        MarkDirty(chain, written);
+        MarkUsedDirty(4 + (8 * (index & _mask)), sizeof(ulong));
+        MarkUsedDirty(2, sizeof(ushort));
+    }
+
+    private void MarkUsedDirty(uint offset, uint length)
+    {
+        if (View.Tracker != null)
+        {
+            View.MarkDirty(_used + offset, length);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -107,6 +107,21 @@ public abstract unsafe partial class Virtqueue
         return null;
     }
 
+    /// <summary>Marks what a device wrote into a chain, where that is tracked.</summary>
+    /// <param name="chain">The chain.</param>
+    /// <param name="written">Bytes from the start of its writable part.</param>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private protected void MarkDirty(DescriptorChain chain, long written)
+    {
+        GuestSegment* segment = chain.Segments + chain.ReadableCount;
+        for (ulong left = (ulong)Math.Min(written, chain.WritableLength); left > 0; segment++)
+        {
+            ulong length = Math.Min(left, segment->Length);
+            View.MarkDirty(segment->Base, length);
+            left -= length;
+        }
+    }
+
     /// <summary>Latches the ring as broken.</summary>
     /// <returns>False, for callers that give up with it.</returns>
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -15,8 +15,12 @@ namespace Vmm.Virtio.Queues;
 /// with <see cref="UndoPop"/> first, unless the device does not touch its buffers any more and only completes it.
 /// </para>
 /// <para>
-/// A driver's mistake latches <see cref="IsBroken"/>: from then on nothing is popped (what was popped before may complete), and the device tells its host
-/// that it needs a reset (VTP-16). Nothing here throws on what a driver does, and nothing allocates while chains flow (VQ-7).
+/// A driver's mistake latches <see cref="IsBroken"/>: from then on nothing is popped (what was popped before may complete), and the device tells
+/// its host that it needs a reset (VTP-16). Nothing here throws on what a driver does, and nothing allocates while chains flow (VQ-7).
+/// </para>
+/// <para>
+/// Where written memory is tracked (<see cref="GuestMemory.DirtyTracker"/>), completing a chain marks what the device says it wrote, giving one back
+/// marks all that it might have written, and the ring marks its own writes (MEM-5). Without a tracker that costs one comparison each.
 /// </para>
 /// </remarks>
 public abstract partial class Virtqueue
@@ -107,7 +111,7 @@ public abstract partial class Virtqueue
     /// <returns>False if there is none, bus mastering is off, or the ring is broken.</returns>
     public abstract bool TryPop(DescriptorChain chain);
 
-    /// <summary>Gives back the chain that was popped last, untouched, so that it is popped again.</summary>
+    /// <summary>Gives back the chain that was popped last, so that it is popped again.</summary>
     /// <param name="chain">The chain of the last <see cref="TryPop"/> that was neither completed nor returned.</param>
     public abstract void UndoPop(DescriptorChain chain);
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel.Memory;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
@@ -21,7 +22,8 @@ public sealed record VirtioPciOptions
     public bool NotificationData { get; init; }
 
     /// <summary>
-    /// Offer VIRTIO_F_ACCESS_PLATFORM, and refuse drivers that do not take it: for a device behind an IOMMU, whose addresses are translated.
+    /// Offer VIRTIO_F_ACCESS_PLATFORM, and refuse drivers that do not take it: for a device behind an IOMMU, whose addresses are translated. The
+    /// bit alone translates nothing: that is for the embedder, with <see cref="DmaTarget.Translator"/>.
     /// </summary>
     public bool AccessPlatform { get; init; }
 

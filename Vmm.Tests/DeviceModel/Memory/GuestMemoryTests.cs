@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using System.Threading;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Tests.DeviceModel.Memory;
@@ -153,6 +154,42 @@ public sealed class GuestMemoryTests : IDisposable
     }
 
     [Fact]
+    [Trait("Behaviour", "MEM-5")]
+    public void A_tracker_is_in_force_once_everybody_who_was_inside_has_left()
+    {
+        using var inside = new ManualResetEventSlim();
+        using var leave = new ManualResetEventSlim();
+        var reader = new Thread(() =>
+        {
+            using (_memory.Domain.Enter())
+            {
+                inside.Set();
+                leave.Wait(20_000).Should().BeTrue();
+                _memory.Invoking(m => m.DirtyTracker = null).Should().Throw<InvalidOperationException>("it would wait for itself");
+            }
+        });
+        reader.Start();
+        inside.Wait(20_000).Should().BeTrue();
+        bool left = false;
+        var setter = new Thread(() =>
+        {
+            _memory.DirtyTracker = new RecordingDirtyTracker();
+            left = leave.IsSet;
+        });
+        setter.Start();
+        while (_memory.DirtyTracker == null)
+        {
+            Thread.Yield();
+        }
+
+        leave.Set();
+        setter.Join();
+        reader.Join();
+        left.Should().BeTrue("the change returns after the reader has left");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "MEM-5")]
     public void Dirty_marks_cover_what_was_written_and_nothing_else()
     {
         var tracker = new RecordingDirtyTracker();

@@ -27,6 +27,7 @@ public sealed class NetDeviceTests
         for (int i = 0; i < 200; i++)
         {
             byte[] packet = Frame(random.Next(13, 3000), i);
+            (packet[0], packet[1]) = i % 2 == 0 ? ((byte)0, (byte)0) : ((byte)1, (byte)4);
             ulong place = net.Ram.Place(packet);
             uint first = (uint)random.Next(1, packet.Length - 1);
             uint second = (uint)random.Next(0, packet.Length - (int)first);

@@ -125,7 +125,7 @@ public sealed class NetDriverTests : IDisposable
         _backend.Arrive(Frame(100, 1));
         DeviceHarness.Eventually(() => net.Driver.Queues[0].HasCompletion(), "the frame is in its buffer");
 
-        // The only buffer that is used holds 0x11, which the back-end puts into headers.
+        // The used ring names the buffer.
         net.Driver.Common.QueueSelect = 0;
         Span<byte> table = _card.MemoryAt(net.Driver.Common.QueueDescriptors);
         uint id = BinaryPrimitives.ReadUInt32LittleEndian(_card.MemoryAt(net.Driver.Common.QueueDevice)[4..]);

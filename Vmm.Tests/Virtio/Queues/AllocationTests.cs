@@ -56,6 +56,7 @@ public sealed class AllocationTests
         using var kick = new EventFd();
         using var device = new BlockDevice(RawFileBackend.Open(file.Path, false));
         using var harness = new DeviceHarness(device, ram);
+        device.OnFeaturesNegotiated(device.OfferedFeatures);
         device.Start(device.OfferedFeatures, harness);
         var driver = new GuestDriver(ram, 64, device.OfferedFeatures);
         Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
