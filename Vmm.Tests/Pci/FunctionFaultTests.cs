@@ -117,7 +117,7 @@ public sealed class FunctionFaultTests
     {
         bool broken = true;
         var function = new MoodyFunction();
-        var region = new DelegateHandler((_, _) => broken ? throw new InvalidTimeZoneException("a broken region") : 7);
+        var region = new DelegateHandler((_, _) => broken ? throw new InvalidTimeZoneException("a broken region") : 7UL);
         function.AddBar(PciRig.Bar(0, Vmm.Pci.Bars.PciBarKind.Memory32, 0x1000, region));
         _bridge.Root.Add(function, Bad);
         Write(false, Bad, 0x10, 4, 0xc000_0000);
