@@ -1,3 +1,5 @@
+using System;
+
 namespace Vmm.Tests.Nested;
 
 /// <summary>Nine real devices of the lab, passed to one Linux guest at once, each used by its driver or, where there is none, from user space.</summary>
@@ -12,7 +14,9 @@ public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture
     public void All_nine_at_once_have_their_drivers()
     {
         runs["all"].ShouldHavePassed();
-        runs["all"].Errors.Should().BeEmpty();
+        runs["all"].Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Should().OnlyContain(
+            line => line.Contains(" WRN ", StringComparison.Ordinal) && line.Contains("cannot be reset", StringComparison.Ordinal),
+            "most of the lab's devices have no reset, which an operator has to know, and nothing else is wrong");
         foreach (string driver in Drivers)
         {
             runs["all"].Fact($"DRIVER-{driver}").Should().Be(driver == "virtio-pci" ? "2" : "1", "{0}", driver);
