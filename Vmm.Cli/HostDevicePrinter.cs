@@ -11,7 +11,10 @@ namespace Vmm.Cli;
 internal static class HostDevicePrinter
 {
     /// <summary>The device.</summary>
-    public static string Of(PassthroughFunction function) => $"device {function.DeviceName} of the host";
+    public static string Of(PassthroughFunction function)
+    {
+        return $"device {function.DeviceName} of the host{(function.PhysicalFunction is { } physical ? $", a virtual function of {physical}" : "")}";
+    }
 
     /// <summary>What the host has of a BAR: how big it is, and what of it can be mapped.</summary>
     public static string OfRegion(PassthroughFunction function, PciBar bar)

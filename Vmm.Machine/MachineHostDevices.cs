@@ -97,6 +97,7 @@ internal sealed class MachineHostDevices : IDisposable
             VfioPciDevice device = _host.Attach(options.Path, options.Iommufd);
             try
             {
+                CheckClique(options, device);
                 return PassthroughFunction.Attach(device, new PassthroughFunctionOptions
                 {
                     Name = options.Id,
@@ -119,6 +120,16 @@ internal sealed class MachineHostDevices : IDisposable
             // The device names itself first; so do we.
             string reason = e.Message.StartsWith(options.Path + ": ", StringComparison.Ordinal) ? e.Message[(options.Path.Length + 2)..] : e.Message;
             throw new MachineException("device", options.Path, reason, e);
+        }
+    }
+
+    /// <summary>The members of a clique reach each other's BARs, so they have to share the I/O address space in which those are mapped.</summary>
+    private void CheckClique(HostDeviceOptions options, VfioPciDevice device)
+    {
+        if (options.GpuDirectClique is { } clique && Functions.FirstOrDefault(other => other.GpuDirectClique == clique && other.DmaMapper != device.Dma) is { } apart)
+        {
+            throw new MachineException(
+                "device", options.Path, $"x_nv_gpudirect_clique={clique}: it cannot reach {apart.DeviceName}, since the two have I/O address spaces of their own");
         }
     }
 

@@ -36,6 +36,6 @@ internal static partial class Log
     [LoggerMessage(4108, LogLevel.Warning, "{Name}: letting go of the device: {Step} failed")]
     public static partial void ReleaseFailed(ILogger logger, Exception reason, string name, string step);
 
-    [LoggerMessage(4109, LogLevel.Debug, "{Name}: BAR {Bar} at 0x{Address:x} is not reached by other devices")]
+    [LoggerMessage(4109, LogLevel.Warning, "{Name}: BAR {Bar} at 0x{Address:x} is not reached by other devices")]
     public static partial void PeerMappingRefused(ILogger logger, Exception reason, string name, int bar, ulong address);
 }

@@ -24,6 +24,8 @@ public sealed class FakeDmaMapper : IDmaMapper
 
     public ulong Granularity => 4096;
 
+    public bool CanMapDevices { get; set; } = true;
+
     public int Count => _mapped.Count;
 
     public void Map(ulong iova, HostMemory memory, ulong offset, ulong length, bool writable = true)

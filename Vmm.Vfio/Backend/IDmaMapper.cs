@@ -13,6 +13,9 @@ public interface IDmaMapper
     /// <summary>Addresses and lengths are multiples of this many bytes: a power of two.</summary>
     ulong Granularity { get; }
 
+    /// <summary>Whether what devices have in their BARs can be mapped too, for other devices to reach it.</summary>
+    bool CanMapDevices { get; }
+
     /// <summary>Mappings that are there now.</summary>
     int Count { get; }
 

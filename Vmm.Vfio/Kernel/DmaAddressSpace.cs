@@ -35,6 +35,8 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
         }
     }
 
+    public abstract bool CanMapDevices { get; }
+
     /// <summary>The node that it was opened by, for messages.</summary>
     public string Path => path;
 

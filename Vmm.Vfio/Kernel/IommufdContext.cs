@@ -21,6 +21,9 @@ internal sealed unsafe class IommufdContext : DmaAddressSpace
         _space = space;
     }
 
+    /// <summary>False: an iommufd pins pages of memory, and a BAR has none.</summary>
+    public override bool CanMapDevices => false;
+
     protected override string MapStep => nameof(IommufdRequests.IOMMU_IOAS_MAP);
 
     protected override string UnmapStep => nameof(IommufdRequests.IOMMU_IOAS_UNMAP);

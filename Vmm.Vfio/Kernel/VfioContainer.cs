@@ -21,6 +21,8 @@ internal sealed unsafe class VfioContainer : DmaAddressSpace
     {
     }
 
+    public override bool CanMapDevices => true;
+
     protected override string MapStep => nameof(VfioRequests.VFIO_IOMMU_MAP_DMA);
 
     protected override string UnmapStep => nameof(VfioRequests.VFIO_IOMMU_UNMAP_DMA);

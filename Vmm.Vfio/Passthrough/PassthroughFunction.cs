@@ -64,7 +64,7 @@ public sealed partial class PassthroughFunction : PciFunction
         PlaceCapabilities(msix);
         LinkExtendedCapabilities();
         _interrupts = new PassthroughInterrupts(this, backend, layout, logger);
-        _peers = options.PeerToPeer ? new PeerMappings(this, backend.Dma, logger) : null;
+        _peers = (options.PeerToPeer || options.GpuDirectClique is not null) && backend.Dma.CanMapDevices ? new PeerMappings(this, backend.Dma, logger) : null;
     }
 
     /// <summary>The device is given to guests as this describes.</summary>
@@ -72,6 +72,15 @@ public sealed partial class PassthroughFunction : PciFunction
 
     /// <summary>The device's name on the host.</summary>
     public string DeviceName => _backend.Name;
+
+    /// <summary>The address of the physical function whose virtual function the device is (SR-IOV), or null.</summary>
+    public string? PhysicalFunction => _backend.Identity?.PhysicalFunction;
+
+    /// <summary>Where the device masters memory, and other devices of the same mapper reach its BARs.</summary>
+    public IDmaMapper DmaMapper => _backend.Dma;
+
+    /// <summary>The clique of GPUs that it belongs to, or null.</summary>
+    public int? GpuDirectClique => _options.GpuDirectClique;
 
     /// <summary>How each of the <see cref="PciFunction.Bars"/> is given to the guest, in the same order.</summary>
     public IReadOnlyList<BarPlan> BarPlans => _bars.Plans;
@@ -127,17 +136,13 @@ public sealed partial class PassthroughFunction : PciFunction
             Log.DeviceRemark(logger, backend.Name, remark);
         }
 
-        if (options.GpuDirectClique is not null && CliqueCapability.FindRoom(layout) < 0)
-        {
-            throw new VfioException("x_nv_gpudirect_clique", backend.Name, 0, "its capability list is empty or leaves no room for another capability");
-        }
-
         var msix = layout.Msix is { } place
             ? new MsixCapability(place.VectorCount, place.TableBar, place.TableOffset, place.PendingBar, place.PendingOffset)
             : null;
         var bars = DeviceBars.Create(layout, msix, backend, access, options, logger);
         try
         {
+            CheckPeers(backend, layout, bars, options, logger);
             var function = new PassthroughFunction(backend, layout, msix, bars, access, options, logger);
             function._events = new DeviceEvents(backend, function.OnDeviceError, function.OnRemovalRequested, options.LoggerFactory, logger);
             function.PushCommand(always: true);
@@ -147,6 +152,26 @@ public sealed partial class PassthroughFunction : PciFunction
         {
             bars.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>A clique tells the guest that other devices reach this one: it is refused where they would not (VFIO-11).</summary>
+    private static void CheckPeers(IPciDeviceBackend backend, DeviceLayout layout, DeviceBars bars, PassthroughFunctionOptions options, ILogger logger)
+    {
+        if (options.GpuDirectClique is not null)
+        {
+            string? reason = CliqueCapability.FindRoom(layout) < 0 ? "its capability list is empty or leaves no room for another capability"
+                : !backend.Dma.CanMapDevices ? "an iommufd cannot map BARs for other devices; give the device through its group"
+                : bars.Plans.TrueForAll(static plan => plan.MappedLength == 0) ? "nothing of its BARs is mapped, so that other devices would not reach it"
+                : null;
+            if (reason is not null)
+            {
+                throw new VfioException("x_nv_gpudirect_clique", backend.Name, 0, reason);
+            }
+        }
+        else if (options.PeerToPeer && !backend.Dma.CanMapDevices)
+        {
+            Log.DeviceRemark(logger, backend.Name, "other devices do not reach its BARs: an iommufd cannot map them");
         }
     }
 

@@ -17,7 +17,10 @@ public sealed record PassthroughFunctionOptions
     /// <summary>Maps the BARs' mapped parts for DMA of the devices that share the mapper, as far as that works (VFIO-11).</summary>
     public bool PeerToPeer { get; init; }
 
-    /// <summary>Adds the capability that says which GPUs reach each other directly: a clique's number from 0 to 15, or null.</summary>
+    /// <summary>
+    /// Adds the capability that says which GPUs reach each other directly: a clique's number from 0 to 15, or null. The BARs are then mapped as with
+    /// <see cref="PeerToPeer"/>; the members of a clique share one mapper, which whoever puts the machine together sees to.
+    /// </summary>
     public int? GpuDirectClique { get; init; }
 
     /// <summary>Ranges of BARs that the guest must not reach by a mapping, by BAR; they lie inside it.</summary>

@@ -202,6 +202,8 @@ public sealed class FunctionAccessTests : IDisposable
     {
         public System.Collections.Generic.IReadOnlyList<GuestRange> ValidRanges => ranges;
 
+        public bool CanMapDevices => true;
+
         public ulong Granularity => 0x1000;
 
         public int Count => 0;
