@@ -37,6 +37,8 @@ public sealed partial class PassthroughFunction : PciFunction
     private readonly PassthroughFunctionOptions _options;
     private readonly ILogger _logger;
     private readonly TokenBucket _reports = new(burst: 3);
+    private readonly TokenBucket _errorReports = new(burst: 3);
+    private readonly TokenBucket _requestReports = new(burst: 1, perSecond: 0.1);
     private DeviceEvents? _events;
     private bool _released;
     private long _failedResets;
@@ -263,13 +265,21 @@ public sealed partial class PassthroughFunction : PciFunction
 
     private void OnDeviceError()
     {
-        Log.ErrorReported(_logger, Name);
+        if (_errorReports.TryTake(out _))
+        {
+            Log.ErrorReported(_logger, Name);
+        }
+
         _options.ErrorReported?.Invoke(this);
     }
 
     private void OnRemovalRequested()
     {
-        Log.RemovalRequested(_logger, Name);
+        if (_requestReports.TryTake(out _))
+        {
+            Log.RemovalRequested(_logger, Name);
+        }
+
         _options.RemovalRequested?.Invoke(this);
     }
 }

@@ -99,7 +99,10 @@ internal sealed class PeerMappings
         }
         catch (VfioException e)
         {
-            Log.ReleaseFailed(_logger, e, _function.Name, "unmapping a BAR from other devices");
+            if (_reports.TryTake(out _))
+            {
+                Log.ReleaseFailed(_logger, e, _function.Name, "unmapping a BAR from other devices");
+            }
         }
     }
 
