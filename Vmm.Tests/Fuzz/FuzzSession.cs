@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Vmm.Pci;
+using Vmm.Tests.Kvm;
 
 namespace Vmm.Tests.Fuzz;
 
@@ -10,7 +11,7 @@ namespace Vmm.Tests.Fuzz;
 internal sealed class FuzzSession : IDisposable
 {
     // One operation waits for a worker at most; the rest is the scheduler of a busy host.
-    private static readonly TimeSpan OperationLimit = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan OperationLimit = KvmAvailability.Patience(20);
 
     private readonly ExceptionWatch _exceptions;
     private readonly FuzzMachine _machine;
