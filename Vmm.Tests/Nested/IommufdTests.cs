@@ -59,12 +59,12 @@ public sealed class IommufdTests(IommufdTests.Runs runs) : IClassFixture<Iommufd
 
         private const string Look = """
             until grep -aq '^KEPT-virtio' console 2>/dev/null || ! kill -0 "$pid"; do
-                [[ -n $seen ]] || seen=$(ls -l /proc/$pid/fd 2>/dev/null | grep -E '/dev/(iommu|vfio)')
-                [[ $(wc -l <<<"$seen") -ge 3 ]] || seen=
+                now=$(ls -l /proc/$pid/fd 2>/dev/null | grep -E '/dev/(iommu|vfio)')
+                [[ $(wc -l <<<"$now") -le $(wc -l <<<"$seen") ]] || seen=$now
                 sleep 0.1
             done
             echo "$seen"
-            echo "NODES $(grep -c '/dev/vfio/devices/' <<<"$seen")"
+            echo "NODES $(grep -o '/dev/vfio/devices/vfio[0-9]*' <<<"$seen" | sort -u | wc -l)"
             echo "IOMMUFDS $(grep -c '/dev/iommu' <<<"$seen")"
             echo "GROUPS $(grep -cE '/dev/vfio/([0-9]|vfio)' <<<"$seen")"
             """;

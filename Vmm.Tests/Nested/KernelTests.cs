@@ -187,7 +187,7 @@ public sealed class KernelTests(KernelTests.Runs runs) : IClassFixture<KernelTes
             {
                 Flavour = kernel,
                 Console = "file=hvc",
-                CommandLine = commandLine,
+                CommandLine = "nokaslr init_on_alloc=0 apparmor=0 cryptomgr.notests audit=0 nowatchdog tsc=reliable no_timer_check " + commandLine,
                 Before = Serve,
                 Guest = string.Join('\n', Use.Replace("@KERNEL@", kernel, StringComparison.Ordinal), rounds, Report),
                 After = After,

@@ -130,7 +130,6 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
                 },
                 new("grow", "--device path=/sys/bus/pci/devices/0000:00:10.0 --disk path=hand")
                 {
-                    Flavour = "amd64",
                     Memory = "size=256M",
                     Processors = 2,
                     Modules = "nvme",

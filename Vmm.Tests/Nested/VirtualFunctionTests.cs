@@ -161,13 +161,14 @@ public sealed class VirtualFunctionTests(VirtualFunctionTests.Runs runs) : IClas
 
         private static LabCase[] Cases(string folder)
         {
-            var common = new LabCase("") { Flavour = "amd64", Memory = "size=256M" };
+            var common = new LabCase("") { Memory = "size=256M" };
             return
             [
                 common with
                 {
                     Name = "igb",
                     Arguments = $"--device path=/sys/bus/pci/devices/{VirtualCard}",
+                    Flavour = "amd64",
                     Modules = "igbvf",
                     Before = Bind + $$"""
                         modprobe -d "$LAB_KERNEL" igb
