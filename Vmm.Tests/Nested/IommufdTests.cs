@@ -96,7 +96,9 @@ public sealed class IommufdTests(IommufdTests.Runs runs) : IClassFixture<Iommufd
 
                 string[] devices = ["nvme,serial=1,drive=nvme", "virtio-blk-pci,drive=virtio,iommu_platform=on,disable-legacy=on"];
                 string[] words = [.. drives.SelectMany(name => new[] { "-drive", $"if=none,id={name},format=raw,file={folder.FullName}/{name}" })];
-                var run = new LabCase("guest", string.Join(' ', Enumerable.Range(0x10, 2).Select(slot => $"--device path=/sys/bus/pci/devices/0000:00:{slot:x2}.0,iommufd=on")))
+                const string Devices =
+                    "--device path=/sys/bus/pci/devices/0000:00:10.0,iommufd=on --device path=/sys/bus/pci/devices/0000:00:11.0,iommufd=on";
+                var run = new LabCase("guest", Devices)
                 {
                     Flavour = "amd64",
                     Memory = "size=256M",
@@ -106,7 +108,11 @@ public sealed class IommufdTests(IommufdTests.Runs runs) : IClassFixture<Iommufd
                 };
                 return LabSession.Run(
                     [run, run with { Name = "again" }],
-                    options: ["--iommufd", .. devices.SelectMany(device => new[] { "--vfio", device }), .. words.SelectMany(word => new[] { "--qemu", word })]);
+                    options:
+                    [
+                        "--iommufd", .. devices.SelectMany(device => new[] { "--vfio", device }),
+                        .. words.SelectMany(word => new[] { "--qemu", word }),
+                    ]);
             }
             finally
             {
