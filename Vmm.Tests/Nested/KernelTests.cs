@@ -99,13 +99,15 @@ public sealed class KernelTests(KernelTests.Runs runs) : IClassFixture<KernelTes
     public sealed class Runs
     {
         private const string Arguments =
-            "--disk path=$SHARE/disk,readonly=on --disk path=data,packed=on --net tap=vmmker0,ip=192.168.52.1,mask=255.255.255.0 --rng src=/dev/urandom";
+            "--disk path=$SHARE/disk,readonly=on --disk path=data,packed=on --net tap=vmmker0,ip=192.168.52.1,mask=255.255.255.0 "
+            + "--rng src=/dev/urandom";
 
         private const string Serve = """
             cp $SHARE/disk data; truncate -s 12M data
             mkdir -p web/cgi-bin
             ln -s $SHARE/disk web/disk
-            printf '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\nbusybox wget -q -O - http://192.168.52.2:8081/cgi-bin/disk | sha256sum\n' >web/cgi-bin/fetch
+            printf '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\n' >web/cgi-bin/fetch
+            echo 'busybox wget -q -O - http://192.168.52.2:8081/cgi-bin/disk | sha256sum' >>web/cgi-bin/fetch
             chmod 755 web/cgi-bin/fetch
             busybox httpd -p 8080 -h web
             """;
@@ -187,7 +189,7 @@ public sealed class KernelTests(KernelTests.Runs runs) : IClassFixture<KernelTes
             {
                 Flavour = kernel,
                 Console = "file=hvc",
-                CommandLine = commandLine,
+                CommandLine = "nokaslr init_on_alloc=0 apparmor=0 cryptomgr.notests audit=0 nowatchdog tsc=reliable no_timer_check " + commandLine,
                 Before = Serve,
                 Guest = string.Join('\n', Use.Replace("@KERNEL@", kernel, StringComparison.Ordinal), rounds, Report),
                 After = After,

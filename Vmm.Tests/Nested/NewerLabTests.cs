@@ -30,7 +30,8 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
     {
         string[] facts = runs["probe"].Notes.Split('\n');
 
-        facts.Should().Contain("INTERRUPTS-Pin 20 raised, factorial, copy, disabled").And.Contain("INTERRUPTS-Msi 20 raised, factorial, copy, disabled");
+        facts.Should().Contain("INTERRUPTS-Pin 20 raised, factorial, copy, disabled");
+        facts.Should().Contain("INTERRUPTS-Msi 20 raised, factorial, copy, disabled");
         facts.Should().Contain("DMA both ways").And.Contain("HOTPLUG right, many changes");
     }
 
@@ -102,7 +103,11 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
                     File.WriteAllBytes(Path.Combine(folder.FullName, name), content);
                 }
 
-                string[] devices = ["nvme,serial=1,drive=nvme,max_ioqpairs=4,msix_qsize=5", "edu", "virtio-blk-pci,drive=virtio,iommu_platform=on,disable-legacy=on"];
+                string[] devices =
+                [
+                    "nvme,serial=1,drive=nvme,max_ioqpairs=4,msix_qsize=5", "edu",
+                    "virtio-blk-pci,drive=virtio,iommu_platform=on,disable-legacy=on",
+                ];
                 string[] words = [.. drives.SelectMany(name => new[] { "-drive", $"if=none,id={name},format=raw,file={folder.FullName}/{name}" })];
                 return LabSession.Run(
                     Cases(digest),
@@ -130,7 +135,6 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
                 },
                 new("grow", "--device path=/sys/bus/pci/devices/0000:00:10.0 --disk path=hand")
                 {
-                    Flavour = "amd64",
                     Memory = "size=256M",
                     Processors = 2,
                     Modules = "nvme",
@@ -153,14 +157,17 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
                         taskset 2 dd if=/dev/nvme0n1 of=/dev/null bs=64k count=32 iflag=direct 2>/dev/null
                         echo "VECTORS $(ls $function/msi_irqs | wc -l)"
                         grep nvme /proc/interrupts
-                        echo "COUNTS $(for i in $(ls $function/msi_irqs | sort -n); do grep "^ *$i:" /proc/interrupts; done | awk '{ printf "%s%d", s, $2 + $3; s = " " }')"
+                        lines() { for i in $(ls $function/msi_irqs | sort -n); do grep "^ *$i:" /proc/interrupts; done; }
+                        echo "COUNTS $(lines | awk '{ printf "%s%d", s, $2 + $3; s = " " }')"
                         echo "AT END"
-                        for i in $(seq 200); do [ "$(dd if=/dev/vda bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\0')" = SEEN ] && break; sleep 0.1; done
+                        seen() { [ "$(dd if=/dev/vda bs=512 count=1 iflag=direct 2>/dev/null | tr -d '\0')" = SEEN ]; }
+                        for i in $(seq 200); do seen && break; sleep 0.1; done
                         """,
                     Beside = """
                         until grep -aq '^AT END' console 2>/dev/null || ! kill -0 "$pid"; do sleep 0.2; done
                         grep 'vfio-' /proc/interrupts
-                        echo "HOST-COUNTS $(grep 'vfio-msix.*0000:00:10.0' /proc/interrupts | sort -t '[' -k 2n | awk '{ printf "%s%d", s, $2; s = " " }')"
+                        lines() { grep 'vfio-msix.*0000:00:10.0' /proc/interrupts | sort -t '[' -k 2n; }
+                        echo "HOST-COUNTS $(lines | awk '{ printf "%s%d", s, $2; s = " " }')"
                         printf SEEN | dd of=hand bs=512 conv=notrunc,sync 2>/dev/null
                         """,
                     After = """

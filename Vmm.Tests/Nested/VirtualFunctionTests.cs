@@ -137,14 +137,17 @@ public sealed class VirtualFunctionTests(VirtualFunctionTests.Runs runs) : IClas
                 File.WriteAllBytes(Path.Combine(folder.FullName, "disk"), [.. content, .. content]);
                 LabSession.Compile("Vmm.Tests/Nested/GuestPrograms/nvme-virt-mgmt.c", Path.Combine(folder.FullName, "nvme-virt-mgmt"));
 
-                // With all of the lab's memory below 4 GiB its BARs are there, too: QEMU 10.0 does not map those of an igb's virtual functions elsewhere.
+                // With all of the lab's memory below 4 GiB its BARs are there, too: QEMU 10.0 does not map those of igb's virtual functions
+                // elsewhere.
                 string[] words =
                 [
                     "-device", "pcie-root-port,id=above-card,chassis=1,addr=0x1c", "-netdev", "user,id=net,restrict=on",
                     "-device", "igb,bus=above-card,netdev=net",
-                    "-device", "pcie-root-port,id=above-disk,chassis=2,addr=0x1d", "-drive", $"if=none,id=disk,format=raw,file={folder.FullName}/disk",
+                    "-device", "pcie-root-port,id=above-disk,chassis=2,addr=0x1d",
+                    "-drive", $"if=none,id=disk,format=raw,file={folder.FullName}/disk",
                     "-device", "nvme-subsys,id=subsystem",
-                    "-device", "nvme,id=nvme,serial=1,subsys=subsystem,bus=above-disk,sriov_max_vfs=1,sriov_vq_flexible=3,sriov_vi_flexible=2,max_ioqpairs=8,msix_qsize=8",
+                    "-device", "nvme,id=nvme,serial=1,subsys=subsystem,bus=above-disk,max_ioqpairs=8,msix_qsize=8,"
+                        + "sriov_max_vfs=1,sriov_vq_flexible=3,sriov_vi_flexible=2",
                     "-device", "nvme-ns,bus=nvme,drive=disk,nsid=1,shared=on",
                 ];
                 return LabSession.Run(
@@ -161,13 +164,14 @@ public sealed class VirtualFunctionTests(VirtualFunctionTests.Runs runs) : IClas
 
         private static LabCase[] Cases(string folder)
         {
-            var common = new LabCase("") { Flavour = "amd64", Memory = "size=256M" };
+            var common = new LabCase("") { Memory = "size=256M" };
             return
             [
                 common with
                 {
                     Name = "igb",
                     Arguments = $"--device path=/sys/bus/pci/devices/{VirtualCard}",
+                    Flavour = "amd64",
                     Modules = "igbvf",
                     Before = Bind + $$"""
                         modprobe -d "$LAB_KERNEL" igb

@@ -20,15 +20,21 @@ suite_apt()
         -o Acquire::Retries=3 "$@"
 }
 
-# refresh_suite SUITE: fetches the suite's package lists, with its source packages.
+# refresh_suite SUITE: fetches the suite's package lists; one script at a time.
 refresh_suite()
+{
+    mkdir -p "$VMMDEVICES_CACHE/.locks"
+    ( flock 9; fetch_lists "$1" ) 9>"$VMMDEVICES_CACHE/.locks/apt-$1"
+}
+
+fetch_lists()
 {
     local suite=$1 root=$VMMDEVICES_CACHE/apt/$1 mirror log
     mirror=$(debian_mirror)
     if [[ -z $mirror ]] && (( EUID == 0 )); then apt-get -qq update >&2 || true; mirror=$(debian_mirror); fi
     [[ -n $mirror ]] || fail "apt knows no Debian mirror; run: sudo apt-get update"
     mkdir -p "$root"/{lists/partial,cache/archives/partial}
-    printf '%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' deb "$mirror" "$suite" deb-src "$mirror" "$suite" >"$root/sources.list"
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$suite" >"$root/sources.list"
     log=$root/update.log
     step "package lists of $suite"
     suite_apt "$suite" apt-get -qq update >"$log" 2>&1 && [[ -n $(ls "$root/lists"/*Packages* 2>/dev/null) ]] ||
@@ -38,14 +44,19 @@ refresh_suite()
 # need_suite SUITE: makes sure that its package lists are there.
 need_suite() { [[ -n $(ls "$VMMDEVICES_CACHE/apt/$1/lists"/*Packages* 2>/dev/null) ]] || refresh_suite "$1"; }
 
+# offered_packages SUITE: "name version" of all that it has, a line each.
+offered_packages()
+{
+    suite_apt "$1" apt-cache dumpavail 2>/dev/null | awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print name, $2 }'
+}
+
 # newest_package SUITE EXPRESSION: "name version" of the newest package whose whole name matches, by its version.
 newest_package()
 {
-    # Packages are compared the way Debian compares versions, not letter by letter.
     local name version best_name='' best_version=''
     while read -r name version; do
         if [[ -z $best_version ]] || dpkg --compare-versions "$version" gt "$best_version"; then best_name=$name best_version=$version; fi
-    done < <(suite_apt "$1" apt-cache dumpavail 2>/dev/null | awk -v want="^($2)\$" '$1 == "Package:" { name = $2 } $1 == "Version:" && name ~ want { print name, $2 }')
+    done < <(offered_packages "$1" | awk -v want="^($2)\$" '$1 ~ want')
     [[ -z $best_name ]] || printf '%s %s\n' "$best_name" "$best_version"
 }
 
