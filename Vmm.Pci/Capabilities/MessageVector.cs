@@ -130,7 +130,7 @@ public abstract class MessageVector : IInterruptVector
             }
 
             bool enabled = _owner.IsEnabled;
-            _pending |= enabled;
+            _pending |= enabled && _owner.KeepsEvents(Index);
             return enabled;
         }
         finally

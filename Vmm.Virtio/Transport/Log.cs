@@ -9,8 +9,8 @@ internal static partial class Log
     [LoggerMessage(3000, LogLevel.Warning, "{Function}: the device needs a reset: {Reason} ({Suppressed} earlier messages not shown)")]
     public static partial void NeedsReset(ILogger logger, string function, string reason, long suppressed);
 
-    [LoggerMessage(3001, LogLevel.Error, "{Function}: {Step} of the device failed")]
-    public static partial void DeviceFailed(ILogger logger, Exception exception, string function, string step);
+    [LoggerMessage(3001, LogLevel.Error, "{Function}: {Step} of the device failed ({Suppressed} earlier failures not shown)")]
+    public static partial void DeviceFailed(ILogger logger, Exception exception, string function, string step, long suppressed);
 
     [LoggerMessage(3002, LogLevel.Warning, "{Function}: the driver's mistake {Mistake} was ignored, it wrote 0x{Value:x} ({Suppressed} earlier messages not shown)")]
     public static partial void MistakeIgnored(ILogger logger, string function, GuestMistake mistake, ulong value, long suppressed);

@@ -70,6 +70,9 @@ public sealed class VirtioPciFunction : PciFunction
     /// <summary>How often drivers have reset a queue by itself (VIRTIO_F_RING_RESET) since the function was made.</summary>
     public long QueueResets => _transport.QueueResets;
 
+    /// <summary>Exceptions of the device's own code; they are logged with their stack, at a limited rate.</summary>
+    public long DeviceFailures => _transport.DeviceFailures;
+
     /// <summary>How often drivers got something wrong since the function was made.</summary>
     /// <param name="mistake">What.</param>
     public long CountOf(GuestMistake mistake) => _transport.Counters.Get(mistake);

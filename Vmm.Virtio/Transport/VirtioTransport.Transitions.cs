@@ -308,8 +308,7 @@ internal sealed partial class VirtioTransport
         }
         catch (Exception failure)
         {
-            Interlocked.Increment(ref _deviceFailures);
-            Log.DeviceFailed(_logger, failure, _name, step);
+            ReportFailure(failure, step);
         }
     }
 }

@@ -36,6 +36,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private readonly QueueRegisters _absentQueue;
     private readonly ConfigurationGeneration _generation = new();
     private readonly TokenBucket _reports = new();
+    private readonly TokenBucket _failureReports = new();
     private readonly Lock _transition = new();
     private readonly Lock _negotiation = new();
     private readonly Action _negotiate;
@@ -117,7 +118,7 @@ internal sealed partial class VirtioTransport : IDisposable
     /// <summary>Queues that were reset one by one.</summary>
     public long QueueResets => Interlocked.Read(ref _queueResets);
 
-    /// <summary>Exceptions of the device's own code, each of which was logged with its stack.</summary>
+    /// <summary>Exceptions of the device's own code, which are logged with their stack at a limited rate.</summary>
     public long DeviceFailures => Interlocked.Read(ref _deviceFailures);
 
     /// <summary>What the driver got wrong.</summary>
@@ -178,8 +179,7 @@ internal sealed partial class VirtioTransport : IDisposable
         if (failure != null)
         {
             // Before anything else: an exception with its stack is what a fault is found by, whether or not the driver has been told.
-            Interlocked.Increment(ref _deviceFailures);
-            Log.DeviceFailed(_logger, failure, _name, reason);
+            ReportFailure(failure, reason);
         }
 
         int seen = Volatile.Read(ref _status);
@@ -205,6 +205,16 @@ internal sealed partial class VirtioTransport : IDisposable
         }
 
         _interrupts.SignalConfiguration(ConfigurationVector);
+    }
+
+    /// <summary>Counts an exception of the device's code and logs it with its stack; a guest that provokes it again and again is not heard each time.</summary>
+    private void ReportFailure(Exception failure, string step)
+    {
+        Interlocked.Increment(ref _deviceFailures);
+        if (_failureReports.TryTake(out long suppressed))
+        {
+            Log.DeviceFailed(_logger, failure, _name, step, suppressed);
+        }
     }
 
     /// <summary>Counts a driver's mistake and, now and then, logs it.</summary>
