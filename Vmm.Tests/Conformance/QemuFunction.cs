@@ -29,7 +29,8 @@ internal sealed class QemuFunction : IPciFunctionAccess, IDisposable
     private readonly ulong[] _lengths = new ulong[6];
     private readonly Lock _lock = new();
     private ulong _nextBuffer = FirstBuffer;
-    private Timer? _mailboxes;
+    private Thread? _mailboxes;
+    private volatile bool _watching;
     private Action<int>? _message;
     private int _messages;
 
@@ -89,7 +90,9 @@ internal sealed class QemuFunction : IPciFunctionAccess, IDisposable
         }
 
         WriteConfiguration(facts.Msix + 2, 2, 0x8000);
-        _mailboxes = new Timer(_ => Look(), null, 0, 1);
+        _watching = true;
+        _mailboxes = new Thread(Watch) { IsBackground = true, Name = "mailboxes" };
+        _mailboxes.Start();
     }
 
     public void EnablePin(Action asserted)
@@ -100,8 +103,7 @@ internal sealed class QemuFunction : IPciFunctionAccess, IDisposable
 
     public void DisableInterrupts()
     {
-        _mailboxes?.Dispose();
-        _mailboxes = null;
+        StopWatching();
         (_message, PinAsserted) = (null, null);
         PciFacts facts = PciFacts.Read(this);
         if (facts.Msix != 0)
@@ -124,11 +126,28 @@ internal sealed class QemuFunction : IPciFunctionAccess, IDisposable
 
     public void Dispose()
     {
-        _mailboxes?.Dispose();
+        StopWatching();
         _server.Dispose();
 
         // RAM stays mapped as long as anybody refers to it: a check that did not end may still look at it.
         _file.Dispose();
+    }
+
+    /// <summary>On a thread of its own: on those of the pool, it would wait for other tests.</summary>
+    private void Watch()
+    {
+        while (_watching)
+        {
+            Look();
+            Thread.Sleep(1);
+        }
+    }
+
+    private void StopWatching()
+    {
+        _watching = false;
+        _mailboxes?.Join();
+        _mailboxes = null;
     }
 
     private void Look()

@@ -1,4 +1,6 @@
 using System;
+using System.Diagnostics;
+using System.Globalization;
 using System.IO;
 
 namespace Vmm.Tests.Fakes;
@@ -23,6 +25,15 @@ public sealed class TemporaryFile : IDisposable
 
     /// <summary>The content, read without regard to locks.</summary>
     public byte[] Content => File.ReadAllBytes(Path);
+
+    /// <summary>Bytes of storage behind a file, which may be fewer than it is long.</summary>
+    public static long Allocated(string path)
+    {
+        using Process du = Process.Start(new ProcessStartInfo("du", ["-B1", path]) { RedirectStandardOutput = true })!;
+        string text = du.StandardOutput.ReadToEnd();
+        du.WaitForExit();
+        return long.Parse(text.Split('\t')[0], CultureInfo.InvariantCulture);
+    }
 
     public void Dispose() => File.Delete(Path);
 }

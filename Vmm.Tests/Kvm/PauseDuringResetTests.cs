@@ -38,7 +38,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
     public void With_slow_writes_posted()
     {
         var backend = new GatedBlockBackend(static () => Thread.Sleep(30));
-        Run(new BlockDevice(backend), queue: 0, type: 1, pieces: 1, pieceLength: 512, writable: false, () => backend.Entered.Wait(Long));
+        Run(new BlockDevice(backend), queue: 0, type: 1, pieces: 1, pieceLength: 512, writable: false, _ => backend.Entered.Wait(Long));
     }
 
     [KvmFact]
@@ -46,7 +46,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
     {
         Run(
             new BlockDevice(new GatedBlockBackend(static () => { })), queue: 0, type: 77, pieces: 126, (uint)FarLength, writable: true,
-            static () => { Thread.Sleep(20); return true; });
+            static far => SpinWait.SpinUntil(() => Marker(far) == 0, Long));
     }
 
     [KvmFact]
@@ -56,7 +56,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
         int descriptor = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
         Run(
             new ConsoleDevice(new DescriptorConsoleBackend(-1, descriptor)), queue: 1, type: 0, pieces: 1000, pieceLength: 4096, writable: false,
-            () => SpinWait.SpinUntil(() => !Vmm.DeviceModel.Interop.DescriptorIo.WaitWritable(descriptor, 0), Long));
+            _ => SpinWait.SpinUntil(() => !Vmm.DeviceModel.Interop.DescriptorIo.WaitWritable(descriptor, 0), Long));
     }
 
     [KvmFact]
@@ -72,7 +72,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
         {
             Run(
                 new BlockDevice(RawFileBackend.Open(path, readOnly: false)), queue: 0, type: 13, pieces: 32, pieceLength: 16, writable: false,
-                static () => { Thread.Sleep(20); return true; });
+                _ => SpinWait.SpinUntil(() => TemporaryFile.Allocated(path) > 0, Long));
         }
         finally
         {
@@ -80,7 +80,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
         }
     }
 
-    private void Run(VirtioDevice device, int queue, uint type, int pieces, uint pieceLength, bool writable, Func<bool> isBusy)
+    private void Run(VirtioDevice device, int queue, uint type, int pieces, uint pieceLength, bool writable, Func<HostMemory, bool> isBusy)
     {
         using var machine = new TestMachine();
         using HostMemory far = HostMemory.AllocateAnonymous(FarLength);
@@ -95,7 +95,6 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
         driver.Place(Bar);
         driver.Negotiate(TestDriver.Version1 | (1UL << 28) | (driver.OfferedFeatures() & (1UL << 14))).Should().BeTrue();
         driver.SetUpQueue(queue, size: 256);
-        Post(machine, queue, type, pieces, pieceLength, writable);
         using var begun = new ManualResetEventSlim();
         machine.Claim(Flag, 4, new DelegateHandler(static (_, _) => 0, (_, _, _) => begun.Set()));
         machine.Load(32, a =>
@@ -108,9 +107,13 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
             a.pause();
             a.jmp(spin);
         });
+
+        // After the code: the tables that it needs lie where the ring does.
+        Post(machine, queue, type, pieces, pieceLength, writable);
+        Marker(far) = 1;
         driver.Status = 0xf;
         driver.Notify(queue);
-        isBusy().Should().BeTrue("the device must be at work");
+        isBusy(far).Should().BeTrue("the device must be at work");
 
         machine.Group.Start();
         begun.Wait(Long).Should().BeTrue();
@@ -127,6 +130,8 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
         machine.Group.Stop();
         bridge.Root.Remove(function);
     }
+
+    private static unsafe ref byte Marker(HostMemory memory) => ref *memory.Pointer;
 
     /// <summary>One request in an indirect table, made available many times.</summary>
     private static void Post(TestMachine machine, int queue, uint type, int pieces, uint pieceLength, bool writable)

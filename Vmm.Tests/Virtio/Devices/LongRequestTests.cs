@@ -213,12 +213,12 @@ public sealed class LongRequestTests
         {
             using DeviceHarness disk = new DeviceHarness(new BlockDevice(RawFileBackend.Open(path, readOnly: false))).Start();
             Post(disk, WriteZeroes, [.. Enumerable.Range(0, 32).SelectMany(i => Range((ulong)i << 22, 1 << 22, 0))], []);
-            DeviceHarness.Eventually(() => new FileInfo(path).Exists && Allocated(path) > 0, "the device has begun");
+            DeviceHarness.Eventually(() => new FileInfo(path).Exists && TemporaryFile.Allocated(path) > 0, "the device has begun");
 
             await Task.Run(() => disk.Device.StopQueue(0)).WaitAsync(Long);
 
             disk.Drivers[0].HasUsed.Should().BeFalse();
-            Allocated(path).Should().BeLessThan(8L << 30, "64 GiB were asked for");
+            TemporaryFile.Allocated(path).Should().BeLessThan(8L << 30, "64 GiB were asked for");
         }
         finally
         {
@@ -236,14 +236,6 @@ public sealed class LongRequestTests
 
         disk.WaitNeedsReset().Should().Contain("a mistake in the back-end");
         disk.DeviceFailures.Should().ContainSingle().Which.StackTrace.Should().Contain(nameof(GatedBlockBackend));
-    }
-
-    private static long Allocated(string path)
-    {
-        using Process du = Process.Start(new ProcessStartInfo("du", ["-B1", path]) { RedirectStandardOutput = true })!;
-        string text = du.StandardOutput.ReadToEnd();
-        du.WaitForExit();
-        return long.Parse(text.Split('\t')[0], System.Globalization.CultureInfo.InvariantCulture);
     }
 
     private static bool PipeIsFull(DescriptorConsoleBackend backend)
