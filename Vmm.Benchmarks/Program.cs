@@ -41,7 +41,7 @@ internal static class Program
             }
 
             IBenchmarkArea? area = Array.Find(Areas, area => area.Name == word);
-            if (area == null)
+            if (area is null)
             {
                 Console.Error.WriteLine($"error: no area '{word}'; there are: {string.Join(' ', Areas.Select(area => area.Name))}");
                 return 2;
@@ -52,7 +52,9 @@ internal static class Program
 
         string pgo = Environment.GetEnvironmentVariable("DOTNET_TieredPGO") == "0" ? "tiered PGO off" : "tiered PGO on";
         string code = RuntimeFeature.IsDynamicCodeSupported ? $"compiled as it runs, {pgo}" : "published as machine code";
-        Console.WriteLine($".NET {Environment.Version}, {code}, {Environment.ProcessorCount} processors; ratio = ours / theirs; calibr. = the same on a machine as fast as theirs");
+        Console.WriteLine(
+            $".NET {Environment.Version}, {code}, {Environment.ProcessorCount} processors; "
+            + "ratio = ours / theirs; calibr. = the same on a machine as fast as theirs");
         var report = new Report(Console.Out, new Sampler(quick));
         report.Calibrate();
         foreach (IBenchmarkArea area in chosen.Count > 0 ? chosen : [.. Areas])

@@ -15,10 +15,12 @@ internal static class CapabilityPrinter
         return capability switch
         {
             VirtioStructureCapability structure => OfStructure(structure),
-            MsixCapability msix => Text($"MSI-X: table in BAR {msix.TableBar} at 0x{msix.TableOffset:x}, pending bits in BAR {msix.PendingBar} at 0x{msix.PendingOffset:x}"),
+            MsixCapability msix => Text(
+                $"MSI-X: table in BAR {msix.TableBar} at 0x{msix.TableOffset:x}, pending bits in BAR {msix.PendingBar} at 0x{msix.PendingOffset:x}"),
             MsiCapability msi => "MSI" + (msi.Is64Bit ? ", 64-bit" : "") + (msi.HasPerVectorMasking ? ", masks" : ""),
             PowerManagementCapability power => $"power management: D0, D3hot ({(power.NoSoftReset ? "keeps its state" : "loses its state")})",
-            PciExpressCapability express => "PCI Express: " + OfType(express.DeviceType) + (express.HasFunctionLevelReset ? ", function-level reset" : ""),
+            PciExpressCapability express =>
+                "PCI Express: " + OfType(express.DeviceType) + (express.HasFunctionLevelReset ? ", function-level reset" : ""),
             VendorSpecificCapability => Text($"vendor-specific, {capability.Length} bytes"),
             _ => Text($"id 0x{capability.Id:x2}, {capability.Length} bytes"),
         };

@@ -15,10 +15,13 @@ namespace Vmm.Cli;
 public sealed class ConformanceCommand
 {
     private readonly Option<string[]> _model = Text(
-        "--model", ModelOptionParser.Form, "A virtio device of our own, made for the run; also ring_reset=off, notification_data=on, and for blk num_queues=N; may be repeated");
+        "--model", ModelOptionParser.Form,
+        "A virtio device of our own, made for the run; also ring_reset=off, notification_data=on, and for blk num_queues=N; may be repeated");
 
     private readonly Option<string[]> _device = Text(
-        "--device", "path=FOLDER,...", "A device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; with scratch=on what it stores is overwritten; may be repeated");
+        "--device", "path=FOLDER,...",
+        "A device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; "
+        + "with scratch=on what it stores is overwritten; may be repeated");
 
     private readonly Option<string[]> _json = Text("--json", "FILE", "Write a JSON report");
     private readonly Option<string[]> _only = Text("--only", "ID", "Run this check alone; may be repeated");
@@ -77,7 +80,7 @@ public sealed class ConformanceCommand
                 reports.Add(Check(function.Target, checks, output));
             }
 
-            if (file != null)
+            if (file is not null)
             {
                 ReportDocument.Create(reports).Write(file);
             }
@@ -92,7 +95,8 @@ public sealed class ConformanceCommand
 
     /// <summary>The exit status of some runs.</summary>
     /// <param name="reports">The runs.</param>
-    public static int StatusOf(IEnumerable<ConformanceReport> reports) => reports.All(report => report.Passed) ? ExitStatus.Success : ExitStatus.ChecksFailed;
+    public static int StatusOf(IEnumerable<ConformanceReport> reports) =>
+        reports.All(report => report.Passed) ? ExitStatus.Success : ExitStatus.ChecksFailed;
 
     /// <summary>Every kind of target comes through here.</summary>
     private static ConformanceReport Check(ConformanceTarget target, IReadOnlyList<Check> checks, TextWriter output)

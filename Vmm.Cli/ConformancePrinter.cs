@@ -23,7 +23,9 @@ public sealed class ConformancePrinter(TextWriter output)
             output.WriteLine(group.Key?.Title);
             foreach (Check check in group)
             {
-                output.WriteLine($"  {check.Id,-34} {check.Requirement}{(check.Severity == CheckSeverity.Recommendation ? " (recommended)" : "")} [{check.Section}]");
+                output.WriteLine(
+                    $"  {check.Id,-34} {check.Requirement}"
+                    + $"{(check.Severity == CheckSeverity.Recommendation ? " (recommended)" : "")} [{check.Section}]");
             }
         }
 
@@ -107,7 +109,8 @@ public sealed class ConformancePrinter(TextWriter output)
         int advice = report.Count(CheckVerdict.Advice);
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{report.Target}: {report.Count(CheckVerdict.Pass)} passed, {report.Count(CheckVerdict.Fail)} failed{(advice == 0 ? "" : $", {advice} advice")}, {report.Count(CheckVerdict.Skip)} skipped in {report.Duration.TotalSeconds:0.0} s");
+            $"{report.Target}: {report.Count(CheckVerdict.Pass)} passed, {report.Count(CheckVerdict.Fail)} failed"
+            + $"{(advice == 0 ? "" : $", {advice} advice")}, {report.Count(CheckVerdict.Skip)} skipped in {report.Duration.TotalSeconds:0.0} s");
     }
 
     private void EndGroup()

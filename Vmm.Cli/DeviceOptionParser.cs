@@ -23,7 +23,7 @@ internal static class DeviceOptionParser
     {
         OptionValue words = OptionValue.Parse("--disk", text, ["path", "readonly", "serial", "num_queues", .. TransportOptionParser.Known]);
         string? serial = words.Get("serial");
-        if (serial != null && Encoding.UTF8.GetByteCount(serial) > SerialLimit)
+        if (serial is not null && Encoding.UTF8.GetByteCount(serial) > SerialLimit)
         {
             throw words.Bad("serial", $"longer than {SerialLimit} bytes");
         }
@@ -55,12 +55,12 @@ internal static class DeviceOptionParser
 
         IPAddress? address = ReadAddress(words, "ip");
         IPAddress? mask = ReadAddress(words, "mask");
-        if ((address == null) != (mask == null))
+        if ((address is null) != (mask is null))
         {
-            throw new UsageException("--net", text, address == null ? "mask= without ip=" : "ip= without mask=");
+            throw new UsageException("--net", text, address is null ? "mask= without ip=" : "ip= without mask=");
         }
 
-        if (mask != null && !IsMask(mask))
+        if (mask is not null && !IsMask(mask))
         {
             throw words.Bad("mask", "not a network mask: ones, then zeroes");
         }
@@ -129,7 +129,7 @@ internal static class DeviceOptionParser
     public static CharacterOptions ReadSerial(string text)
     {
         OptionValue words = OptionValue.ParseNamed("--serial", text, out string? name, "file");
-        return name == "null" && words.Get("file") == null
+        return name == "null" && words.Get("file") is null
             ? new CharacterOptions(CharacterKind.Null)
             : ReadCharacter(words, name, text, "off, tty, null or file=FILE");
     }
@@ -148,19 +148,21 @@ internal static class DeviceOptionParser
     private static string? ReadId(OptionValue words, HashSet<string> names)
     {
         string? id = words.Get("id");
-        return id == null || names.Add(id) ? id : throw words.Bad("id", "another device has this id");
+        return id is null || names.Add(id) ? id : throw words.Bad("id", "another device has this id");
     }
 
     private static IPAddress? ReadAddress(OptionValue words, string key)
     {
         string? text = words.Get(key);
-        if (text == null)
+        if (text is null)
         {
             return null;
         }
 
         // Short forms such as 10.1 are legal addresses to the parser, and typing mistakes here.
-        return text.Count(c => c == '.') == 3 && IPAddress.TryParse(text, out IPAddress? address) && address.AddressFamily == AddressFamily.InterNetwork
+        return text.Count(c => c == '.') == 3
+            && IPAddress.TryParse(text, out IPAddress? address)
+            && address.AddressFamily == AddressFamily.InterNetwork
             ? address
             : throw words.Bad(key, "not an IPv4 address");
     }
@@ -180,7 +182,7 @@ internal static class DeviceOptionParser
     private static MacAddress? ReadMac(OptionValue words)
     {
         string? text = words.Get("mac");
-        if (text == null)
+        if (text is null)
         {
             return null;
         }

@@ -16,7 +16,9 @@ using Vmm.Virtio.Transport;
 
 namespace Vmm.Cli;
 
-/// <summary>Draws the PCI bus of a machine as a tree: functions in bus order, and of each its back-end, features, queues, BARs and capabilities.</summary>
+/// <summary>
+/// Draws the PCI bus of a machine as a tree: functions in bus order, and of each its back-end, features, queues, BARs and capabilities.
+/// </summary>
 internal sealed class DevicePrinter(MachinePreview machine)
 {
     /// <summary>Draws it.</summary>
@@ -45,8 +47,9 @@ internal sealed class DevicePrinter(MachinePreview machine)
     private void AddFunction(TreeNode parent, PciFunction function)
     {
         PciIdentity identity = function.Identity;
-        TreeNode node = parent.Add(Text(
-            $"{function.Address} {function.Name}: {PciClassNames.Of(identity.ClassCode)} [{identity.ClassCode >> 8:x4}], {identity.VendorId:x4}:{identity.DeviceId:x4} rev {identity.RevisionId:x2}"));
+        TreeNode node = parent.Add(
+            Text($"{function.Address} {function.Name}: {PciClassNames.Of(identity.ClassCode)} [{identity.ClassCode >> 8:x4}], ")
+            + Text($"{identity.VendorId:x4}:{identity.DeviceId:x4} rev {identity.RevisionId:x2}"));
         if (function is VirtioPciFunction virtio)
         {
             AddDevice(node, virtio);
@@ -85,7 +88,7 @@ internal sealed class DevicePrinter(MachinePreview machine)
     {
         string type = function.Device.DeviceType.ToString().ToLowerInvariant();
         VirtioOptions? options = machine.Devices.FirstOrDefault(device => device.Function == function)?.Options;
-        node.Add(Text($"virtio {type}{(options == null ? "" : $" on {BackendOf(options)}")}"));
+        node.Add(Text($"virtio {type}{(options is null ? "" : $" on {BackendOf(options)}")}"));
         node.Add("features " + string.Join(' ', FeatureNames.Of(function.Device.DeviceType, function.OfferedFeatures)));
         node.Add("queues " + string.Join(", ", Runs(function.Device.QueueSizes)));
     }
@@ -105,7 +108,9 @@ internal sealed class DevicePrinter(MachinePreview machine)
 
         if (function.Intx.Pin != InterruptPin.None)
         {
-            string wire = function.Bus is { IsRoot: true } bus ? Text($" on GSI {bus.InterruptRouting.GetGsi(function.Address.Device, function.Intx.Pin)}") : "";
+            string wire = function.Bus is { IsRoot: true } bus
+                ? Text($" on GSI {bus.InterruptRouting.GetGsi(function.Address.Device, function.Intx.Pin)}")
+                : "";
             ways.Add($"INT{function.Intx.Pin}{wire}");
         }
 
@@ -136,7 +141,9 @@ internal sealed class DevicePrinter(MachinePreview machine)
         foreach (PciBarRegion region in bar.Regions)
         {
             string offset = region.Offset.ToString("x", CultureInfo.InvariantCulture).PadLeft(width, '0');
-            node.Add(Text($"0x{offset} {region.Name}, {ByteCount.Of(region.Length)}{(region.Memory == null ? "" : region.ReadOnly ? ", read-only memory" : ", memory")}"));
+            node.Add(
+                Text($"0x{offset} {region.Name}, {ByteCount.Of(region.Length)}")
+                + (region.Memory is null ? "" : region.ReadOnly ? ", read-only memory" : ", memory"));
         }
     }
 

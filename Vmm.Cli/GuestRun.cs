@@ -31,7 +31,7 @@ internal sealed class GuestRun
         bool terminal = options.Serial.Kind == CharacterKind.Terminal || options.Console.Character.Kind == CharacterKind.Terminal;
         using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
         options = options with { LoggerFactory = loggers };
-        if (raw != null)
+        if (raw is not null)
         {
             options = WithCharacters(options, character => character with { Escape = RequestStop });
         }

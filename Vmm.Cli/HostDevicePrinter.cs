@@ -24,7 +24,8 @@ internal static class HostDevicePrinter
         string mappable = region.MappableAreas.Count == 0
             ? "nothing can be mapped"
             : "mappable " + string.Join(", ", region.MappableAreas.Select(area => Text($"0x{area.Offset:x} to 0x{area.Offset + area.Length - 1:x}")));
-        return Text($"host: {ByteCount.Of(region.Size)}, {mappable}; the guest reaches {ByteCount.Of(function.BarPlans[index].MappedLength)} without an exit");
+        return Text($"host: {ByteCount.Of(region.Size)}, {mappable}; ")
+            + Text($"the guest reaches {ByteCount.Of(function.BarPlans[index].MappedLength)} without an exit");
     }
 
     /// <summary>The capabilities that the guest sees, those that are more than the device's bytes, and what it does not see.</summary>

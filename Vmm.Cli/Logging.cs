@@ -25,7 +25,9 @@ internal static class Logging
     {
         Logger logger = new LoggerConfiguration()
             .MinimumLevel.Is(ToSerilog(level))
-            .WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, standardErrorFromLevel: LogEventLevel.Verbose, theme: Serilog.Sinks.SystemConsole.Themes.ConsoleTheme.None)
+            .WriteTo.Console(
+                outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, standardErrorFromLevel: LogEventLevel.Verbose,
+                theme: Serilog.Sinks.SystemConsole.Themes.ConsoleTheme.None)
             .CreateLogger();
         return new SerilogLoggerFactory(logger, dispose: true);
     }

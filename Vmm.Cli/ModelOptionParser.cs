@@ -29,7 +29,8 @@ internal static class ModelOptionParser
         ModelKind[] models = name == All ? _models : [.. _models.Where(model => ModelFunction.NameOf(model) == name)];
         if (models.Length == 0)
         {
-            throw new UsageException(Option, text, $"want {string.Join(", ", _models.Select(ModelFunction.NameOf))} or {All}, then words after a comma");
+            throw new UsageException(
+                Option, text, $"want {string.Join(", ", _models.Select(ModelFunction.NameOf))} or {All}, then words after a comma");
         }
 
         int? queues = words.GetNumber("num_queues", 1, MaximumQueues);

@@ -5,7 +5,9 @@ using System.Linq;
 
 namespace Vmm.Cli;
 
-/// <summary>The words of one option's value: <c>key=value,key=value</c>, each known and given once. A value with a comma stands in double quotes.</summary>
+/// <summary>
+/// The words of one option's value: <c>key=value,key=value</c>, each known and given once. A value with a comma stands in double quotes.
+/// </summary>
 public sealed class OptionValue
 {
     private readonly Dictionary<string, string> _values = new(StringComparer.Ordinal);
@@ -35,7 +37,7 @@ public sealed class OptionValue
     {
         List<string> pieces = Split(option, text);
         name = pieces[0].Contains('=', StringComparison.Ordinal) ? null : pieces[0];
-        return Parse(option, name == null ? pieces : pieces[1..], known);
+        return Parse(option, name is null ? pieces : pieces[1..], known);
     }
 
     /// <summary>The value of a word, or null.</summary>
@@ -62,7 +64,7 @@ public sealed class OptionValue
     public int? GetNumber(string key, int minimum, int maximum)
     {
         string? text = Get(key);
-        if (text == null)
+        if (text is null)
         {
             return null;
         }
@@ -79,7 +81,7 @@ public sealed class OptionValue
     public ulong? GetSize(string key)
     {
         string? text = Get(key);
-        if (text == null)
+        if (text is null)
         {
             return null;
         }

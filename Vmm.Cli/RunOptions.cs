@@ -17,20 +17,30 @@ public sealed class RunOptions
     private readonly Option<string[]> _initramfs = Text("--initramfs", "FILE", "Initramfs");
     private readonly Option<string[]> _cmdline = Text("--cmdline", "TEXT", "Command line of the kernel");
     private readonly Option<string[]> _cpus = Text("--cpus", "boot=N", $"vCPUs, 1 to {MachineLimits.Cpus} (1)");
-    private readonly Option<string[]> _memory = Text("--memory", "size=SIZE,...", "RAM, with K, M or G for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
+    private readonly Option<string[]> _memory = Text(
+        "--memory", "size=SIZE,...",
+        "RAM, with K, M or G for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _disk = Text(
         "--disk", "path=FILE,...", "Virtio block device over a raw file; readonly=on, serial=TEXT, num_queues=N; may be repeated");
     private readonly Option<string[]> _net = Text(
         "--net", "tap=NAME,...",
-        "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, num_queues=N receive and transmit queues, 2 a pair (2); may be repeated");
+        "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, "
+        + "num_queues=N receive and transmit queues, 2 a pair (2); may be repeated");
     private readonly Option<string[]> _rng = Text("--rng", "src=FILE,...", "Virtio entropy device");
     private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE,...", "Virtio console (off)");
     private readonly Option<string[]> _device = Text(
         "--device", "path=FOLDER,...",
-        "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, x_nv_gpudirect_clique=N too and says so to the guest, mmap=off has every access exit, iommufd=on goes by /dev/iommu instead of the group, id=NAME; may be repeated");
+        "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, "
+        + "x_nv_gpudirect_clique=N too and says so to the guest, mmap=off has every access exit, "
+        + "iommufd=on goes by /dev/iommu instead of the group, id=NAME; may be repeated");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
-    private readonly Option<bool[]> _noReboot = new("--no-reboot") { Description = "End when the guest resets, instead of starting it again", Arity = ArgumentArity.Zero };
-    private readonly Option<string[]> _logLevel = Text("--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
+    private readonly Option<bool[]> _noReboot = new("--no-reboot")
+    {
+        Description = "End when the guest resets, instead of starting it again",
+        Arity = ArgumentArity.Zero,
+    };
+    private readonly Option<string[]> _logLevel = Text(
+        "--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
 
     /// <summary>A command with these options.</summary>
     /// <param name="name">Its name.</param>
@@ -51,12 +61,14 @@ public sealed class RunOptions
     {
         ArgumentNullException.ThrowIfNull(result);
         string? kernel = Single(result, _kernel);
-        if (kernel == null && needsKernel)
+        if (kernel is null && needsKernel)
         {
             throw new UsageException("--kernel", null, "is needed: the path of a bzImage or a vmlinux");
         }
 
-        CharacterOptions serial = Single(result, _serial) is { } port ? DeviceOptionParser.ReadSerial(port) : new CharacterOptions(CharacterKind.Terminal);
+        CharacterOptions serial = Single(result, _serial) is { } port
+            ? DeviceOptionParser.ReadSerial(port)
+            : new CharacterOptions(CharacterKind.Terminal);
         if (result.GetResult(_noReboot) is OptionResult { IdentifierTokenCount: > 1 })
         {
             throw new UsageException("--no-reboot", null, "is given twice");
@@ -65,7 +77,7 @@ public sealed class RunOptions
         var names = new HashSet<string>(StringComparer.Ordinal);
         var machine = new MachineOptions
         {
-            KernelPath = kernel == null ? "" : NonEmpty("--kernel", kernel),
+            KernelPath = kernel is null ? "" : NonEmpty("--kernel", kernel),
             InitramfsPath = Single(result, _initramfs) is { } initramfs ? NonEmpty("--initramfs", initramfs) : null,
             CommandLine = Single(result, _cmdline) ?? "",
             CpuCount = ReadCpus(Single(result, _cpus)),
@@ -73,7 +85,9 @@ public sealed class RunOptions
             Disks = [.. (result.GetValue(_disk) ?? []).Select(text => DeviceOptionParser.ReadDisk(text, names))],
             Nets = [.. (result.GetValue(_net) ?? []).Select(text => DeviceOptionParser.ReadNet(text, names))],
             Entropy = Single(result, _rng) is { } rng ? DeviceOptionParser.ReadEntropy(rng, names) : null,
-            Console = Single(result, _console) is { } console ? DeviceOptionParser.ReadConsole(console, names) : new ConsoleOptions(new CharacterOptions(CharacterKind.Off)),
+            Console = Single(result, _console) is { } console
+                ? DeviceOptionParser.ReadConsole(console, names)
+                : new ConsoleOptions(new CharacterOptions(CharacterKind.Off)),
             HostDevices = [.. (result.GetValue(_device) ?? []).Select(text => DeviceOptionParser.ReadHostDevice(text, names))],
             Serial = serial,
         };
@@ -82,7 +96,7 @@ public sealed class RunOptions
             throw new UsageException("--console", "tty", "the terminal is the serial port's; add --serial off, null or file=FILE");
         }
 
-        return new RunArguments(machine, result.GetResult(_noReboot) == null, ReadLogLevel(Single(result, _logLevel)));
+        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)));
     }
 
     private static Option<string[]> Text(string name, string form, string description)
@@ -103,7 +117,7 @@ public sealed class RunOptions
 
     private static int ReadCpus(string? text)
     {
-        if (text == null)
+        if (text is null)
         {
             return 1;
         }
@@ -115,7 +129,7 @@ public sealed class RunOptions
 
     private static MemoryOptions ReadMemory(string? text)
     {
-        if (text == null)
+        if (text is null)
         {
             return new MemoryOptions();
         }

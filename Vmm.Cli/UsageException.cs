@@ -7,7 +7,7 @@ public sealed class UsageException : Exception
 {
     /// <summary>Names what is wrong.</summary>
     public UsageException(string option, string? word, string reason)
-        : base(word == null ? $"{option}: {reason}" : $"{option} {word}: {reason}")
+        : base(word is null ? $"{option}: {reason}" : $"{option} {word}: {reason}")
     {
     }
 }

@@ -103,7 +103,7 @@ public static class VmmCommand
 
     private static UsageException Explain(ParseError error)
     {
-        for (SymbolResult? symbol = error.SymbolResult; symbol != null; symbol = symbol.Parent)
+        for (SymbolResult? symbol = error.SymbolResult; symbol is not null; symbol = symbol.Parent)
         {
             if (symbol is OptionResult option)
             {

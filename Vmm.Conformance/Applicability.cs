@@ -82,7 +82,8 @@ internal sealed class Applicability
             Need.Rom => HasRom(),
             Need.PowerManagement => facts.Find(CapabilityIds.PowerManagement) != 0,
             Need.Express => facts.Find(CapabilityIds.PciExpress) != 0,
-            Need.FunctionReset & ~Need.Express => facts.Find(CapabilityIds.PciExpress) is var at and not 0 && (_access.ReadConfiguration(at + 4, 4) & (1 << 28)) != 0,
+            Need.FunctionReset & ~Need.Express => facts.Find(CapabilityIds.PciExpress) is var at and not 0
+                && (_access.ReadConfiguration(at + 4, 4) & (1 << 28)) != 0,
             Need.SharedMemory => HasVirtio(VirtioPciCapabilityType.SharedMemory),
             Need.VendorData => HasVirtio((VirtioPciCapabilityType)9),
             Need.ExtendedSpace => _access.ReadConfiguration(ConfigurationRegisters.FirstExtendedCapability, 4) != uint.MaxValue,

@@ -18,7 +18,9 @@ internal static class CheckContextExtensions
         foreach (uint value in (uint[])[all, 0, ~before & all])
         {
             check.Access.WriteConfiguration(offset, width, value);
-            check.Equal($"{width} bytes at {CheckContext.Hex((uint)offset)} after {CheckContext.Hex(value)} was written", before, check.Access.ReadConfiguration(offset, width));
+            check.Equal(
+                $"{width} bytes at {CheckContext.Hex((uint)offset)} after {CheckContext.Hex(value)} was written", before,
+                check.Access.ReadConfiguration(offset, width));
         }
 
         for (int i = 0; i < width; i++)
@@ -26,7 +28,8 @@ internal static class CheckContextExtensions
             check.Access.WriteConfiguration(offset + i, 1, 0x5a);
         }
 
-        check.Equal($"{width} bytes at {CheckContext.Hex((uint)offset)} after writes of single bytes", before, check.Access.ReadConfiguration(offset, width));
+        check.Equal(
+            $"{width} bytes at {CheckContext.Hex((uint)offset)} after writes of single bytes", before, check.Access.ReadConfiguration(offset, width));
     }
 
     /// <summary>Writes 1, 2 or 4 bytes as single bytes or as words, lowest first.</summary>

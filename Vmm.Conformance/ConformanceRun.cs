@@ -99,7 +99,8 @@ public sealed class ConformanceRun
             access.Revoke();
             ended = thread.Join(_limits.Reply);
             result = new CheckResult(
-                check, CheckVerdict.Fail, string.Create(CultureInfo.InvariantCulture, $"an end within {_limits.Check.TotalSeconds} s"), DidNotEnd, null, default);
+                check, CheckVerdict.Fail, string.Create(CultureInfo.InvariantCulture, $"an end within {_limits.Check.TotalSeconds} s"), DidNotEnd,
+                null, default);
         }
 
         TimeSpan duration = Stopwatch.GetElapsedTime(start);

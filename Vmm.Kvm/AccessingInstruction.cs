@@ -95,7 +95,8 @@ internal static unsafe class AccessingInstruction
 
             score = Math.Max(score, 1);
             bool known = memory.TryGetVirtualAddress(
-                0, out ulong address, (Register register, int _, int _, out ulong value) => RegisterValue.TryGet(register, registers, special, out value));
+                0, out ulong address,
+                (Register register, int _, int _, out ulong value) => RegisterValue.TryGet(register, registers, special, out value));
             int size = Math.Max(memory.MemorySize.GetSize(), 1);
             if (known && TouchesExit(vcpu, address, size))
             {

@@ -36,13 +36,13 @@ public sealed unsafe class KvmDoorbells : IDoorbells
         }
 
         uint flags = kind == AddressSpaceKind.Port ? KvmConstants.KVM_IOEVENTFD_FLAG_PIO : 0;
-        if (dataMatch != null)
+        if (dataMatch is not null)
         {
             flags |= KvmConstants.KVM_IOEVENTFD_FLAG_DATAMATCH;
         }
 
         // Length 0 is the kernel's fast path and answers any width; it cannot be combined with a value to match.
-        int length = dataMatch == null ? 0 : width;
+        int length = dataMatch is null ? 0 : width;
         int result = Call(target, address, length, dataMatch, flags);
         if (result < 0 && length == 0 && result != -Errno.EEXIST)
         {
@@ -89,7 +89,8 @@ public sealed unsafe class KvmDoorbells : IDoorbells
         int result;
         try
         {
-            result = Call(doorbell.Target, doorbell.Address, doorbell.Length, doorbell.DataMatch, doorbell.Flags | KvmConstants.KVM_IOEVENTFD_FLAG_DEASSIGN);
+            result = Call(
+                doorbell.Target, doorbell.Address, doorbell.Length, doorbell.DataMatch, doorbell.Flags | KvmConstants.KVM_IOEVENTFD_FLAG_DEASSIGN);
         }
         catch (ObjectDisposedException)
         {
@@ -103,7 +104,8 @@ public sealed unsafe class KvmDoorbells : IDoorbells
         }
     }
 
-    private sealed class Doorbell(KvmDoorbells owner, AddressSpaceKind kind, ulong address, int length, ulong? dataMatch, uint flags, EventFd target) : IDisposable
+    private sealed class Doorbell(
+        KvmDoorbells owner, AddressSpaceKind kind, ulong address, int length, ulong? dataMatch, uint flags, EventFd target) : IDisposable
     {
         private int _disposed;
 

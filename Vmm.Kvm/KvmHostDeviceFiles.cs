@@ -9,8 +9,8 @@ namespace Vmm.Kvm;
 
 /// <summary>The KVM-VFIO device of a machine: KVM's list of the groups and devices that VFIO gives it.</summary>
 /// <remarks>
-/// Thread-safe. The device is made at the first use and kept for the machine's life: a machine can have one, and older kernels let it go only with the
-/// machine.
+/// Thread-safe. The device is made at the first use and kept for the machine's life: a machine can have one, and older kernels let it go only with
+/// the machine.
 /// </remarks>
 public sealed unsafe class KvmHostDeviceFiles : IHostDeviceFiles, IDisposable
 {
@@ -34,7 +34,8 @@ public sealed unsafe class KvmHostDeviceFiles : IHostDeviceFiles, IDisposable
             int result = Set(_device, KvmConstants.KVM_DEV_VFIO_GROUP_ADD, descriptor);
             if (result < 0)
             {
-                throw KvmCall.Failure(nameof(KvmConstants.KVM_DEV_VFIO_GROUP_ADD), -result, $"telling KVM of file {descriptor}, by which VFIO gives a device");
+                throw KvmCall.Failure(
+                    nameof(KvmConstants.KVM_DEV_VFIO_GROUP_ADD), -result, $"telling KVM of file {descriptor}, by which VFIO gives a device");
             }
 
             _count++;

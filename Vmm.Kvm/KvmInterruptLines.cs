@@ -89,7 +89,12 @@ public sealed unsafe class KvmInterruptLines : IResampledLines
         int result;
         try
         {
-            var irqfd = new kvm_irqfd { fd = (uint)connection.Source.Descriptor, gsi = (uint)connection.Gsi, flags = KvmConstants.KVM_IRQFD_FLAG_DEASSIGN };
+            var irqfd = new kvm_irqfd
+            {
+                fd = (uint)connection.Source.Descriptor,
+                gsi = (uint)connection.Gsi,
+                flags = KvmConstants.KVM_IRQFD_FLAG_DEASSIGN,
+            };
             result = _calls.Call(KvmRequests.KVM_IRQFD, &irqfd);
         }
         catch (ObjectDisposedException)

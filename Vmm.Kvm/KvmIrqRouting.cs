@@ -152,7 +152,8 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
                 throw new HostException(
                     "KVM_SET_GSI_ROUTING",
                     Errno.ENOSPC,
-                    $"all {_numbers.Limit} message routes are in use (the limit is KVM_CAP_IRQ_ROUTING, {TableLimit}, less {_fixedRoutes.Length} of the interrupt controllers)");
+                    $"all {_numbers.Limit} message routes are in use "
+                    + $"(the limit is KVM_CAP_IRQ_ROUTING, {TableLimit}, less {_fixedRoutes.Length} of the interrupt controllers)");
             }
 
             route.Gsi = FirstGsi + number;

@@ -102,7 +102,7 @@ public sealed unsafe class KvmMemorySlots : IMemorySlots
             {
                 ulong address = unchecked(guestAddress + (ulong)done);
                 Slot? slot = Find(address);
-                if (slot == null)
+                if (slot is null)
                 {
                     break;
                 }

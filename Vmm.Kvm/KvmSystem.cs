@@ -71,7 +71,8 @@ public sealed unsafe class KvmSystem : IDisposable
                 if (KvmCall.Try(descriptor, KvmRequests.KVM_CHECK_EXTENSION, (nuint)(int)capability) <= 0)
                 {
                     throw new HostException(
-                        "KVM_CHECK_EXTENSION", 0, $"this kernel's KVM lacks {capability} (KVM_CAP number {(int)capability}); use Linux 4.12 or later on x86-64");
+                        "KVM_CHECK_EXTENSION", 0,
+                        $"this kernel's KVM lacks {capability} (KVM_CAP number {(int)capability}); use Linux 4.12 or later on x86-64");
                 }
             }
 
@@ -147,9 +148,13 @@ public sealed unsafe class KvmSystem : IDisposable
     {
         string advice = errno switch
         {
-            Errno.ENOENT when Directory.Exists("/sys/module/kvm") => "it does not exist although the kvm module is loaded: make the node visible here (a container needs --device /dev/kvm)",
-            Errno.ENOENT => "it does not exist: load the module (modprobe kvm_intel or kvm_amd), and enable virtualisation in the firmware or, in a virtual machine, nested virtualisation",
-            Errno.EACCES or Errno.EPERM => "no permission: become a member of the group that owns it (usermod -aG kvm USER, then log in again), or run as root",
+            Errno.ENOENT when Directory.Exists("/sys/module/kvm") =>
+                "it does not exist although the kvm module is loaded: make the node visible here (a container needs --device /dev/kvm)",
+            Errno.ENOENT =>
+                "it does not exist: load the module (modprobe kvm_intel or kvm_amd), "
+                + "and enable virtualisation in the firmware or, in a virtual machine, nested virtualisation",
+            Errno.EACCES or Errno.EPERM =>
+                "no permission: become a member of the group that owns it (usermod -aG kvm USER, then log in again), or run as root",
             Errno.ENODEV or Errno.ENXIO => "no hypervisor is behind it: load kvm_intel or kvm_amd, and enable virtualisation in the firmware",
             Errno.EBUSY => "another hypervisor owns the processor's virtualisation; stop it",
             _ => "cannot be opened",

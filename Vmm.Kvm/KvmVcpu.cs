@@ -90,7 +90,9 @@ public sealed unsafe class KvmVcpu : IDisposable
         return VcpuStateMarshaller.ToSpecialRegisters(registers);
     }
 
-    /// <summary>Writes segments, tables and control registers. Start from <see cref="GetSpecialRegisters"/>, so that APIC base and the like stay.</summary>
+    /// <summary>
+    /// Writes segments, tables and control registers. Start from <see cref="GetSpecialRegisters"/>, so that APIC base and the like stay.
+    /// </summary>
     /// <param name="registers">All of them.</param>
     /// <exception cref="HostException">The kernel refused, for example an invalid combination of modes.</exception>
     public void SetSpecialRegisters(in VcpuSpecialRegisters registers)
@@ -186,7 +188,9 @@ public sealed unsafe class KvmVcpu : IDisposable
         }
     }
 
-    /// <summary>Wires the local APIC as firmware leaves it: LINT0 takes the PICs' interrupts (ExtINT), LINT1 takes NMI (Intel MP specification 3.6.2.2).</summary>
+    /// <summary>
+    /// Wires the local APIC as firmware leaves it: LINT0 takes the PICs' interrupts (ExtINT), LINT1 takes NMI (Intel MP specification 3.6.2.2).
+    /// </summary>
     /// <exception cref="HostException">The kernel refused.</exception>
     public void ConnectLegacyInterrupts()
     {
@@ -230,7 +234,7 @@ public sealed unsafe class KvmVcpu : IDisposable
             throw new InvalidOperationException($"vCPU {Id} is running: stop its run loop first");
         }
 
-        if (_run != null)
+        if (_run is not null)
         {
             _ = Libc.munmap(_run, (nuint)_mapSize);
             _run = null;

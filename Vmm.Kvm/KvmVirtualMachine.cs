@@ -93,7 +93,8 @@ public sealed class KvmVirtualMachine : IDisposable
                 throw new HostException("KVM_CREATE_VCPU", Errno.EINVAL, $"all {MaxVcpus} vCPUs of a machine exist (the limit is KVM_CAP_MAX_VCPUS)");
             }
 
-            int raw = KvmCall.Do(_descriptor, KvmRequests.KVM_CREATE_VCPU, (nuint)id, "KVM_CREATE_VCPU", $"creating vCPU {id} (at most {MaxVcpus} in a machine)");
+            int raw = KvmCall.Do(
+                _descriptor, KvmRequests.KVM_CREATE_VCPU, (nuint)id, "KVM_CREATE_VCPU", $"creating vCPU {id} (at most {MaxVcpus} in a machine)");
             var vcpu = KvmVcpu.Create(new FileDescriptor(raw), id, _vcpuMapSize, this);
             _vcpus.Add(vcpu);
             return vcpu;

@@ -3,7 +3,9 @@ namespace Vmm.Kvm;
 /// <summary>What a <see cref="KvmVirtualMachine"/> is made with.</summary>
 public sealed record KvmVirtualMachineOptions
 {
-    /// <summary>Local APICs, one I/O APIC of 24 pins and two PICs in the kernel. Without them HLT leaves the guest and there are no interrupts.</summary>
+    /// <summary>
+    /// Local APICs, one I/O APIC of 24 pins and two PICs in the kernel. Without them HLT leaves the guest and there are no interrupts.
+    /// </summary>
     public bool InterruptController { get; init; } = true;
 
     /// <summary>An i8254 interval timer in the kernel, with port 0x61; needs <see cref="InterruptController"/>.</summary>

@@ -11,11 +11,15 @@ internal static partial class Log
     [LoggerMessage(5001, LogLevel.Warning, "the kernel did not set interrupt line {Gsi}: errno {Errno}")]
     public static partial void LineRefused(this ILogger logger, int gsi, int errno);
 
-    [LoggerMessage(5002, LogLevel.Information, "vcpu-{Vcpu} {Access} of {Width} bytes at {Space} 0x{Address:X} that nobody claims{Detail}; {Suppressed} more not shown")]
-    public static partial void UnclaimedAccess(this ILogger logger, int vcpu, string access, int width, string space, ulong address, string detail, long suppressed);
+    [LoggerMessage(
+        5002, LogLevel.Information,
+        "vcpu-{Vcpu} {Access} of {Width} bytes at {Space} 0x{Address:X} that nobody claims{Detail}; {Suppressed} more not shown")]
+    public static partial void UnclaimedAccess(
+        this ILogger logger, int vcpu, string access, int width, string space, ulong address, string detail, long suppressed);
 
     [LoggerMessage(5003, LogLevel.Information, "{Access} of {Width} bytes at {Space} 0x{Address:X} that nobody claims; {Suppressed} more not shown")]
-    public static partial void UnclaimedAccessOutsideVcpu(this ILogger logger, string access, int width, string space, ulong address, long suppressed);
+    public static partial void UnclaimedAccessOutsideVcpu(
+        this ILogger logger, string access, int width, string space, ulong address, long suppressed);
 
     [LoggerMessage(5004, LogLevel.Information, "vcpu-{Vcpu} stopped the machine: {Kind}: {Message}")]
     public static partial void StoppedByVcpu(this ILogger logger, int vcpu, VmStopKind kind, string message);

@@ -62,6 +62,6 @@ internal static class RegisterValue
             value &= AccessWidth.Mask(size);
         }
 
-        return full != null;
+        return full is not null;
     }
 }

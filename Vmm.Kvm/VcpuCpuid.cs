@@ -15,7 +15,9 @@ public static class VcpuCpuid
     /// <param name="supported">From <see cref="KvmSystem.GetSupportedCpuid"/>.</param>
     /// <param name="apicId">The vCPU's local APIC id, its <see cref="KvmVcpu.Id"/>.</param>
     /// <param name="vcpuCount">How many vCPUs the machine has, their ids counted from 0.</param>
-    /// <param name="tscDeadline">Offer the TSC-deadline timer (<see cref="KvmCapability.TscDeadlineTimer"/>; the supported list leaves it out).</param>
+    /// <param name="tscDeadline">
+    /// Offer the TSC-deadline timer (<see cref="KvmCapability.TscDeadlineTimer"/>; the supported list leaves it out).
+    /// </param>
     public static IReadOnlyList<CpuidEntry> Build(IReadOnlyList<CpuidEntry> supported, int apicId, int vcpuCount, bool tscDeadline)
     {
         ArgumentNullException.ThrowIfNull(supported);

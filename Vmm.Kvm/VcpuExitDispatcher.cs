@@ -167,13 +167,16 @@ internal sealed unsafe class VcpuExitDispatcher
             case VcpuExitReason.FailEntry:
                 return End(
                     VmStopKind.InternalError,
-                    $"the processor refused to enter the guest, hardware reason 0x{_run->fail_entry_hardware_entry_failure_reason:X} on host CPU {_run->fail_entry_cpu}");
+                    $"the processor refused to enter the guest, hardware reason 0x{_run->fail_entry_hardware_entry_failure_reason:X} "
+                    + $"on host CPU {_run->fail_entry_cpu}");
 
             case VcpuExitReason.InternalError:
                 return End(VmStopKind.InternalError, DescribeInternalError());
 
             case VcpuExitReason.Unknown:
-                return End(VmStopKind.InternalError, $"the processor left the guest for hardware reason 0x{_run->hw_hardware_exit_reason:X}, unknown to KVM");
+                return End(
+                    VmStopKind.InternalError,
+                    $"the processor left the guest for hardware reason 0x{_run->hw_hardware_exit_reason:X}, unknown to KVM");
 
             default:
                 return End(VmStopKind.InternalError, $"KVM_RUN ended with exit reason {(uint)reason} ({reason}), which this library never asks for");

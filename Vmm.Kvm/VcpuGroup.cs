@@ -112,7 +112,7 @@ public sealed class VcpuGroup : IDisposable
     public bool RequestStop(VmStopReason reason)
     {
         ArgumentNullException.ThrowIfNull(reason);
-        bool first = Interlocked.CompareExchange(ref _reason, reason, null) == null;
+        bool first = Interlocked.CompareExchange(ref _reason, reason, null) is null;
         foreach (VcpuRunLoop loop in _loops)
         {
             loop.RequestStop(reason);

@@ -95,7 +95,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
     {
         lock (_gate)
         {
-            if (_thread != null || _vcpu.IsRunning)
+            if (_thread is not null || _vcpu.IsRunning)
             {
                 throw new InvalidOperationException($"vCPU {_vcpu.Id} was started already");
             }
@@ -110,7 +110,8 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             {
                 _vcpu.IsRunning = false;
                 throw new HostException(
-                    $"starting thread vcpu-{_vcpu.Id}", Errno.EAGAIN, "the limit of threads is reached (RLIMIT_NPROC, pids.max of the control group, kernel.threads-max)");
+                    $"starting thread vcpu-{_vcpu.Id}", Errno.EAGAIN,
+                    "the limit of threads is reached (RLIMIT_NPROC, pids.max of the control group, kernel.threads-max)");
             }
 
             _thread = thread;
@@ -133,7 +134,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
         RefuseOwnThread();
         lock (_gate)
         {
-            while (_thread != null && !_paused && !_ended)
+            while (_thread is not null && !_paused && !_ended)
             {
                 if (!Monitor.Wait(_gate, RetryMilliseconds) && _pauseRequested)
                 {
@@ -161,7 +162,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
         ArgumentNullException.ThrowIfNull(reason);
         lock (_gate)
         {
-            bool first = _stop == null;
+            bool first = _stop is null;
             _stop ??= reason;
             Kick();
             Monitor.PulseAll(_gate);
@@ -179,11 +180,11 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             thread = _thread;
         }
 
-        while (thread != null && !thread.Join(RetryMilliseconds))
+        while (thread is not null && !thread.Join(RetryMilliseconds))
         {
             lock (_gate)
             {
-                if (_stop != null)
+                if (_stop is not null)
                 {
                     Kick();
                 }
@@ -307,7 +308,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             KickSignal.Consume();
             _vcpu.RunPage->immediate_exit = 0;
             _kicked = false;
-            while (_pauseRequested && _stop == null)
+            while (_pauseRequested && _stop is null)
             {
                 _paused = true;
                 Monitor.PulseAll(_gate);
@@ -323,7 +324,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
                 _kicked = false;
             }
 
-            return _stop == null;
+            return _stop is null;
         }
     }
 

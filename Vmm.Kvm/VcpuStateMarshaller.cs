@@ -59,7 +59,7 @@ internal static unsafe class VcpuStateMarshaller
     public static VcpuSpecialRegisters ToSpecialRegisters(in kvm_sregs s)
     {
         byte? pending = null;
-        for (int i = 0; i < 4 && pending == null; i++)
+        for (int i = 0; i < 4 && pending is null; i++)
         {
             if (s.interrupt_bitmap[i] != 0)
             {

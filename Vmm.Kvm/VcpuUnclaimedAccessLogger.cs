@@ -5,7 +5,10 @@ using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Kvm;
 
-/// <summary>Logs accesses that nobody claims (a guest that probes for hardware makes some, hence no warning), with the guest's instruction if a vCPU is behind them (BUS-2).</summary>
+/// <summary>
+/// Logs accesses that nobody claims (a guest that probes for hardware makes some, hence no warning), with the guest's instruction if a vCPU is behind
+/// them (BUS-2).
+/// </summary>
 /// <remarks>Thread-safe. The bus limits the rate.</remarks>
 public sealed class VcpuUnclaimedAccessLogger : IUnclaimedAccessSink
 {

@@ -15,7 +15,9 @@ public enum VmStopKind
     /// <summary>The guest took a triple fault.</summary>
     TripleFault,
 
-    /// <summary>The hypervisor cannot go on with the guest: an instruction that it cannot emulate, an entry that failed, an exit that it does not know.</summary>
+    /// <summary>
+    /// The hypervisor cannot go on with the guest: an instruction that it cannot emulate, an entry that failed, an exit that it does not know.
+    /// </summary>
     InternalError,
 
     /// <summary>The host failed.</summary>

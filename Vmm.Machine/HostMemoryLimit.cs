@@ -9,7 +9,9 @@ internal static class HostMemoryLimit
 {
     private const int Overcommit = 4;
 
-    /// <summary>Refuses RAM of more than four times what the host has with its swap: pages are given when they are touched, so some more is fine.</summary>
+    /// <summary>
+    /// Refuses RAM of more than four times what the host has with its swap: pages are given when they are touched, so some more is fine.
+    /// </summary>
     /// <exception cref="MachineException">The host could never give that much.</exception>
     public static void Check(ulong size)
     {

@@ -2,7 +2,9 @@ using System;
 
 namespace Vmm.Machine;
 
-/// <summary>The host cannot give what a machine was asked for: a file, memory, a tap, the hypervisor. Thrown at set-up, with everything undone.</summary>
+/// <summary>
+/// The host cannot give what a machine was asked for: a file, memory, a tap, the hypervisor. Thrown at set-up, with everything undone.
+/// </summary>
 public class MachineException : Exception
 {
     /// <summary>The <see cref="Part"/> of a failure that no single option is about, such as one of the hypervisor.</summary>
@@ -14,7 +16,7 @@ public class MachineException : Exception
     /// <param name="reason">What is wrong and, where it is not obvious, what to do. One line.</param>
     /// <param name="inner">The cause, or null.</param>
     public MachineException(string part, string? subject, string reason, Exception? inner = null)
-        : base(subject == null ? $"{part}: {reason}" : $"{part} {subject}: {reason}", inner)
+        : base(subject is null ? $"{part}: {reason}" : $"{part} {subject}: {reason}", inner)
     {
         ArgumentException.ThrowIfNullOrEmpty(part);
         Part = part;

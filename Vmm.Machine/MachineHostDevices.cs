@@ -14,7 +14,9 @@ using Vmm.Vfio.Passthrough;
 namespace Vmm.Machine;
 
 /// <summary>The host's devices that the guest has. Their DMA reaches the whole of guest memory.</summary>
-/// <remarks>Thread-safe: the host can take a device back at any time, which a task does. Lock order: the lock here is held while nothing is called.</remarks>
+/// <remarks>
+/// Thread-safe: the host can take a device back at any time, which a task does. Lock order: the lock here is held while nothing is called.
+/// </remarks>
 internal sealed class MachineHostDevices : IDisposable
 {
     private readonly Lock _lock = new();
@@ -126,10 +128,12 @@ internal sealed class MachineHostDevices : IDisposable
     /// <summary>The members of a clique reach each other's BARs, so they have to share the I/O address space in which those are mapped.</summary>
     private void CheckClique(HostDeviceOptions options, VfioPciDevice device)
     {
-        if (options.GpuDirectClique is { } clique && Functions.FirstOrDefault(other => other.GpuDirectClique == clique && other.DmaMapper != device.Dma) is { } apart)
+        if (options.GpuDirectClique is { } clique
+            && Functions.FirstOrDefault(other => other.GpuDirectClique == clique && other.DmaMapper != device.Dma) is { } apart)
         {
             throw new MachineException(
-                "device", options.Path, $"x_nv_gpudirect_clique={clique}: it cannot reach {apart.DeviceName}, since the two have I/O address spaces of their own");
+                "device", options.Path,
+                $"x_nv_gpudirect_clique={clique}: it cannot reach {apart.DeviceName}, since the two have I/O address spaces of their own");
         }
     }
 

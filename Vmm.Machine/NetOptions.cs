@@ -8,6 +8,8 @@ namespace Vmm.Machine;
 /// <param name="MacAddress">The guest's address; by default a locally administered one made from the name of the tap.</param>
 /// <param name="HostAddress">IPv4 address to give to the host's side, or null.</param>
 /// <param name="HostMask">Network mask of <paramref name="HostAddress"/>; given exactly when that is.</param>
-/// <param name="Pairs">Pairs of a receive and a transmit queue, 1 to 256. A tap that was made before has to have several queues just if this is above 1.</param>
+/// <param name="Pairs">
+/// Pairs of a receive and a transmit queue, 1 to 256. A tap that was made before has to have several queues just if this is above 1.
+/// </param>
 public sealed record NetOptions(
     string Tap, MacAddress? MacAddress = null, IPAddress? HostAddress = null, IPAddress? HostMask = null, int Pairs = 1) : VirtioOptions;

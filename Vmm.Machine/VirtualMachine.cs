@@ -18,8 +18,8 @@ namespace Vmm.Machine;
 
 /// <summary>A small PC: x86-64 on KVM, PCI with virtio devices, started straight into a Linux kernel.</summary>
 /// <remarks>
-/// One run a machine: <see cref="Create"/>, <see cref="Start"/>, <see cref="WaitForExit"/>, <see cref="Dispose"/>. To restart after a reset, make a new one.
-/// <see cref="RequestStop"/>, <see cref="HotAdd(string, Vmm.Pci.PciFunction)"/> and its like, and <see cref="HotRemoveAsync"/> may be called
+/// One run a machine: <see cref="Create"/>, <see cref="Start"/>, <see cref="WaitForExit"/>, <see cref="Dispose"/>. To restart after a reset, make a
+/// new one. <see cref="RequestStop"/>, <see cref="HotAdd(string, Vmm.Pci.PciFunction)"/> and its like, and <see cref="HotRemoveAsync"/> may be called
 /// from any thread at any time, but not from inside a guest's access; the other members from one thread.
 /// </remarks>
 public sealed partial class VirtualMachine : IDisposable

@@ -3,7 +3,9 @@ using Microsoft.Extensions.Logging;
 
 namespace Vmm.Pci;
 
-/// <summary>The log messages of this assembly: event ids 2000 to 2999. All can be triggered by a guest and are rate-limited by their callers.</summary>
+/// <summary>
+/// The log messages of this assembly: event ids 2000 to 2999. All can be triggered by a guest and are rate-limited by their callers.
+/// </summary>
 internal static partial class Log
 {
     [LoggerMessage(

@@ -86,7 +86,8 @@ public partial class PciFunction
         var bar = MappingOf(index).Bar;
         if ((address & ~bar.AddressMask) != 0)
         {
-            throw new ArgumentException($"BAR {index}: 0x{address:x} is not a multiple of 0x{bar.Size:x} that its registers can hold", nameof(address));
+            throw new ArgumentException(
+                $"BAR {index}: 0x{address:x} is not a multiple of 0x{bar.Size:x} that its registers can hold", nameof(address));
         }
 
         _space.Update(bar.RegisterOffset, (uint)bar.AddressMask, (uint)address);

@@ -61,7 +61,8 @@ public partial class PciFunction
         if (capability.Length > end - next)
         {
             throw new ArgumentException(
-                $"{Name}: the {(extended ? "extended " : string.Empty)}capability list overflows: id 0x{capability.Id:x} takes {capability.Length} bytes at 0x{next:x}, "
+                $"{Name}: the {(extended ? "extended " : string.Empty)}capability list overflows: "
+                + $"id 0x{capability.Id:x} takes {capability.Length} bytes at 0x{next:x}, "
                 + $"the list ends at 0x{end:x}",
                 nameof(capability));
         }

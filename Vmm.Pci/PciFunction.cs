@@ -10,7 +10,9 @@ using Vmm.Pci.Spec;
 
 namespace Vmm.Pci;
 
-/// <summary>One PCI function, with a type-0 header unless it is a bridge: identity, command and status, BARs, capabilities and the interrupt pin.</summary>
+/// <summary>
+/// One PCI function, with a type-0 header unless it is a bridge: identity, command and status, BARs, capabilities and the interrupt pin.
+/// </summary>
 /// <remarks>
 /// <para>
 /// Set-up, by one thread: construct, <see cref="AddBar"/> and <see cref="AddCapability"/> (a derived class does so in its constructor), then
@@ -179,7 +181,9 @@ public partial class PciFunction : IDisposable
         _space.Update(ConfigurationRegisters.Command, bits, bits);
     }
 
-    /// <summary>Takes the whole function to its power-on state: registers, interrupts, decoding, and the device through <see cref="OnReset"/>.</summary>
+    /// <summary>
+    /// Takes the whole function to its power-on state: registers, interrupts, decoding, and the device through <see cref="OnReset"/>.
+    /// </summary>
     public void Reset()
     {
         _space.Reset();
@@ -264,7 +268,9 @@ public partial class PciFunction : IDisposable
     {
     }
 
-    /// <summary>The device may master the bus now, or may not any more; <see cref="IsBusMaster"/> says to what. A device that waited for it goes on here.</summary>
+    /// <summary>
+    /// The device may master the bus now, or may not any more; <see cref="IsBusMaster"/> says to what. A device that waited for it goes on here.
+    /// </summary>
     protected virtual void OnBusMasterChanged()
     {
     }
@@ -304,7 +310,8 @@ public partial class PciFunction : IDisposable
     }
 
     /// <summary>
-    /// BARs decode where they did not, or not where they did; <see cref="GetMappedAddress"/> tells. Called under the mapping lock, outside of any access.
+    /// BARs decode where they did not, or not where they did; <see cref="GetMappedAddress"/> tells. Called under the mapping lock, outside of any
+    /// access.
     /// </summary>
     protected virtual void OnDecodingChanged()
     {

@@ -12,7 +12,7 @@ internal static class Program
         {
             case ["kvm-usable"]:
                 Console.WriteLine(KvmAvailability.WhyNot ?? "/dev/kvm runs guests");
-                return KvmAvailability.WhyNot == null ? 0 : 1;
+                return KvmAvailability.WhyNot is null ? 0 : 1;
             case ["kvm", string results]:
                 return KvmRun.Run(results, "") ? 0 : 1;
             case ["kvm", string results, string filter]:

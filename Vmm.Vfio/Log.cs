@@ -9,7 +9,9 @@ internal static partial class Log
     [LoggerMessage(4100, LogLevel.Warning, "{Name}: {Remark}")]
     public static partial void DeviceRemark(ILogger logger, string name, string remark);
 
-    [LoggerMessage(4101, LogLevel.Warning, "{Name}: region {Region}: 0x{Length:x} bytes at 0x{Offset:x} cannot be mapped, the BAR is reached by exits")]
+    [LoggerMessage(
+        4101, LogLevel.Warning,
+        "{Name}: region {Region}: 0x{Length:x} bytes at 0x{Offset:x} cannot be mapped, the BAR is reached by exits")]
     public static partial void MappingFellBack(ILogger logger, Exception reason, string name, int region, ulong length, ulong offset);
 
     [LoggerMessage(4102, LogLevel.Warning, "{Name}: interrupts cannot be switched from {From} to {To}; back to {Now}")]
@@ -18,7 +20,9 @@ internal static partial class Log
     [LoggerMessage(4103, LogLevel.Warning, "{Name}: the device gives no more interrupts; some vectors stay silent")]
     public static partial void VectorsRefused(ILogger logger, Exception reason, string name);
 
-    [LoggerMessage(4110, LogLevel.Warning, "{Name}: the host has {Given} of the {Wanted} {Kind} interrupts that the guest enabled; the others stay silent")]
+    [LoggerMessage(
+        4110, LogLevel.Warning,
+        "{Name}: the host has {Given} of the {Wanted} {Kind} interrupts that the guest enabled; the others stay silent")]
     public static partial void FewerVectors(ILogger logger, string name, string kind, int given, int wanted);
 
     [LoggerMessage(4104, LogLevel.Warning, "{Name}: the device cannot be reset: {Reason}")]

@@ -33,7 +33,8 @@ internal sealed class BusArea : IBenchmarkArea
         Dispatch many = new(1024, static _ => new BenchmarkDevice());
         yield return BenchmarkRow.Of("read, 1024 ranges, random", Operations, many.ReadRandom).Against(IoManager, 38.1, 25);
         Dispatch locked = new(32, static _ => new LockedBenchmarkDevice());
-        yield return BenchmarkRow.Of("read, 32 ranges, random, device with a lock", Operations, locked.ReadRandom).Against("rust-vmm with mutex", 22.3, 20);
+        yield return BenchmarkRow.Of("read, 32 ranges, random, device with a lock", Operations, locked.ReadRandom)
+            .Against("rust-vmm with mutex", 22.3, 20);
         Dispatch mixed = new(32, MixedDevices.Create);
         yield return BenchmarkRow.Of("read, 32 ranges, random, 8 types of device", Operations, mixed.ReadRandom);
         yield return BenchmarkRow.Of("read, nobody there", Operations, some.ReadUnclaimed);

@@ -8,8 +8,8 @@ namespace Vmm.Benchmarks.Harness;
 
 /// <summary>Primitive operations whose cost on the peers' machine is known: how this machine compares, in this run.</summary>
 /// <remarks>
-/// The factor is the geometric mean of ours over theirs for the atomic add, the store with a fence, and the virtual call into the device body. The lock
-/// is shown but left out: a monitor in .NET is another thing than a mutex in Rust.
+/// The factor is the geometric mean of ours over theirs for the atomic add, the store with a fence, and the virtual call into the device body. The
+/// lock is shown but left out: a monitor in .NET is another thing than a mutex in Rust.
 /// </remarks>
 public sealed class Calibration : IBenchmarkArea
 {

@@ -64,7 +64,7 @@ public sealed class Report
         foreach (BenchmarkRow row in area.CreateRows())
         {
             Measurement measurement = _sampler.Measure(row);
-            if (row.MeasuredPeer != null)
+            if (row.MeasuredPeer is not null)
             {
                 double peer = row.MeasuredPeer();
                 measurement = measurement with { Row = row with { PeerNanoseconds = peer, GoalNanoseconds = peer * row.GoalRatio } };
@@ -82,7 +82,8 @@ public sealed class Report
         _output.WriteLine();
         _output.WriteLine(title);
         _output.WriteLine(
-            $"{"case",-58} {"ns/op",8} {"min",7} {"max",7} | {"peer",6} {"ratio",6} {"calibr.",7} | {"goal",6} {"ratio",6} {"calibr.",7} | {"B/op",6}  against");
+            $"{"case",-58} {"ns/op",8} {"min",7} {"max",7} | {"peer",6} {"ratio",6} {"calibr.",7} | "
+            + $"{"goal",6} {"ratio",6} {"calibr.",7} | {"B/op",6}  against");
     }
 
     private void Line(Measurement m)

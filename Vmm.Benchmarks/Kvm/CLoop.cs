@@ -57,7 +57,7 @@ internal sealed unsafe class CLoop : IDisposable
 
     private static string FindSource()
     {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder != null; folder = folder.Parent)
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
         {
             string source = Path.Combine(folder.FullName, "Vmm.Benchmarks", "Kvm", "exit_loop.c");
             if (File.Exists(source))

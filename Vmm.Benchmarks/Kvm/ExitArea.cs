@@ -8,8 +8,10 @@ using Vmm.Kvm;
 namespace Vmm.Benchmarks.Kvm;
 
 /// <summary>A KVM exit: our run loop with bus and device against a bare C loop that does the same KVM_RUNs.</summary>
-/// <remarks>The two alternate block by block and are timed by the processor's time of their threads, so that what else the machine does spoils neither; the
-/// ratio is that of the medians.</remarks>
+/// <remarks>
+/// The two alternate block by block and are timed by the processor's time of their threads, so that what else the machine does spoils neither; the
+/// ratio is that of the medians.
+/// </remarks>
 internal sealed class ExitArea : IBenchmarkArea
 {
     private const int Exits = 1000;
@@ -34,13 +36,13 @@ internal sealed class ExitArea : IBenchmarkArea
 
     public string Name => "exit";
 
-    public string Title => _missing == null
+    public string Title => _missing is null
         ? "KVM exit: a real-mode guest reads 4 bytes of a device; ours is run loop, bus and device"
         : $"KVM exit: skipped, {_missing}";
 
     public IEnumerable<BenchmarkRow> CreateRows()
     {
-        if (_missing != null)
+        if (_missing is not null)
         {
             yield break;
         }

@@ -30,14 +30,18 @@ internal sealed class ModelArea : IBenchmarkArea
     public IEnumerable<BenchmarkRow> CreateRows()
     {
         var registers = new Registers();
-        yield return BenchmarkRow.Of("register map, read of 4 registers in turn", Operations, () => ReadRegisters(registers)) with { GoalNanoseconds = 4 };
+        yield return BenchmarkRow.Of("register map, read of 4 registers in turn", Operations, () => ReadRegisters(registers)) with
+        {
+            GoalNanoseconds = 4,
+        };
         yield return BenchmarkRow.Of("register map, write", Operations, () => WriteRegisters(registers)) with { GoalNanoseconds = 4 };
         yield return BenchmarkRow.Of("register map, half of a 64-bit register", Operations, () => ReadHalves(registers));
         foreach (int regions in (int[])[1, 2, 4])
         {
             GuestMemory memory = CreateMemory(regions);
             yield return BenchmarkRow.Of($"guest memory, window of 16 bytes, last of {regions} regions", Operations, () => Windows(memory, regions));
-            yield return BenchmarkRow.Of($"guest memory, read of 4 bytes with its scope, last of {regions} regions", Operations, () => Reads(memory, regions));
+            yield return BenchmarkRow.Of(
+                $"guest memory, read of 4 bytes with its scope, last of {regions} regions", Operations, () => Reads(memory, regions));
         }
 
         using var signalled = new EventFd();

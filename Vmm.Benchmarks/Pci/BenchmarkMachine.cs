@@ -10,7 +10,9 @@ using Vmm.Pci.Host;
 
 namespace Vmm.Benchmarks.Pci;
 
-/// <summary>A host bridge and 31 functions with the BAR of a virtio device: 512 KiB with five structures, an MSI-X table of 33 vectors and its pending bits.</summary>
+/// <summary>
+/// A host bridge and 31 functions with the BAR of a virtio device: 512 KiB with five structures, an MSI-X table of 33 vectors and its pending bits.
+/// </summary>
 internal sealed class BenchmarkMachine : IMsiSink, IIrqRouting
 {
     public const ulong Ecam = 0xb000_0000;

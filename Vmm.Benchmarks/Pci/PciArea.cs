@@ -6,7 +6,9 @@ using Vmm.Pci;
 namespace Vmm.Benchmarks.Pci;
 
 /// <summary>Configuration accesses: of one function by itself, and the whole path from the bus.</summary>
-/// <remarks>Our BARs are six regions each where a peer's is one range, so the address space that is searched has 187 segments instead of 32.</remarks>
+/// <remarks>
+/// Our BARs are six regions each where a peer's is one range, so the address space that is searched has 187 segments instead of 32.
+/// </remarks>
 internal sealed class PciArea : IBenchmarkArea
 {
     private const int Operations = 4096;

@@ -128,7 +128,8 @@ internal sealed unsafe class RingCase : IInterruptVector
         if (chains != Chains || *(ushort*)(_ram + Used + 2) != _index || _notifications != expected
             || (!io && _descriptorsSeen != Chains * _descriptorsPerChain))
         {
-            throw new InvalidOperationException($"{chains} chains, {_descriptorsSeen} descriptors, {_notifications} notifications: {_queue.BrokenReason}");
+            throw new InvalidOperationException(
+                $"{chains} chains, {_descriptorsSeen} descriptors, {_notifications} notifications: {_queue.BrokenReason}");
         }
 
         return elapsed;

@@ -147,7 +147,8 @@ internal static class BlockChecks
     {
         BlockScene scene = BlockScene.Start(check);
         scene.Data[..(2 * Sector)].Fill(0x77);
-        scene.Expect(BlockStatus.IoError, scene.Request(BlockRequestType.Write, scene.Disk.Capacity, Sector, false), "a write behind the last sector");
+        scene.Expect(
+            BlockStatus.IoError, scene.Request(BlockRequestType.Write, scene.Disk.Capacity, Sector, false), "a write behind the last sector");
         scene.Expect(BlockStatus.IoError, scene.Request(BlockRequestType.Write, ulong.MaxValue, Sector, false), "a write at sector 2^64 - 1");
     }
 
@@ -179,7 +180,9 @@ internal static class BlockChecks
     {
         BlockScene scene = BlockScene.Start(check, BlockScene.DiscardFeature);
         scene.Expect(BlockStatus.IoError, scene.Range(BlockRequestType.Discard, scene.Disk.Capacity, 8, 0), "a discard behind the last sector");
-        scene.Expect(BlockStatus.IoError, scene.Range(BlockRequestType.Discard, ulong.MaxValue - 7, 8, 0), "a discard at the last sector numbers there can be");
+        scene.Expect(
+            BlockStatus.IoError, scene.Range(BlockRequestType.Discard, ulong.MaxValue - 7, 8, 0),
+            "a discard at the last sector numbers there can be");
     }
 
     private static void Zeroes(CheckContext check)
@@ -192,7 +195,9 @@ internal static class BlockChecks
         Span<byte> data = scene.Data[..(4 * Sector)];
         check.Require(data.Slice(Sector, 2 * Sector).IndexOfAnyExcept((byte)0) < 0, "zeroes", "other bytes");
         check.Require(
-            data[..Sector].IndexOfAnyExcept((byte)0x5a) < 0 && data[(3 * Sector)..].IndexOfAnyExcept((byte)0x5a) < 0, "the sectors beside them as they were", "other bytes");
+            data[..Sector].IndexOfAnyExcept((byte)0x5a) < 0 && data[(3 * Sector)..].IndexOfAnyExcept((byte)0x5a) < 0,
+            "the sectors beside them as they were",
+            "other bytes");
     }
 
     private static void ZeroesFlags(CheckContext check)

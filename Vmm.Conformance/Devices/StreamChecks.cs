@@ -47,7 +47,9 @@ internal static class StreamChecks
 
             // Eight bytes that are equal by chance are less likely than anything else that can go wrong.
             least = Math.Min(least, (int)length);
-            check.Require(least < 8 || i == 0 || !memory.Span[..least].SequenceEqual(seen[..least]), "other bytes than those before", Convert.ToHexString(memory.Span[..least]));
+            check.Require(
+                least < 8 || i == 0 || !memory.Span[..least].SequenceEqual(seen[..least]), "other bytes than those before",
+                Convert.ToHexString(memory.Span[..least]));
             check.Require(least < 8 || memory.Span[..least].IndexOfAnyExcept((byte)0) >= 0, "random bytes", "zeroes");
             memory.Span.CopyTo(seen);
         }

@@ -55,7 +55,9 @@ internal sealed class KnownState
     /// <summary>What the function says of itself.</summary>
     public PciFacts Facts { get; }
 
-    /// <summary>The MSI-X table and the pending bit array can be reached: the way lets them through, and they are where they are said to be.</summary>
+    /// <summary>
+    /// The MSI-X table and the pending bit array can be reached: the way lets them through, and they are where they are said to be.
+    /// </summary>
     public bool HasMessageTable => Facts.MsixVectors != 0 && (_reach & TargetReach.MessageTable) != 0
         && Reaches(Facts.MsixTable, 16 * Facts.MsixVectors) && Reaches(Facts.MsixPending, 8 * ((Facts.MsixVectors + 63) / 64));
 

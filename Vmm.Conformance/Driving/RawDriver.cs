@@ -120,7 +120,8 @@ public sealed class RawDriver
         Features = LeastFeatures | more;
         WriteDriverFeatures(Features);
         AddStatus(DeviceStatus.FeaturesOk);
-        _context.Require((Status & DeviceStatus.FeaturesOk) != 0, $"FEATURES_OK accepted with features {CheckContext.Hex(Features)}", $"device_status = {Status}");
+        _context.Require(
+            (Status & DeviceStatus.FeaturesOk) != 0, $"FEATURES_OK accepted with features {CheckContext.Hex(Features)}", $"device_status = {Status}");
     }
 
     /// <summary>Selects a queue.</summary>
@@ -180,7 +181,8 @@ public sealed class RawDriver
     {
         SetBusMaster(true);
         AddStatus(DeviceStatus.DriverOk);
-        _context.Require((Status & (DeviceStatus.DriverOk | DeviceStatus.NeedsReset)) == DeviceStatus.DriverOk, "DRIVER_OK set", $"device_status = {Status}");
+        _context.Require(
+            (Status & (DeviceStatus.DriverOk | DeviceStatus.NeedsReset)) == DeviceStatus.DriverOk, "DRIVER_OK set", $"device_status = {Status}");
     }
 
     /// <summary>Sets or clears Bus Master Enable.</summary>

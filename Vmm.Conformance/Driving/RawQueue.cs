@@ -78,7 +78,8 @@ public sealed class RawQueue
             bool last = i == segments.Length - 1;
             int next = (_nextDescriptor + 1) % Size;
             SetDescriptor(
-                _nextDescriptor, segments[i].Iova, segments[i].Length, (ushort)((last ? 0 : 1) | (segments[i].DeviceWrites ? 2 : 0)), last ? (ushort)0 : (ushort)next);
+                _nextDescriptor, segments[i].Iova, segments[i].Length, (ushort)((last ? 0 : 1) | (segments[i].DeviceWrites ? 2 : 0)),
+                last ? (ushort)0 : (ushort)next);
             _nextDescriptor = next;
         }
 

@@ -72,10 +72,12 @@ public sealed class ModelFunction : IDisposable
     private VirtioDevice CreateDevice(ModelOptions options) => options.Model switch
     {
         ModelKind.Block => new BlockDevice(
-            RawFileBackend.Open(CreateFile(), readOnly: false), new BlockDeviceOptions { QueueCount = options.QueueCount, QueueSize = options.QueueSize }),
+            RawFileBackend.Open(CreateFile(), readOnly: false),
+            new BlockDeviceOptions { QueueCount = options.QueueCount, QueueSize = options.QueueSize }),
         ModelKind.Net => new NetDevice(new LoopbackNetBackend(), new NetDeviceOptions { QueueSize = options.QueueSize }),
         ModelKind.Entropy => new EntropyDevice(new EntropyDeviceOptions { QueueSize = options.QueueSize }),
-        ModelKind.Console => new ConsoleDevice(new MemoryConsoleBackend(), new ConsoleDeviceOptions { QueueSize = options.QueueSize, Columns = 80, Rows = 25 }),
+        ModelKind.Console =>
+            new ConsoleDevice(new MemoryConsoleBackend(), new ConsoleDeviceOptions { QueueSize = options.QueueSize, Columns = 80, Rows = 25 }),
         _ => throw new ArgumentOutOfRangeException(nameof(options), options.Model, "no such model"),
     };
 

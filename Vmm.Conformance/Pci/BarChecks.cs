@@ -49,7 +49,8 @@ internal static class BarChecks
         {
             uint value = check.Access.ReadConfiguration(bar.Register, 4);
             check.Require(
-                bar.IsPort ? (value & 2) == 0 : (value & 6) is 0 or 4, $"BAR {bar.Index} of a type that is not reserved", Hex(value & (bar.IsPort ? 3u : 15u)));
+                bar.IsPort ? (value & 2) == 0 : (value & 6) is 0 or 4, $"BAR {bar.Index} of a type that is not reserved",
+                Hex(value & (bar.IsPort ? 3u : 15u)));
         }
     }
 
@@ -160,7 +161,9 @@ internal static class BarChecks
         {
             uint mask = (uint)SizeOf(check, bar);
             check.Access.WriteConfiguration(bar.Register, 4, 0x7fff_ffff);
-            check.Equal($"BAR {bar.Index} after 0x7fffffff was written", (0x7fff_ffff & mask & bar.AddressMask) | (mask & ~bar.AddressMask), check.Access.ReadConfiguration(bar.Register, 4));
+            check.Equal(
+                $"BAR {bar.Index} after 0x7fffffff was written", (0x7fff_ffff & mask & bar.AddressMask) | (mask & ~bar.AddressMask),
+                check.Access.ReadConfiguration(bar.Register, 4));
         }
     }
 

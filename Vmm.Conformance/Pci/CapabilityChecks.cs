@@ -36,7 +36,9 @@ internal static class CapabilityChecks
     }
 
     private static void End(CheckContext check) =>
-        check.Require(check.Facts.CapabilitiesEnd, "a list that ends", $"{check.Facts.Capabilities.Count} entries and no end, the last at {Hex((uint)check.Facts.Capabilities[^1].Offset)}");
+        check.Require(
+            check.Facts.CapabilitiesEnd, "a list that ends",
+            $"{check.Facts.Capabilities.Count} entries and no end, the last at {Hex((uint)check.Facts.Capabilities[^1].Offset)}");
 
     private static void Aligned(CheckContext check)
     {
@@ -90,7 +92,8 @@ internal static class CapabilityChecks
         foreach (PciCapabilityEntry entry in check.Facts.Capabilities.Where(static entry => entry.Id == CapabilityIds.VendorSpecific))
         {
             uint length = check.Access.ReadConfiguration(entry.Offset + 2, 1);
-            check.Require(length >= 3 && entry.Offset + length <= ConfigurationLength, $"a length of at least 3 at {Hex((uint)entry.Offset)}", Hex(length));
+            check.Require(
+                length >= 3 && entry.Offset + length <= ConfigurationLength, $"a length of at least 3 at {Hex((uint)entry.Offset)}", Hex(length));
         }
     }
 

@@ -31,7 +31,8 @@ internal static class CommandChecks
         { "PCI-STATUS-LIST", "6.2.3", "Capabilities List is set exactly if the capability pointer points somewhere", StatusList },
     };
 
-    private static void PowerOn(CheckContext check) => check.Equal("Command, mastering and Interrupt Disable", 0, check.InitialCommand & (Master | NoPin));
+    private static void PowerOn(CheckContext check) =>
+        check.Equal("Command, mastering and Interrupt Disable", 0, check.InitialCommand & (Master | NoPin));
 
     private static void MemorySpace(CheckContext check) => ReadsBack(check, Memory);
 
@@ -101,7 +102,9 @@ internal static class CommandChecks
     {
         bool list = (check.Access.ReadConfiguration(Reg.Status, 2) & (uint)PciStatus.CapabilitiesList) != 0;
         uint pointer = check.Access.ReadConfiguration(Reg.CapabilitiesPointer, 1);
-        check.Require(list == (pointer != 0), pointer != 0 ? "Capabilities List set" : "Capabilities List clear", $"{(list ? "set" : "clear")}, pointer {Hex(pointer)}");
+        check.Require(
+            list == (pointer != 0), pointer != 0 ? "Capabilities List set" : "Capabilities List clear",
+            $"{(list ? "set" : "clear")}, pointer {Hex(pointer)}");
     }
 
     private static void ReadsBack(CheckContext check, uint bit)

@@ -93,7 +93,9 @@ internal static class DecodingChecks
         check.Access.WriteConfiguration(Reg.ExpansionRom, 4, 0xffff_f800);
         uint mask = check.Access.ReadConfiguration(Reg.ExpansionRom, 4);
         uint size = ~mask + 1;
-        check.Require(System.Numerics.BitOperations.IsPow2(size) && size is >= 0x800 and <= 0x100_0000, "a ROM of a power of two up to 16 MiB", $"mask {CheckContext.Hex(mask)}");
+        check.Require(
+            System.Numerics.BitOperations.IsPow2(size) && size is >= 0x800 and <= 0x100_0000, "a ROM of a power of two up to 16 MiB",
+            $"mask {CheckContext.Hex(mask)}");
         check.Access.WriteConfiguration(Reg.ExpansionRom, 4, uint.MaxValue);
         check.Equal("ROM register after all ones", mask | 1, check.Access.ReadConfiguration(Reg.ExpansionRom, 4));
     }

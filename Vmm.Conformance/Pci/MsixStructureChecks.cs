@@ -45,7 +45,9 @@ internal static class MsixStructureChecks
         foreach ((string what, int bar, uint offset, uint length) in Locations(check))
         {
             ulong end = (ulong)offset + length;
-            check.Require(end <= check.Access.GetBarLength(bar), $"the {what} inside the {Hex(check.Access.GetBarLength(bar))} bytes of BAR {bar}", $"its end at {Hex(end)}");
+            check.Require(
+                end <= check.Access.GetBarLength(bar), $"the {what} inside the {Hex(check.Access.GetBarLength(bar))} bytes of BAR {bar}",
+                $"its end at {Hex(end)}");
         }
     }
 

@@ -76,8 +76,10 @@ internal static class PowerChecks
         driver.Negotiate();
         driver.SetBusMaster(true);
         StartReset(check);
-        check.Await(() => check.Access.ReadConfiguration(Reg.VendorId, 2) == VirtioPciIds.Vendor, "the vendor id after the reset", () => "another value");
-        check.Equal("Command after the reset", 0, check.Access.ReadConfiguration(Reg.Command, 2) & (uint)(PciCommand.MemorySpace | PciCommand.BusMaster));
+        check.Await(
+            () => check.Access.ReadConfiguration(Reg.VendorId, 2) == VirtioPciIds.Vendor, "the vendor id after the reset", () => "another value");
+        check.Equal(
+            "Command after the reset", 0, check.Access.ReadConfiguration(Reg.Command, 2) & (uint)(PciCommand.MemorySpace | PciCommand.BusMaster));
         for (int i = 0; i < bars.Length; i++)
         {
             check.Access.WriteConfiguration(Reg.Bar0 + (4 * i), 4, bars[i]);

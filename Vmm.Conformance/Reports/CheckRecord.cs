@@ -12,4 +12,5 @@ namespace Vmm.Conformance.Reports;
 /// <param name="Reason">Why it was skipped.</param>
 /// <param name="Milliseconds">How long it took.</param>
 public sealed record CheckRecord(
-    string Id, string Group, string Section, string Requirement, string Severity, string Verdict, string? Expected, string? Seen, string? Reason, double Milliseconds);
+    string Id, string Group, string Section, string Requirement, string Severity, string Verdict, string? Expected, string? Seen, string? Reason,
+    double Milliseconds);

@@ -10,4 +10,5 @@ namespace Vmm.Conformance.Reports;
 /// <param name="Skipped">Checks that said nothing.</param>
 /// <param name="Milliseconds">How long the run took.</param>
 /// <param name="Checks">Every check in order.</param>
-public sealed record TargetRecord(string Target, int Passed, int Failed, int Advice, int Skipped, double Milliseconds, IReadOnlyList<CheckRecord> Checks);
+public sealed record TargetRecord(
+    string Target, int Passed, int Failed, int Advice, int Skipped, double Milliseconds, IReadOnlyList<CheckRecord> Checks);

@@ -235,6 +235,7 @@ internal static class RingBodies
         int parts = Math.Min(descriptors - pieces.Count + 1, (int)longest.Length);
         return [.. pieces.SelectMany(piece => piece != longest
             ? [piece]
-            : Enumerable.Range(0, parts).Select(i => piece with { Iova = piece.Iova + (ulong)i, Length = i == parts - 1 ? piece.Length - (uint)i : 1 }))];
+            : Enumerable.Range(0, parts).Select(
+                i => piece with { Iova = piece.Iova + (ulong)i, Length = i == parts - 1 ? piece.Length - (uint)i : 1 }))];
     }
 }

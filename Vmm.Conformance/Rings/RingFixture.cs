@@ -192,7 +192,8 @@ internal sealed class RingFixture
 
             if (mayBeSlow && System.Diagnostics.Stopwatch.GetElapsedTime(start) > _check.Limits.Check * 0.8)
             {
-                _check.Skip(string.Create(CultureInfo.InvariantCulture, $"the device is too slow: {Done} of {count} requests in the time of a check"));
+                _check.Skip(
+                    string.Create(CultureInfo.InvariantCulture, $"the device is too slow: {Done} of {count} requests in the time of a check"));
             }
         }
     }

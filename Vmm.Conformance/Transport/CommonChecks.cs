@@ -165,14 +165,16 @@ internal static class CommonChecks
     {
         RawDriver driver = Negotiated(check);
         ulong value = Low | (High << 32);
-        foreach ((int offset, string name) in ((int, string)[])[(Offset.QueueDescriptors, "queue_desc"), (Offset.QueueDriver, "queue_driver"), (Offset.QueueDevice, "queue_device")])
+        foreach ((int offset, string name) in ((int, string)[])
+            [(Offset.QueueDescriptors, "queue_desc"), (Offset.QueueDriver, "queue_driver"), (Offset.QueueDevice, "queue_device")])
         {
             driver.SetAddress(offset, value);
             value += 0x1000;
         }
 
         value = Low | (High << 32);
-        foreach ((int offset, string name) in ((int, string)[])[(Offset.QueueDescriptors, "queue_desc"), (Offset.QueueDriver, "queue_driver"), (Offset.QueueDevice, "queue_device")])
+        foreach ((int offset, string name) in ((int, string)[])
+            [(Offset.QueueDescriptors, "queue_desc"), (Offset.QueueDriver, "queue_driver"), (Offset.QueueDevice, "queue_device")])
         {
             check.Equal(name, value, driver.Get(offset, 4) | (driver.Get(offset + 4, 4) << 32));
             value += 0x1000;

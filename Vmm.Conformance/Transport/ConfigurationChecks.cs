@@ -134,5 +134,6 @@ internal static class ConfigurationChecks
         return [.. Enumerable.Range(0, length).Select(i => (byte)check.Access.ReadBar(where.Bar, where.Offset + (uint)i, 1))];
     }
 
-    private static StructureLocation Where(CheckContext check) => check.Structures.Device ?? throw new CheckSkippedException("there is no device configuration");
+    private static StructureLocation Where(CheckContext check) =>
+        check.Structures.Device ?? throw new CheckSkippedException("there is no device configuration");
 }

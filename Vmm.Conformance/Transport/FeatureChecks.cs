@@ -50,7 +50,8 @@ internal static class FeatureChecks
     private static void VirtualFunctions(CheckContext check)
     {
         bool offered = (new RawDriver(check).OfferedFeatures & SrIov) != 0;
-        check.Require(!offered || HasExtended(check, SrIovCapability), "SR_IOV not offered, or the capability", "SR_IOV offered without the capability");
+        check.Require(
+            !offered || HasExtended(check, SrIovCapability), "SR_IOV not offered, or the capability", "SR_IOV offered without the capability");
     }
 
     private static void NetDependencies(CheckContext check)
@@ -157,7 +158,8 @@ internal static class FeatureChecks
             driver.AddStatus(DeviceStatus.FeaturesOk);
             bool shown = ((driver.ReadDriverFeatures(0) | (driver.ReadDriverFeatures(1) << 32)) & feature) != 0;
             check.Require(
-                (driver.Status & DeviceStatus.FeaturesOk) == 0 || !shown, $"feature bit {bit}, which is not offered, refused", $"device_status = {driver.Status}, the bit shown in driver_feature");
+                (driver.Status & DeviceStatus.FeaturesOk) == 0 || !shown, $"feature bit {bit}, which is not offered, refused",
+                $"device_status = {driver.Status}, the bit shown in driver_feature");
         }
     }
 

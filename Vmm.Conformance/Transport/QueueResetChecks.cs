@@ -142,7 +142,8 @@ internal static class QueueResetChecks
     {
         driver.Select(queue);
         driver.Set(Offset.QueueReset, 2, 1);
-        check.Await(() => driver.Get(Offset.QueueReset, 2) == 0, "queue_reset = 0 once the reset is done", () => $"{driver.Get(Offset.QueueReset, 2)}");
+        check.Await(
+            () => driver.Get(Offset.QueueReset, 2) == 0, "queue_reset = 0 once the reset is done", () => $"{driver.Get(Offset.QueueReset, 2)}");
     }
 
     private static void Use(CheckContext check, RawDriver driver, RawQueue queue)

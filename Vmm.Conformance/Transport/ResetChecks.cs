@@ -120,7 +120,8 @@ internal static class ResetChecks
         ForEachQueue(driver, _ => driver.SetVector(Offset.QueueMsixVector, 0));
         driver.Reset();
         check.Equal("config_msix_vector", VirtioPciIds.NoVector, driver.Get(Offset.ConfigMsixVector, 2));
-        ForEachQueue(driver, index => check.Equal($"queue_msix_vector of queue {index}", VirtioPciIds.NoVector, driver.Get(Offset.QueueMsixVector, 2)));
+        ForEachQueue(
+            driver, index => check.Equal($"queue_msix_vector of queue {index}", VirtioPciIds.NoVector, driver.Get(Offset.QueueMsixVector, 2)));
     }
 
     private static void Addresses(CheckContext check)

@@ -51,7 +51,9 @@ internal static class StructureChecks
     private static void Notify(CheckContext check)
     {
         PciCapabilityEntry at = First(check, Type.Notification, "notification structure");
-        check.Require(CapLength(check, at) >= VirtioPciIds.NotificationCapabilityLength, "a notification capability of at least 20 bytes", $"{CapLength(check, at)}");
+        check.Require(
+            CapLength(check, at) >= VirtioPciIds.NotificationCapabilityLength, "a notification capability of at least 20 bytes",
+            $"{CapLength(check, at)}");
         check.Require(Dword(check, at, 8) % 2 == 0, "the notification structure at a multiple of 2", Hex(Dword(check, at, 8)));
         check.Require(Dword(check, at, 12) >= 2, "a notification structure of at least 2 bytes", Hex(Dword(check, at, 12)));
     }
@@ -59,14 +61,16 @@ internal static class StructureChecks
     private static void Multiplier(CheckContext check)
     {
         uint multiplier = Dword(check, First(check, Type.Notification, "notification structure"), 16);
-        check.Require(multiplier == 0 || (BitOperations.IsPow2(multiplier) && multiplier >= 2), "a multiplier of 0 or an even power of two", Hex(multiplier));
+        check.Require(
+            multiplier == 0 || (BitOperations.IsPow2(multiplier) && multiplier >= 2), "a multiplier of 0 or an even power of two", Hex(multiplier));
     }
 
     private static void NotifyData(CheckContext check)
     {
         PciCapabilityEntry at = First(check, Type.Notification, "notification structure");
         uint multiplier = Dword(check, at, 16);
-        check.Require(multiplier == 0 || (BitOperations.IsPow2(multiplier) && multiplier >= 4), "a multiplier of 0 or a power of two from 4", Hex(multiplier));
+        check.Require(
+            multiplier == 0 || (BitOperations.IsPow2(multiplier) && multiplier >= 4), "a multiplier of 0 or a power of two from 4", Hex(multiplier));
         check.Require(Dword(check, at, 8) % 4 == 0, "the notification structure at a multiple of 4", Hex(Dword(check, at, 8)));
     }
 
@@ -108,14 +112,18 @@ internal static class StructureChecks
     private static void Window(CheckContext check)
     {
         PciCapabilityEntry at = First(check, Type.PciConfigurationAccess, "PCI configuration access capability");
-        check.Require(CapLength(check, at) >= VirtioPciIds.PciConfigurationAccessCapabilityLength, "a window capability of at least 20 bytes", $"{CapLength(check, at)}");
+        check.Require(
+            CapLength(check, at) >= VirtioPciIds.PciConfigurationAccessCapabilityLength, "a window capability of at least 20 bytes",
+            $"{CapLength(check, at)}");
     }
 
     private static void Length(CheckContext check)
     {
         foreach (PciCapabilityEntry at in All(check).Where(at => TypeOf(check, at) != VendorData))
         {
-            check.Require(CapLength(check, at) >= VirtioPciIds.CapabilityLength, $"a length of at least 16 of the capability at {Hex((uint)at.Offset)}", $"{CapLength(check, at)}");
+            check.Require(
+                CapLength(check, at) >= VirtioPciIds.CapabilityLength, $"a length of at least 16 of the capability at {Hex((uint)at.Offset)}",
+                $"{CapLength(check, at)}");
         }
     }
 
@@ -124,7 +132,8 @@ internal static class StructureChecks
         foreach (PciCapabilityEntry at in Located(check))
         {
             uint bar = BarOf(check, at);
-            check.Require(bar <= 5 && check.Facts.Bars.Any(b => b.Index == bar), $"a BAR that there is for the {TypeOf(check, at)} structure", $"BAR {bar}");
+            check.Require(
+                bar <= 5 && check.Facts.Bars.Any(b => b.Index == bar), $"a BAR that there is for the {TypeOf(check, at)} structure", $"BAR {bar}");
         }
     }
 

@@ -28,7 +28,8 @@ internal static class VectorChecks
         { "VTP-VECTOR-SUPPRESS", "2.7.7.1", "A device asked for no interrupt by flag goes on using buffers", Suppress, Needs | Need.Work },
     };
 
-    private static void Count(CheckContext check) => check.Require(check.Facts.MsixVectors >= 2, "two vectors at least", $"{check.Facts.MsixVectors}");
+    private static void Count(CheckContext check) =>
+        check.Require(check.Facts.MsixVectors >= 2, "two vectors at least", $"{check.Facts.MsixVectors}");
 
     private static void Configuration(CheckContext check)
     {
@@ -84,7 +85,9 @@ internal static class VectorChecks
                 if (vector >= check.Facts.MsixVectors)
                 {
                     driver.Set(register, 2, vector);
-                    check.Equal($"{(register == Offset.ConfigMsixVector ? "config" : "queue")}_msix_vector after {Hex(vector)} was written", None, driver.Get(register, 2));
+                    check.Equal(
+                        $"{(register == Offset.ConfigMsixVector ? "config" : "queue")}_msix_vector after {Hex(vector)} was written", None,
+                        driver.Get(register, 2));
                 }
             }
         }
@@ -97,7 +100,8 @@ internal static class VectorChecks
         scene.AwaitOne(0, "for a used buffer on the shared vector");
         if (scene.TryBreak())
         {
-            check.Await(() => scene.Messages[0] == 2, "a second interrupt for the configuration change on the shared vector", scene.Messages.ToString);
+            check.Await(
+                () => scene.Messages[0] == 2, "a second interrupt for the configuration change on the shared vector", scene.Messages.ToString);
         }
     }
 

@@ -92,7 +92,8 @@ internal static class WindowChecks
         WorkScene scene = WorkScene.Start(check);
         scene.Do();
         Aim(check, isr.Bar, isr.Offset, 1);
-        check.Await(() => (check.Access.ReadConfiguration(check.Facts.Window + Data, 1) & 1) != 0, "bit 0 of the ISR byte through the window", () => "0");
+        check.Await(
+            () => (check.Access.ReadConfiguration(check.Facts.Window + Data, 1) & 1) != 0, "bit 0 of the ISR byte through the window", () => "0");
         check.Equal("ISR after it was read through the window", 0, (ulong)scene.Driver.ReadIsr());
     }
 

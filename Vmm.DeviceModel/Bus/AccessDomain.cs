@@ -114,7 +114,7 @@ public sealed class AccessDomain
     {
         ArgumentNullException.ThrowIfNull(effect);
         AccessSlot? slot = AccessSlot.Find(Identity);
-        if (slot == null || !slot.IsInside)
+        if (slot is null || !slot.IsInside)
         {
             RunEffect(effect);
             return;
@@ -140,7 +140,7 @@ public sealed class AccessDomain
     internal AccessSlot Slot()
     {
         AccessSlot? slot = AccessSlot.Current;
-        return slot != null && ReferenceEquals(slot.Owner, Identity) ? slot : FindOrAddSlot();
+        return slot is not null && ReferenceEquals(slot.Owner, Identity) ? slot : FindOrAddSlot();
     }
 
     /// <summary>The calling thread's slot when it is not the one used last.</summary>
@@ -148,7 +148,7 @@ public sealed class AccessDomain
     internal AccessSlot FindOrAddSlot()
     {
         AccessSlot? slot = AccessSlot.Find(Identity);
-        if (slot != null)
+        if (slot is not null)
         {
             return slot;
         }
@@ -209,7 +209,9 @@ public sealed class AccessDomain
         }
     }
 
-    /// <summary>The sums at a pair of positions over all threads, also those that have ended. They only grow: users subtract where they began.</summary>
+    /// <summary>
+    /// The sums at a pair of positions over all threads, also those that have ended. They only grow: users subtract where they began.
+    /// </summary>
     internal ClaimCounters Sum(int position)
     {
         lock (_lock)
@@ -298,7 +300,7 @@ public sealed class AccessDomain
         public void Dispose()
         {
             AccessSlot? slot = _slot;
-            if (slot == null)
+            if (slot is null)
             {
                 return;
             }

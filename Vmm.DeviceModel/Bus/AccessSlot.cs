@@ -58,12 +58,12 @@ internal sealed class AccessSlot
     internal static AccessSlot? Find(WeakReference<AccessDomain> owner)
     {
         AccessSlot? current = Current;
-        if (current != null && ReferenceEquals(current.Owner, owner))
+        if (current is not null && ReferenceEquals(current.Owner, owner))
         {
             return current;
         }
 
-        if (_all != null)
+        if (_all is not null)
         {
             foreach (AccessSlot slot in _all.Slots)
             {

@@ -30,7 +30,7 @@ public sealed partial class AddressSpace
             FlatSegment segment = view.Find(at);
             int piece;
             ulong part;
-            if (segment.Claim != null)
+            if (segment.Claim is not null)
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter);
@@ -68,7 +68,7 @@ public sealed partial class AddressSpace
 
             FlatSegment segment = view.Find(at);
             int piece;
-            if (segment.Claim != null)
+            if (segment.Claim is not null)
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter + 1);
@@ -154,7 +154,7 @@ public sealed partial class AddressSpace
             return;
         }
 
-        if (_unclaimedSink != null)
+        if (_unclaimedSink is not null)
         {
             try
             {

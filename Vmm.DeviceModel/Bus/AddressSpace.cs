@@ -12,7 +12,8 @@ namespace Vmm.DeviceModel.Bus;
 /// of the view, one look-up, one call (BUS-5). Changes are made by transactions, which serialise on one lock of the space.</para>
 /// <para>Nothing throws while a thread is inside: handlers and the sink are fenced, and logs are guarded (<see cref="GuardedLogger"/>).
 /// That is why the fast path needs no finally.</para>
-/// <para>Lock order: the space's lock, then the <see cref="AccessDomain"/>'s. Under the space's lock the hypervisor is called, but nothing of a device.</para>
+/// <para>Lock order: the space's lock, then the <see cref="AccessDomain"/>'s. Under the space's lock the hypervisor is called, but nothing of a
+/// device.</para>
 /// <para>A change that takes something away waits for the accesses in flight: whoever commits it must hold no lock that a handler may want.</para>
 /// </remarks>
 public sealed partial class AddressSpace
@@ -88,7 +89,7 @@ public sealed partial class AddressSpace
         }
 
         AccessSlot? slot = AccessSlot.Current;
-        if (slot == null || !ReferenceEquals(slot.Owner, _identity))
+        if (slot is null || !ReferenceEquals(slot.Owner, _identity))
         {
             slot = Domain.FindOrAddSlot();
         }
@@ -104,7 +105,7 @@ public sealed partial class AddressSpace
         ulong value;
         FlatView view = _view;
         FlatSegment? segment = view.Probe(address);
-        if ((segment != null && segment.ServesWhole(address, beyond)) || (segment = view.FindWhole(address, beyond)) != null)
+        if ((segment is not null && segment.ServesWhole(address, beyond)) || (segment = view.FindWhole(address, beyond)) is not null)
         {
             // Naturally aligned and wholly inside one claim: what nearly every access is.
             slot.Count(segment.Counter);
@@ -137,7 +138,7 @@ public sealed partial class AddressSpace
         }
 
         AccessSlot? slot = AccessSlot.Current;
-        if (slot == null || !ReferenceEquals(slot.Owner, _identity))
+        if (slot is null || !ReferenceEquals(slot.Owner, _identity))
         {
             slot = Domain.FindOrAddSlot();
         }
@@ -152,7 +153,7 @@ public sealed partial class AddressSpace
         Volatile.Write(ref slot.Sequence, sequence + 1);
         FlatView view = _view;
         FlatSegment? segment = view.Probe(address);
-        if ((segment != null && segment.ServesWhole(address, beyond)) || (segment = view.FindWhole(address, beyond)) != null)
+        if ((segment is not null && segment.ServesWhole(address, beyond)) || (segment = view.FindWhole(address, beyond)) is not null)
         {
             slot.Count(segment.Counter + 1);
             CallWrite(segment, address - segment.Base, width, value);
@@ -179,7 +180,7 @@ public sealed partial class AddressSpace
         {
             // A claim that is being removed counts here until the last access to it has ended.
             ThrowIfElsewhere(claim);
-            return claim.Space == null ? claim.CountedEarlier : CountersOf(claim);
+            return claim.Space is null ? claim.CountedEarlier : CountersOf(claim);
         }
     }
 

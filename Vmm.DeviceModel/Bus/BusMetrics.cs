@@ -29,14 +29,18 @@ internal static class BusMetrics
         meter.CreateObservableCounter("vmm.bus.reads", static () => PerClaim(static c => c.Reads), "{access}", "Pieces read from a claim.");
         meter.CreateObservableCounter("vmm.bus.writes", static () => PerClaim(static c => c.Writes), "{access}", "Pieces written to a claim.");
         meter.CreateObservableCounter(
-            "vmm.bus.unclaimed", static () => PerSpace(static s => s.UnclaimedCounters.Reads + s.UnclaimedCounters.Writes), "{access}", "Accesses that nobody claimed.");
-        meter.CreateObservableCounter("vmm.bus.faults", static () => PerSpace(static s => s.HandlerFaults), "{fault}", "Exceptions of devices that the bus stopped.");
+            "vmm.bus.unclaimed", static () => PerSpace(static s => s.UnclaimedCounters.Reads + s.UnclaimedCounters.Writes), "{access}",
+            "Accesses that nobody claimed.");
         meter.CreateObservableCounter(
-            "vmm.bus.doorbells_refused", static () => PerSpace(static s => s.RefusedDoorbells), "{doorbell}", "Doorbells that the hypervisor refused.");
+            "vmm.bus.faults", static () => PerSpace(static s => s.HandlerFaults), "{fault}", "Exceptions of devices that the bus stopped.");
+        meter.CreateObservableCounter(
+            "vmm.bus.doorbells_refused", static () => PerSpace(static s => s.RefusedDoorbells), "{doorbell}",
+            "Doorbells that the hypervisor refused.");
         meter.CreateObservableCounter(
             "vmm.bus.slots_refused", static () => PerSpace(static s => s.RefusedSlots), "{slot}", "Memory slots that the hypervisor refused.");
         meter.CreateObservableCounter(
-            "vmm.bus.rollbacks_failed", static () => PerSpace(static s => s.FailedRollbacks), "{registration}", "Registrations that could not be restored.");
+            "vmm.bus.rollbacks_failed", static () => PerSpace(static s => s.FailedRollbacks), "{registration}",
+            "Registrations that could not be restored.");
         return meter;
     }
 

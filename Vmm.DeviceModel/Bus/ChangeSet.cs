@@ -4,7 +4,10 @@ using System.Collections.Generic;
 namespace Vmm.DeviceModel.Bus;
 
 /// <summary>The claims of a space as they will be, worked out beside those that are.</summary>
-/// <remarks>Used under the space's lock. Until the change is published it alters nothing but the membership of added claims, which <see cref="Undo"/> takes back.</remarks>
+/// <remarks>
+/// Used under the space's lock. Until the change is published it alters nothing but the membership of added claims, which <see cref="Undo"/> takes
+/// back.
+/// </remarks>
 internal sealed class ChangeSet
 {
     private readonly AddressSpace _space;

@@ -59,7 +59,7 @@ public abstract class Claim
 
     /// <summary>Takes the claim into a space.</summary>
     /// <returns>False if it is in one already.</returns>
-    internal bool TryEnter(AddressSpace space) => Interlocked.CompareExchange(ref _space, space, null) == null;
+    internal bool TryEnter(AddressSpace space) => Interlocked.CompareExchange(ref _space, space, null) is null;
 
     /// <summary>Gives the claim free for another space.</summary>
     internal void Leave() => Volatile.Write(ref _space, null);

@@ -48,7 +48,7 @@ internal sealed class FlatSegment
     /// <summary>Works out <see cref="ShortWayEnd"/>, when all else is set.</summary>
     public void Finish()
     {
-        bool serves = Handler != null && (Base & 7) == 0;
+        bool serves = Handler is not null && (Base & 7) == 0;
         ShortWayEnd = !serves ? 0 : Last == ulong.MaxValue ? Last : Last + 1;
     }
 }

@@ -197,7 +197,7 @@ internal sealed class FlatView
         var claimed = new List<AddressSpaceSegment>();
         foreach (FlatSegment segment in _segments)
         {
-            if (segment.Claim != null)
+            if (segment.Claim is not null)
             {
                 claimed.Add(new AddressSpaceSegment(segment.Start, segment.Last, segment.Claim, segment.Start - segment.Base));
             }

@@ -119,7 +119,7 @@ internal sealed class HypervisorRegistrations
     {
         // Enumerated in order of adding, since nothing is removed.
         var wanted = new Dictionary<SlotKey, MemoryClaim>();
-        if (_memorySlots == null || _kind != AddressSpaceKind.Memory)
+        if (_memorySlots is null || _kind != AddressSpaceKind.Memory)
         {
             return wanted;
         }
@@ -154,7 +154,7 @@ internal sealed class HypervisorRegistrations
     private List<DoorbellKey> WantedDoorbells(FlatSegment[] segments, List<(DoorbellClaim Doorbell, ulong Address)> doorbells)
     {
         var wanted = new List<DoorbellKey>();
-        if (_doorbellSeam == null)
+        if (_doorbellSeam is null)
         {
             return wanted;
         }

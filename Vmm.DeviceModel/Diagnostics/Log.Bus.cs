@@ -9,7 +9,9 @@ internal static partial class Log
     [LoggerMessage(1000, LogLevel.Information, "{Space}: unclaimed read of {Width} bytes at 0x{Address:x} ({Suppressed} earlier ones not shown)")]
     public static partial void UnclaimedRead(ILogger logger, string space, int width, ulong address, long suppressed);
 
-    [LoggerMessage(1001, LogLevel.Information, "{Space}: unclaimed write of {Width} bytes, value 0x{Value:x}, at 0x{Address:x} ({Suppressed} earlier ones not shown)")]
+    [LoggerMessage(
+        1001, LogLevel.Information,
+        "{Space}: unclaimed write of {Width} bytes, value 0x{Value:x}, at 0x{Address:x} ({Suppressed} earlier ones not shown)")]
     public static partial void UnclaimedWrite(ILogger logger, string space, int width, ulong value, ulong address, long suppressed);
 
     [LoggerMessage(1002, LogLevel.Error, "{Space}: the handler of {Claim} failed at offset 0x{Offset:x} and answers all-ones from now on")]

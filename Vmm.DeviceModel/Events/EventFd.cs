@@ -5,7 +5,9 @@ using Vmm.DeviceModel.Interop;
 namespace Vmm.DeviceModel.Events;
 
 /// <summary>A Linux eventfd: a counter that the kernel, another process or we add to and that a worker waits on.</summary>
-/// <remarks>Thread-safe. The descriptor is held open by each call in flight, so a disposal elsewhere never makes a call hit a reused number.</remarks>
+/// <remarks>
+/// Thread-safe. The descriptor is held open by each call in flight, so a disposal elsewhere never makes a call hit a reused number.
+/// </remarks>
 public sealed unsafe class EventFd : IDisposable
 {
     private readonly FileDescriptor _descriptor;

@@ -93,7 +93,7 @@ public sealed unsafe partial class Worker
         public void Run()
         {
             // It may be gone or switched off, or the eventfd consumed by another, since the kernel reported it.
-            if (!_disposed && _enabled && (source == null || source.TryConsume(out _)))
+            if (!_disposed && _enabled && (source is null || source.TryConsume(out _)))
             {
                 callback();
             }

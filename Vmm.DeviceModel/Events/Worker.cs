@@ -130,7 +130,8 @@ public sealed unsafe partial class Worker : IDisposable
             catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
             {
                 // Nothing runs, and nothing is to be waited for: a stop finds a worker that was never started.
-                throw new HostException("pthread_create", 0, $"cannot start the thread of worker '{_thread.Name}'; see ulimit -u and the cgroup's pids.max");
+                throw new HostException(
+                    "pthread_create", 0, $"cannot start the thread of worker '{_thread.Name}'; see ulimit -u and the cgroup's pids.max");
             }
 
             _started = true;
@@ -257,7 +258,7 @@ public sealed unsafe partial class Worker : IDisposable
         WatchEntry?[] watches = Volatile.Read(ref _watches);
         uint index = (uint)id;
         WatchEntry? entry = index < (uint)watches.Length ? Volatile.Read(ref watches[index]) : null;
-        if (entry == null || entry.Id != id)
+        if (entry is null || entry.Id != id)
         {
             return;
         }

@@ -7,7 +7,9 @@ namespace Vmm.DeviceModel.Hypervisor;
 /// <summary>Writes that become eventfd signals inside the hypervisor (ioeventfd).</summary>
 public interface IDoorbells
 {
-    /// <summary>Registers a doorbell. Without <paramref name="dataMatch"/> a length of 0 is tried first, then <paramref name="width"/> (KVM-7).</summary>
+    /// <summary>
+    /// Registers a doorbell. Without <paramref name="dataMatch"/> a length of 0 is tried first, then <paramref name="width"/> (KVM-7).
+    /// </summary>
     /// <param name="kind">Memory or port.</param>
     /// <param name="address">Guest address.</param>
     /// <param name="width">1, 2, 4 or 8 bytes.</param>

@@ -9,7 +9,9 @@ namespace Vmm.DeviceModel.Hypervisor;
 public interface IHostDeviceFiles
 {
     /// <summary>Tells of a file, before the device that it gives is opened.</summary>
-    /// <param name="descriptor">An IOMMU group that is in a container, or a device that was opened by itself. It stays open until the result is disposed.</param>
+    /// <param name="descriptor">
+    /// An IOMMU group that is in a container, or a device that was opened by itself. It stays open until the result is disposed.
+    /// </param>
     /// <returns>The registration; disposing ends exactly it, and never throws.</returns>
     /// <exception cref="HostException">The hypervisor refused.</exception>
     IDisposable Add(int descriptor);

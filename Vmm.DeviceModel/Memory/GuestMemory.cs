@@ -51,7 +51,9 @@ public sealed unsafe partial class GuestMemory
     /// <param name="memory">The mapping; it must outlive the region.</param>
     /// <param name="offset">Start in the mapping.</param>
     /// <param name="length">Bytes.</param>
-    /// <exception cref="ArgumentException">The range is empty, wraps, overlaps a region or does not lie in the mapping, which must be writable.</exception>
+    /// <exception cref="ArgumentException">
+    /// The range is empty, wraps, overlaps a region or does not lie in the mapping, which must be writable.
+    /// </exception>
     /// <exception cref="InvalidOperationException">Called from inside the domain.</exception>
     /// <exception cref="HostException">A listener's kernel refused; the memory is as before.</exception>
     public GuestMemoryRegion Add(ulong address, HostMemory memory, ulong offset, ulong length)

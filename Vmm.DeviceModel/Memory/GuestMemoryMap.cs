@@ -4,7 +4,9 @@ using System.Runtime.CompilerServices;
 
 namespace Vmm.DeviceModel.Memory;
 
-/// <summary>An immutable, sorted view of guest RAM. Valid while the caller is inside the <see cref="Bus.AccessDomain"/> in which it was read.</summary>
+/// <summary>
+/// An immutable, sorted view of guest RAM. Valid while the caller is inside the <see cref="Bus.AccessDomain"/> in which it was read.
+/// </summary>
 /// <remarks>The first two regions (RAM below and above the 32-bit hole of a PC) are tested in line; others are searched by halves.</remarks>
 public sealed unsafe class GuestMemoryMap
 {
@@ -35,7 +37,7 @@ public sealed unsafe class GuestMemoryMap
         ulong available = Find(address, out byte* host);
 
         // A negative length is larger than any region once it is unsigned; where nothing is found host is null.
-        if (host != null && (ulong)length <= available)
+        if (host is not null && (ulong)length <= available)
         {
             window = new GuestWindow(host, length);
             return true;

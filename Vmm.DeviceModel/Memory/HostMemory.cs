@@ -36,7 +36,7 @@ public sealed unsafe class HostMemory : IDisposable
     {
         get
         {
-            ObjectDisposedException.ThrowIf(_pointer == null, this);
+            ObjectDisposedException.ThrowIf(_pointer is null, this);
             return _pointer;
         }
     }
@@ -267,7 +267,7 @@ public sealed unsafe class HostMemory : IDisposable
     {
         byte* pointer = _pointer;
         _pointer = null;
-        if (pointer != null)
+        if (pointer is not null)
         {
             _ = Libc.munmap(pointer, (nuint)Length);
         }

@@ -6,7 +6,9 @@ using Vmm.DeviceModel.Bus;
 namespace Vmm.DeviceModel.Memory;
 
 /// <summary>RAM of a machine: what the processors see in an address space and what devices reach by DMA, added and removed as one.</summary>
-/// <remarks>Thread-safe. The host memory stays its maker's, who disposes it after the RAM is removed. Nothing here may be called from inside an access.</remarks>
+/// <remarks>
+/// Thread-safe. The host memory stays its maker's, who disposes it after the RAM is removed. Nothing here may be called from inside an access.
+/// </remarks>
 public sealed class SystemRam : IDisposable
 {
     private readonly Lock _changes = new();

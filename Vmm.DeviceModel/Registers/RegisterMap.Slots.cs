@@ -143,7 +143,7 @@ public sealed partial class RegisterMap<TDevice>
         public void Complete()
         {
             Mask = AccessWidth.Mask(Info.Width);
-            Writable = Write != null || LaneWrite != null || ArrayWrite != null || ArrayLaneWrite != null;
+            Writable = Write is not null || LaneWrite is not null || ArrayWrite is not null || ArrayLaneWrite is not null;
             if (IsArray)
             {
                 Width = NoWidth;
@@ -180,7 +180,7 @@ public sealed partial class RegisterMap<TDevice>
 
             if (!IsArray)
             {
-                if (LaneWrite != null)
+                if (LaneWrite is not null)
                 {
                     LaneWrite(device, value, mask);
                 }
@@ -190,7 +190,7 @@ public sealed partial class RegisterMap<TDevice>
                     Write!(device, mask == Mask ? value : (Read!(device) & ~mask) | value);
                 }
             }
-            else if (ArrayLaneWrite != null)
+            else if (ArrayLaneWrite is not null)
             {
                 ArrayLaneWrite(device, index, value, mask);
             }

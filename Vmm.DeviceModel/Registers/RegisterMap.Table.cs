@@ -50,7 +50,9 @@ public sealed partial class RegisterMap<TDevice>
     /// </summary>
     /// <param name="offset">Byte offset, a multiple of <paramref name="width"/>.</param>
     /// <param name="width">1, 2, 4 or 8 bytes; 1 in a <see cref="RegisterPolicy.Lanes"/> block.</param>
-    /// <param name="access"><see cref="RegisterAccess.ReadWrite"/>, or <see cref="RegisterAccess.ReadSideEffect"/> for one that is written too.</param>
+    /// <param name="access">
+    /// <see cref="RegisterAccess.ReadWrite"/>, or <see cref="RegisterAccess.ReadSideEffect"/> for one that is written too.
+    /// </param>
     /// <param name="name">The specification's name, once in a table.</param>
     /// <param name="read">Reads it.</param>
     /// <param name="write">Writes it.</param>
@@ -63,7 +65,9 @@ public sealed partial class RegisterMap<TDevice>
     /// <summary>A register that is read whole and written by bytes.</summary>
     /// <param name="offset">Byte offset, a multiple of <paramref name="width"/>.</param>
     /// <param name="width">1, 2, 4 or 8 bytes.</param>
-    /// <param name="access"><see cref="RegisterAccess.ReadWrite"/>, or <see cref="RegisterAccess.ReadSideEffect"/> for one that is written too.</param>
+    /// <param name="access">
+    /// <see cref="RegisterAccess.ReadWrite"/>, or <see cref="RegisterAccess.ReadSideEffect"/> for one that is written too.
+    /// </param>
     /// <param name="name">The specification's name, once in a table.</param>
     /// <param name="read">Reads it.</param>
     /// <param name="write">Writes the bytes of a mask.</param>
@@ -98,7 +102,8 @@ public sealed partial class RegisterMap<TDevice>
     /// <param name="write">Writes one.</param>
     /// <exception cref="ArgumentException">The line is wrong; the message says how.</exception>
     public void Add(
-        int offset, int width, RegisterAccess access, string name, int count, int stride, RegisterArrayRead<TDevice> read, RegisterArrayWrite<TDevice> write)
+        int offset, int width, RegisterAccess access, string name, int count, int stride, RegisterArrayRead<TDevice> read,
+        RegisterArrayWrite<TDevice> write)
     {
         AddSlot(new Slot { Info = new(offset, width, access, name, count, stride), ArrayRead = read, ArrayWrite = write, IsArray = true });
     }
@@ -114,7 +119,8 @@ public sealed partial class RegisterMap<TDevice>
     /// <param name="write">Writes the bytes of a mask.</param>
     /// <exception cref="ArgumentException">The line is wrong; the message says how.</exception>
     public void Add(
-        int offset, int width, RegisterAccess access, string name, int count, int stride, RegisterArrayRead<TDevice> read, RegisterArrayLaneWrite<TDevice> write)
+        int offset, int width, RegisterAccess access, string name, int count, int stride, RegisterArrayRead<TDevice> read,
+        RegisterArrayLaneWrite<TDevice> write)
     {
         AddSlot(new Slot { Info = new(offset, width, access, name, count, stride), ArrayRead = read, ArrayLaneWrite = write, IsArray = true });
     }
@@ -155,9 +161,9 @@ public sealed partial class RegisterMap<TDevice>
     private void CheckHandlers(in Slot slot)
     {
         RegisterInfo line = slot.Info;
-        bool reads = slot.Read != null || slot.ArrayRead != null;
-        bool wholeWrites = slot.Write != null || slot.ArrayWrite != null;
-        bool writes = wholeWrites || slot.LaneWrite != null || slot.ArrayLaneWrite != null;
+        bool reads = slot.Read is not null || slot.ArrayRead is not null;
+        bool wholeWrites = slot.Write is not null || slot.ArrayWrite is not null;
+        bool writes = wholeWrites || slot.LaneWrite is not null || slot.ArrayLaneWrite is not null;
         switch (line.Access)
         {
             case RegisterAccess.ReadOnly:

@@ -2,7 +2,9 @@ using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Kvm.Interop;
 
-/// <summary>ioctls on a virtual machine's descriptor, and on those of its devices: the seam under which registrations are tested without a hypervisor.</summary>
+/// <summary>
+/// ioctls on a virtual machine's descriptor, and on those of its devices: the seam under which registrations are tested without a hypervisor.
+/// </summary>
 internal unsafe interface IVmCalls
 {
     /// <summary>True once the machine is gone, and every registration with it.</summary>

@@ -21,7 +21,9 @@ public sealed record AcpiOptions
     /// <summary>Slots of bus 0 that hold a PCI Express root port, each once.</summary>
     public IReadOnlyList<int> RootPortSlots { get; init; } = [];
 
-    /// <summary>The GSI that pin 0 (INTA) to 3 (INTD) of the port in a slot is wired to for what is behind it; null for what its own pin is wired to.</summary>
+    /// <summary>
+    /// The GSI that pin 0 (INTA) to 3 (INTD) of the port in a slot is wired to for what is behind it; null for what its own pin is wired to.
+    /// </summary>
     public Func<int, int, int>? PortInterrupt { get; init; }
 
     /// <summary>The GSI that pin 0 (INTA) to 3 (INTD) of a slot of bus 0 is wired to.</summary>

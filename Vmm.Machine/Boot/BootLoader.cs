@@ -39,7 +39,7 @@ public static class BootLoader
         kernel.Place(layout);
         ulong start = 0;
         ulong length = 0;
-        if (initramfsPath != null)
+        if (initramfsPath is not null)
         {
             (start, length) = LoadInitramfs(memory, layout, kernel, initramfsPath);
         }
@@ -64,7 +64,9 @@ public static class BootLoader
         ulong start = (top - Math.Min(length, top)) & ~0xFFFUL;
         if (length > room || start < kernel.End)
         {
-            throw new KernelLoadException("initramfs", path, $"{length} bytes do not fit: beside the kernel there is room for {room} bytes of RAM below 0x{top:x}; give more memory");
+            throw new KernelLoadException(
+                "initramfs", path,
+                $"{length} bytes do not fit: beside the kernel there is room for {room} bytes of RAM below 0x{top:x}; give more memory");
         }
 
         GuestLoader.Load(memory, start, file, 0, length, "initramfs", path);

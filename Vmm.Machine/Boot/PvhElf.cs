@@ -62,7 +62,7 @@ public sealed class PvhElf : KernelImage
             ReadProgramHeader(table.AsSpan(i * ProgramHeaderLength, ProgramHeaderLength), ref entry);
         }
 
-        if (entry == null)
+        if (entry is null)
         {
             throw Bad("no PVH entry (XEN_ELFNOTE_PHYS32_ENTRY note): a kernel built with CONFIG_PVH is needed");
         }

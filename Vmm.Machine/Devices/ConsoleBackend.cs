@@ -53,7 +53,7 @@ internal sealed class ConsoleBackend : IConsoleBackend
     public bool Read(Span<byte> input, out int received)
     {
         bool more = _inner.Read(input, out received);
-        if (_filter != null && received > 0)
+        if (_filter is not null && received > 0)
         {
             received = _filter.Apply(input[..received]);
         }

@@ -33,7 +33,7 @@ public sealed class DescriptorSource : IDisposable
         _worker = worker;
         _descriptor = descriptor;
         _port = port;
-        _filter = escape == null ? null : new EscapeFilter(escape);
+        _filter = escape is null ? null : new EscapeFilter(escape);
         _feed = Feed;
         _watch = worker.WatchReadable(descriptor, OnReadable);
         port.InputRoom += OnInputRoom;

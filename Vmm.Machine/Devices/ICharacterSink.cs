@@ -3,7 +3,9 @@ using System;
 namespace Vmm.Machine.Devices;
 
 /// <summary>Takes the characters that a serial port transmits, without making the guest wait.</summary>
-/// <remarks>One writer (the device, under its lock); <see cref="Drained"/> is raised on a thread of the sink, never from inside <see cref="Write"/>.</remarks>
+/// <remarks>
+/// One writer (the device, under its lock); <see cref="Drained"/> is raised on a thread of the sink, never from inside <see cref="Write"/>.
+/// </remarks>
 public interface ICharacterSink
 {
     /// <summary>True while at least a FIFO's worth of characters (16) can be written without loss.</summary>

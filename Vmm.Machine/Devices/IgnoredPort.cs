@@ -2,7 +2,9 @@ using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Machine.Devices;
 
-/// <summary>A port that is written for its side effect on nobody, such as the delay port 0x80: reads give ones, writes vanish, nothing is logged.</summary>
+/// <summary>
+/// A port that is written for its side effect on nobody, such as the delay port 0x80: reads give ones, writes vanish, nothing is logged.
+/// </summary>
 public sealed class IgnoredPort : IRegionHandler
 {
     /// <inheritdoc/>

@@ -5,7 +5,10 @@ using Vmm.DeviceModel.Bus;
 namespace Vmm.Machine.Devices;
 
 /// <summary>The ACPI fixed hardware (PM1 event and control, PM timer) and the reset register (ACPI 6.4, section 4.8).</summary>
-/// <remarks>Thread-safe without a lock: every register is one word. <see cref="PowerOffRequested"/> and <see cref="ResetRequested"/> are raised on a vCPU thread, inside the access.</remarks>
+/// <remarks>
+/// Thread-safe without a lock: every register is one word. <see cref="PowerOffRequested"/> and <see cref="ResetRequested"/> are raised on a vCPU
+/// thread, inside the access.
+/// </remarks>
 public sealed class PowerControl : IRegionHandler
 {
     private const int TimerFrequency = 3_579_545;

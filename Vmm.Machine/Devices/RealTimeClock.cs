@@ -7,8 +7,8 @@ namespace Vmm.Machine.Devices;
 
 /// <summary>An MC146818 real-time clock with its 128 bytes of memory, behind an index and a data port.</summary>
 /// <remarks>
-/// The time is the host's, in UTC, moved by what the guest sets it to. Alarm and update-ended interrupts work, to the second; the periodic interrupt does not
-/// exist (its enable bit reads back 0). Thread-safe; the lock covers the registers, the timer and the interrupt line.
+/// The time is the host's, in UTC, moved by what the guest sets it to. Alarm and update-ended interrupts work, to the second; the periodic interrupt
+/// does not exist (its enable bit reads back 0). Thread-safe; the lock covers the registers, the timer and the interrupt line.
 /// </remarks>
 public sealed class RealTimeClock : IRegionHandler, IDisposable
 {

@@ -4,7 +4,9 @@ using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Machine.Devices;
 
-/// <summary>The reset control register of PC chipsets at port 0xCF9, which lies inside the configuration address port and is told from it by its width.</summary>
+/// <summary>
+/// The reset control register of PC chipsets at port 0xCF9, which lies inside the configuration address port and is told from it by its width.
+/// </summary>
 /// <remarks>Thread-safe: one byte. Everything that is not a byte access to the register goes on to the configuration ports.</remarks>
 public sealed class ResetControl : IRegionHandler
 {

@@ -43,7 +43,7 @@ internal sealed class SerialConsole : IDisposable
 
     public void Dispose()
     {
-        if (_sink != null && !_sink.Flush(LastWords))
+        if (_sink is not null && !_sink.Flush(LastWords))
         {
             _sink.Abandon();
             _logger.OutputLost("serial", _sink.Pending);

@@ -176,12 +176,14 @@ public sealed class PciBar
         {
             if (region.Last >= Size)
             {
-                throw new ArgumentException($"BAR {Index}: region {region.Name} ends at 0x{region.Last:x}, outside of 0x{Size:x} bytes", nameof(Regions));
+                throw new ArgumentException(
+                    $"BAR {Index}: region {region.Name} ends at 0x{region.Last:x}, outside of 0x{Size:x} bytes", nameof(Regions));
             }
 
             if (previous is not null && region.Offset <= previous.Last)
             {
-                throw new ArgumentException($"BAR {Index}: regions {previous.Name} and {region.Name} overlap at 0x{region.Offset:x}", nameof(Regions));
+                throw new ArgumentException(
+                    $"BAR {Index}: regions {previous.Name} and {region.Name} overlap at 0x{region.Offset:x}", nameof(Regions));
             }
 
             if (region.Memory is not null && Kind == PciBarKind.Io)

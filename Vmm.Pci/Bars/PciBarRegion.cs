@@ -100,7 +100,8 @@ public sealed class PciBarRegion
         ArgumentNullException.ThrowIfNull(memory);
         if (memoryOffset > memory.Length || length > memory.Length - memoryOffset)
         {
-            throw new ArgumentException($"region {name}: 0x{length:x} bytes at 0x{memoryOffset:x} do not lie inside the mapping", nameof(memoryOffset));
+            throw new ArgumentException(
+                $"region {name}: 0x{length:x} bytes at 0x{memoryOffset:x} do not lie inside the mapping", nameof(memoryOffset));
         }
 
         return memory.CreateHandler(memoryOffset, readOnly);

@@ -22,7 +22,8 @@ namespace Vmm.Pci.Bridges;
 public partial class PciBridge : PciFunction
 {
     private const uint BusReset = (uint)BridgeControl.SecondaryBusReset << 16;
-    private const uint ControlWritable = (uint)(BridgeControl.ParityErrorResponse | BridgeControl.SystemError | BridgeControl.IsaEnable | BridgeControl.SecondaryBusReset);
+    private const uint ControlWritable = (uint)(
+        BridgeControl.ParityErrorResponse | BridgeControl.SystemError | BridgeControl.IsaEnable | BridgeControl.SecondaryBusReset);
 
     // Error bits as in the Status register; bit 14 is "received system error" here.
     private const uint SecondaryStatusClear = 0xf900;

@@ -74,7 +74,9 @@ public abstract class MessageCapability : PciCapability, IDisposable
         }
     }
 
-    /// <summary>Takes the enable bit back: the device could not do what the guest asked for. Everything follows as if the guest had cleared it.</summary>
+    /// <summary>
+    /// Takes the enable bit back: the device could not do what the guest asked for. Everything follows as if the guest had cleared it.
+    /// </summary>
     /// <exception cref="InvalidOperationException">Not added to a function yet.</exception>
     public void Disable()
     {

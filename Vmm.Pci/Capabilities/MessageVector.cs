@@ -140,7 +140,9 @@ public abstract class MessageVector : IInterruptVector
     }
 
     /// <inheritdoc/>
-    /// <exception cref="InvalidOperationException">The function's bus has no interrupt routing, so nobody could deliver the eventfd's signals.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The function's bus has no interrupt routing, so nobody could deliver the eventfd's signals.
+    /// </exception>
     public EventFd GetEventFd() => _owner.GetOrCreateEventFd(this);
 
     internal EventFd? EventFdOrNull => Volatile.Read(ref _eventFd);
@@ -148,7 +150,9 @@ public abstract class MessageVector : IInterruptVector
     /// <summary>What is to be armed, or null without an eventfd. The gate is held.</summary>
     internal RouteArming? Arming => _route is null ? null : new RouteArming(_route, new MsiMessage(_address, _data));
 
-    /// <summary>Something outside the vector may have changed: enable, function mask, bus mastering, registers that it takes its message from.</summary>
+    /// <summary>
+    /// Something outside the vector may have changed: enable, function mask, bus mastering, registers that it takes its message from.
+    /// </summary>
     internal void RefreshFromFunction()
     {
         Acquire();

@@ -3,7 +3,9 @@ using Vmm.Pci.ConfigSpace;
 
 namespace Vmm.Pci.Capabilities;
 
-/// <summary>The PCI Express capability of a root port with a slot: the parts of it that a link and a slot add (PCIe base, 7.5.3.6 to 7.5.3.13).</summary>
+/// <summary>
+/// The PCI Express capability of a root port with a slot: the parts of it that a link and a slot add (PCIe base, 7.5.3.6 to 7.5.3.13).
+/// </summary>
 internal sealed class PciExpressPortCapability : PciExpressCapability
 {
     public const uint LinkDisable = 1 << 4;
@@ -29,7 +31,8 @@ internal sealed class PciExpressPortCapability : PciExpressCapability
             control = 0x13f8 | (options.AttentionButton ? 1u : 0) | (options.PowerController ? PciSlotRegisters.PowerControllerControl : 0);
         }
 
-        uint dark = ((uint)SlotIndicator.Off << PciSlotRegisters.AttentionIndicatorShift) | ((uint)SlotIndicator.Off << PciSlotRegisters.PowerIndicatorShift);
+        uint dark = ((uint)SlotIndicator.Off << PciSlotRegisters.AttentionIndicatorShift)
+            | ((uint)SlotIndicator.Off << PciSlotRegisters.PowerIndicatorShift);
         Define(PciExpressRegisters.SlotCapabilities, 4, features | ((uint)options.SlotNumber << 19));
         Define(
             PciExpressRegisters.SlotControl, 2, options.HotPlug ? dark | (control & PciSlotRegisters.PowerControllerControl) : 0, writable: control);

@@ -56,7 +56,8 @@ public sealed class PciConfigurationSpace
     {
         if (offset < 0 || offset > Length || value.Length > Length - offset)
         {
-            throw new ArgumentException($"{value.Length} bytes at 0x{offset:x} do not lie inside {Length} bytes of configuration space", nameof(offset));
+            throw new ArgumentException(
+                $"{value.Length} bytes at 0x{offset:x} do not lie inside {Length} bytes of configuration space", nameof(offset));
         }
 
         if ((!writable.IsEmpty && writable.Length != value.Length) || (!writeOneToClear.IsEmpty && writeOneToClear.Length != value.Length))
@@ -116,7 +117,9 @@ public sealed class PciConfigurationSpace
     /// <param name="offset">A multiple of 4 inside the space.</param>
     public uint WriteOneToClearBits(int offset) => _writeOneToClear[offset >> 2];
 
-    /// <summary>A guest's write of 1, 2 or 4 bytes: writable bits take the value, write-1-to-clear bits are cleared by ones, the rest stays.</summary>
+    /// <summary>
+    /// A guest's write of 1, 2 or 4 bytes: writable bits take the value, write-1-to-clear bits are cleared by ones, the rest stays.
+    /// </summary>
     /// <param name="offset">First byte, a multiple of <paramref name="width"/> inside the space.</param>
     /// <param name="width">1, 2 or 4.</param>
     /// <param name="value">The value in the low bytes; bytes above the width are ignored.</param>

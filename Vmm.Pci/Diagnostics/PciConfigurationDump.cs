@@ -40,7 +40,8 @@ public static class PciConfigurationDump
         // lspci takes what follows the address for a description and prints its own.
         writer.Write(string.Create(
             CultureInfo.InvariantCulture,
-            $"{function.Address} {function.Name}: {BinaryPrimitives.ReadUInt16LittleEndian(bytes):x4}:{BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(2)):x4}\n"));
+            $"{function.Address} {function.Name}: "
+            + $"{BinaryPrimitives.ReadUInt16LittleEndian(bytes):x4}:{BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(2)):x4}\n"));
         int width = bytes.Length > PciConfigurationSpace.ConventionalLength ? 3 : 2;
         for (int offset = 0; offset < bytes.Length; offset += 16)
         {

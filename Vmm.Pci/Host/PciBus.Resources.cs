@@ -216,7 +216,8 @@ public sealed partial class PciBus
     {
         string windows = Bridge is null ? string.Join(", ", Windows) : $"those of {Bridge.Name} at {Bridge.Address}";
         return new PciResourceException(
-            $"{request.Function.Name} at {request.Function.Address}: no window has 0x{request.Size:x} bytes for {request.What} ({request.Space}); windows: {windows}");
+            $"{request.Function.Name} at {request.Function.Address}: "
+            + $"no window has 0x{request.Size:x} bytes for {request.What} ({request.Space}); windows: {windows}");
     }
 
     private IEnumerable<PciWindow> Candidates(ResourceRequest request)

@@ -92,7 +92,8 @@ public sealed partial class PciBus
     /// <summary>True while functions on the bus can master it up to the root.</summary>
     internal bool ForwardsUpstream => Bridge is null || (Bridge.IsForwarding && Bridge.IsBusMaster);
 
-    private PciBusOptions Options => _options ?? throw new InvalidOperationException($"{Bridge!.Name}: the bridge is on no bus, so nothing is behind it yet");
+    private PciBusOptions Options =>
+        _options ?? throw new InvalidOperationException($"{Bridge!.Name}: the bridge is on no bus, so nothing is behind it yet");
 
     /// <summary>The function with a number, or null.</summary>
     /// <param name="deviceFunction">device &lt;&lt; 3 | function, 0 to 255.</param>
@@ -293,7 +294,9 @@ public sealed partial class PciBus
         }
     }
 
-    /// <summary>True if a BAR of a kind decodes at an address: inside its space, and inside a window of every bridge and of the host bridge.</summary>
+    /// <summary>
+    /// True if a BAR of a kind decodes at an address: inside its space, and inside a window of every bridge and of the host bridge.
+    /// </summary>
     internal bool Decodes(PciBarKind kind, ulong address, ulong size)
     {
         var space = kind == PciBarKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;

@@ -9,8 +9,9 @@ namespace Vmm.Pci.Interrupts;
 /// <summary>The INTx pin of a function, as its device drives it (PCI-8).</summary>
 /// <remarks>
 /// The wire is driven while the device asserts, Interrupt Disable is clear, MSI-X and MSI are disabled and the function is in D0. Interrupt
-/// Status follows the device's level, whatever Interrupt Disable says (PCI 3.0, 6.2.3), and is clear while MSI-X or MSI is enabled. Thread-safe. The lock covers the call to the wire, so
-/// that two changes at once cannot leave a stale level; below it come the lock of a shared line and nothing else of ours.
+/// Status follows the device's level, whatever Interrupt Disable says (PCI 3.0, 6.2.3), and is clear while MSI-X or MSI is enabled. Thread-safe. The
+/// lock covers the call to the wire, so that two changes at once cannot leave a stale level; below it come the lock of a shared line and nothing else
+/// of ours.
 /// </remarks>
 public sealed class IntxPin : IInterruptLine
 {
@@ -94,7 +95,10 @@ public sealed class IntxPin : IInterruptLine
     {
         bool pending = _asserted && !_function.UsesMessages;
         _function.ConfigurationSpace.Update(ConfigurationRegisters.Command, InterruptStatusBit, pending ? InterruptStatusBit : 0);
-        bool driven = pending && (_function.Command & PciCommand.InterruptDisable) == 0 && _function.PowerState == PciPowerState.D0 && _wire is not null;
+        bool driven = pending
+            && (_function.Command & PciCommand.InterruptDisable) == 0
+            && _function.PowerState == PciPowerState.D0
+            && _wire is not null;
         if (driven != _driven)
         {
             _driven = driven;

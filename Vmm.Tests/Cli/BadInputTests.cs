@@ -147,7 +147,8 @@ public sealed class BadInputTests : IDisposable
     public void Nothing_is_left_behind()
     {
         string[] before = Files();
-        Run("--kernel", "K", "--serial", $"file={PathOf("console")}", "--net", "tap=vmmcli0", "--disk", $"path={PathOf("small")}").Status.Should().Be(1);
+        Run("--kernel", "K", "--serial", $"file={PathOf("console")}", "--net", "tap=vmmcli0", "--disk", $"path={PathOf("small")}")
+            .Status.Should().Be(1);
         Files().Except(before).Should().BeSubsetOf([PathOf("console")], "the file of the serial port was asked for");
         Directory.Exists("/sys/class/net/vmmcli0").Should().BeFalse();
     }
@@ -158,7 +159,8 @@ public sealed class BadInputTests : IDisposable
         VmmResult help = VmmProcess.Run("run", "--help");
         help.Status.Should().Be(0, help.Error);
         help.Output.Should().ContainAll(
-            "--kernel", "--initramfs", "--cmdline", "--cpus", "--memory", "--disk", "--net", "--rng", "--console", "--serial", "--no-reboot", "--log-level");
+            "--kernel", "--initramfs", "--cmdline", "--cpus", "--memory", "--disk", "--net", "--rng", "--console", "--serial", "--no-reboot",
+            "--log-level");
         help.Output.Should().ContainAll("packed=on", "queue_size=N", "readonly=on", "x_nv_gpudirect_clique=N");
         help.Output.Split('\n').Where(static line => line.StartsWith("  --", StringComparison.Ordinal))
             .Should().OnlyContain(static line => line.IndexOf("  ", 4, StringComparison.Ordinal) < 45, "options and what they do stand side by side");

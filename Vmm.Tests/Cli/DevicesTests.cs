@@ -27,7 +27,8 @@ public sealed class DevicesTests : IDisposable
         result.Status.Should().Be(0, result.Error);
         result.Error.Should().BeEmpty();
         result.Output.Split('\n').SkipWhile(line => !line.Contains("00:01.0", StringComparison.Ordinal))
-            .Select(line => line.Contains("64-bit memory", StringComparison.Ordinal) ? line[..line.IndexOf(" at 0x", StringComparison.Ordinal)] : line)
+            .Select(
+                line => line.Contains("64-bit memory", StringComparison.Ordinal) ? line[..line.IndexOf(" at 0x", StringComparison.Ordinal)] : line)
             .Should().Equal(
                 "└─ 00:01.0 root: mass storage controller [0180], 1af4:1042 rev 01",
                 $"   ├─ virtio block on {_disk}, read-only",
@@ -56,12 +57,18 @@ public sealed class DevicesTests : IDisposable
     [Fact]
     public void Functions_come_in_bus_order_and_every_time_the_same()
     {
-        string[] words = ["devices", "--console", "file=/dev/null,in_order=on", "--rng", "src=/dev/urandom,vectors=0", "--disk", $"path={_disk}", "--memory", "size=4G"];
+        string[] words =
+        [
+            "devices", "--console", "file=/dev/null,in_order=on", "--rng", "src=/dev/urandom,vectors=0", "--disk", $"path={_disk}", "--memory",
+            "size=4G",
+        ];
         VmmResult result = VmmProcess.Run(words);
         result.Status.Should().Be(0, result.Error);
-        string[] functions = [.. result.Output.Split('\n').Where(line => line.Length > 2 && line[2] == ' ' && char.IsDigit(line[3])).Select(line => line.Split(' ')[2])];
+        string[] functions = [.. result.Output.Split('\n').Where(line => line.Length > 2 && line[2] == ' ' && char.IsDigit(line[3]))
+            .Select(line => line.Split(' ')[2])];
         functions.Should().Equal("host-bridge:", "disk0:", "rng:", "console:");
-        result.Output.Should().ContainAll("configuration memory at 0xe0000000", "window ports 0x1000 to 0xffff, 60K", "IN_ORDER", "virtio entropy on /dev/urandom");
+        result.Output.Should().ContainAll(
+            "configuration memory at 0xe0000000", "window ports 0x1000 to 0xffff, 60K", "IN_ORDER", "virtio entropy on /dev/urandom");
         VmmProcess.Run(words).Output.Should().Be(result.Output);
     }
 
@@ -105,7 +112,8 @@ public sealed class DevicesTests : IDisposable
     public void Lspci_shows_every_capability_of_every_function_as_meant()
     {
         VmmResult result = VmmProcess.Run(
-            "devices", "--config-space", "--disk", $"path={_disk},num_queues=4", "--rng", "src=/dev/urandom,vectors=0", "--console", "file=/dev/null,vectors=1");
+            "devices", "--config-space", "--disk", $"path={_disk},num_queues=4", "--rng", "src=/dev/urandom,vectors=0", "--console",
+            "file=/dev/null,vectors=1");
         result.Status.Should().Be(0, result.Error);
         string[] sections = Lspci.Sections(Lspci.Read(result.Output, notKnownToLspci: "VirtIO: <unknown>"));
         sections.Select(section => section[..7]).Should().Equal("00:00.0", "00:01.0", "00:02.0", "00:03.0");

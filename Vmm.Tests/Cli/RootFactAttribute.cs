@@ -8,7 +8,7 @@ internal sealed class RootFactAttribute : FactAttribute
 {
     public RootFactAttribute(params string[] programs)
     {
-        string[] missing = [.. programs.Where(p => VmmProcess.Find(p) == null)];
+        string[] missing = [.. programs.Where(p => VmmProcess.Find(p) is null)];
         if (Environment.UserName != "root")
         {
             Skip = "needs root, for a mount namespace";

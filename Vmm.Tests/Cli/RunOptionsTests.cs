@@ -52,7 +52,8 @@ public sealed class RunOptionsTests
         run.Machine.Nets[1].Pairs.Should().Be(4, "num_queues counts both of a pair");
         run.Machine.Nets[1].HostMask.Should().Be(IPAddress.Parse("255.255.255.0"));
         run.Machine.HostDevices.Should().Equal(
-            new HostDeviceOptions("/d"), new HostDeviceOptions("/e") { Id = "gpu", GpuDirectClique = 3, PeerToPeer = true, MapBars = false, Iommufd = true });
+            new HostDeviceOptions("/d"),
+            new HostDeviceOptions("/e") { Id = "gpu", GpuDirectClique = 3, PeerToPeer = true, MapBars = false, Iommufd = true });
         run.Machine.Entropy.Should().Be(new EntropyOptions("/dev/urandom"));
         run.Machine.Console.Should().Be(new ConsoleOptions(new CharacterOptions(CharacterKind.File, "/c")));
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Null);
@@ -82,7 +83,8 @@ public sealed class RunOptionsTests
         });
         queueSize.Should().Be(1024);
         id.Should().Be("here");
-        (transport, queueSize, _) = Device(option, value + ",packed=off,in_order=off,event_idx=on,indirect=on,vectors=2048,iommu=off,queue_size=32768");
+        (transport, queueSize, _) = Device(
+            option, value + ",packed=off,in_order=off,event_idx=on,indirect=on,vectors=2048,iommu=off,queue_size=32768");
         transport.Should().Be(new VirtioPciOptions { Vectors = 2048 });
         queueSize.Should().Be(32768);
     }
@@ -96,7 +98,8 @@ public sealed class RunOptionsTests
     {
         (string Word, string Reason)[] wrong =
         [
-            ("packed=yes", "neither on nor off"), ("packed=", "needs a value"), ("packed", "needs a value"), ("in_order=2", "neither on nor off"), ("event_idx=1", "neither on nor off"),
+            ("packed=yes", "neither on nor off"), ("packed=", "needs a value"), ("packed", "needs a value"), ("in_order=2", "neither on nor off"),
+            ("event_idx=1", "neither on nor off"),
             ("indirect=true", "neither on nor off"), ("iommu=ON", "neither on nor off"), ("vectors=-1", "not a number"),
             ("vectors=2049", "not from 0 to 2048"), ("vectors=all", "not a number"), ("queue_size=1", "not from 2 to 32768"),
             ("queue_size=65536", "not from 2 to 32768"), ("queue_size=48", "not a power of two"), ("packed=on,packed=on", "given twice"),

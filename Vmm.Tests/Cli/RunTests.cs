@@ -102,7 +102,11 @@ public sealed class RunTests : IDisposable
     {
         string[] arguments = ["run", "--kernel", Kernel, "--serial", $"file={Serial}", .. more];
         // Whoever runs the tests in the background had INT or HUP ignored, and what is ignored is inherited.
-        Process process = Process.Start(new ProcessStartInfo("env", ["--default-signal=INT,HUP,TERM", VmmProcess.Command, .. arguments]) { RedirectStandardError = true, RedirectStandardInput = true })!;
+        Process process = Process.Start(new ProcessStartInfo("env", ["--default-signal=INT,HUP,TERM", VmmProcess.Command, .. arguments])
+        {
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+        })!;
         process.StandardInput.Close();
         return process;
     }

@@ -18,7 +18,8 @@ public sealed partial class CatalogueTests
     [Fact]
     public void Every_check_says_what_it_asks_and_where_that_stands()
     {
-        CheckCatalogue.All.Should().OnlyContain(check => check.Requirement.Length > 10 && !check.Requirement.EndsWith('.') && check.Section.Contains(' '));
+        CheckCatalogue.All.Should().OnlyContain(
+            check => check.Requirement.Length > 10 && !check.Requirement.EndsWith('.') && check.Section.Contains(' '));
         CheckCatalogue.All.Should().HaveCountGreaterThanOrEqualTo(120);
     }
 
@@ -47,7 +48,8 @@ public sealed partial class CatalogueTests
             foreach (Check check in group)
             {
                 string advice = check.Severity == CheckSeverity.Recommendation ? " (recommended)" : "";
-                list.Append("| `").Append(check.Id).Append("` | ").Append(check.Section).Append(" | ").Append(check.Requirement).Append(advice).Append(" |\n");
+                list.Append("| `").Append(check.Id).Append("` | ").Append(check.Section).Append(" | ").Append(check.Requirement).Append(advice)
+                    .Append(" |\n");
             }
         }
 

@@ -26,7 +26,8 @@ public sealed class CommandTests
     {
         VmmResult result = VmmProcess.Run("conformance", "--model", "blk,vectors=0,packed=on", "--only", "MSIX-DELIVER");
         result.Status.Should().Be(0);
-        result.Output.Should().Contain("blk,vectors=0,packed=on: 0 passed, 0 failed, 1 skipped").And.MatchRegex("skipped 1: there is no MSI-X capability\\s+MSIX-DELIVER");
+        result.Output.Should().Contain("blk,vectors=0,packed=on: 0 passed, 0 failed, 1 skipped")
+            .And.MatchRegex("skipped 1: there is no MSI-X capability\\s+MSIX-DELIVER");
     }
 
     [Fact]
@@ -41,14 +42,16 @@ public sealed class CommandTests
     public void The_report_for_programs_says_the_same()
     {
         using var file = new TemporaryFile([]);
-        VmmProcess.Run("conformance", "--model", "rng,vectors=0", "--only", "VTP-ID-VENDOR", "--only", "MSIX-DELIVER", "--json", file.Path).Status.Should().Be(0);
+        VmmProcess.Run("conformance", "--model", "rng,vectors=0", "--only", "VTP-ID-VENDOR", "--only", "MSIX-DELIVER", "--json", file.Path)
+            .Status.Should().Be(0);
 
         using JsonDocument report = JsonDocument.Parse(File.ReadAllText(file.Path));
         JsonElement target = report.RootElement.GetProperty("targets")[0];
         report.RootElement.GetProperty("kind").GetString().Should().Be("conformance-report");
         report.RootElement.GetProperty("version").GetInt32().Should().Be(1);
         target.GetProperty("target").GetString().Should().Be("rng,vectors=0");
-        (target.GetProperty("passed").GetInt32(), target.GetProperty("skipped").GetInt32(), target.GetProperty("failed").GetInt32()).Should().Be((1, 1, 0));
+        (target.GetProperty("passed").GetInt32(), target.GetProperty("skipped").GetInt32(), target.GetProperty("failed").GetInt32())
+            .Should().Be((1, 1, 0));
         JsonElement[] checks = [.. target.GetProperty("checks").EnumerateArray()];
         checks.Select(check => check.GetProperty("verdict").GetString()).Should().Equal("pass", "skip");
         checks[0].TryGetProperty("reason", out _).Should().BeFalse();
@@ -79,21 +82,25 @@ public sealed class CommandTests
     [Fact]
     public void A_report_that_cannot_be_written_is_a_failure_of_the_host()
     {
-        VmmProcess.Run("conformance", "--model", "rng", "--only", "VTP-ID-VENDOR", "--json", "/no/such/folder/report").ShouldHaveFailed(1, "/no/such/folder");
+        VmmProcess.Run("conformance", "--model", "rng", "--only", "VTP-ID-VENDOR", "--json", "/no/such/folder/report")
+            .ShouldHaveFailed(1, "/no/such/folder");
     }
 
     [Fact]
     public void A_failure_is_shown_with_section_expected_and_seen_and_ends_with_status_1()
     {
         Check check = CheckCatalogue.Find("VTP-ID-VENDOR")!;
-        var report = new ConformanceReport("mine", [new CheckResult(check, CheckVerdict.Fail, "this", "that", null, TimeSpan.Zero)], TimeSpan.FromSeconds(1));
+        var report = new ConformanceReport(
+            "mine", [new CheckResult(check, CheckVerdict.Fail, "this", "that", null, TimeSpan.Zero)], TimeSpan.FromSeconds(1));
         var output = new StringWriter();
         var printer = new ConformancePrinter(output);
         printer.Begin(new ConformanceTarget { Name = "mine", Access = null! }, 1);
         printer.Add(report.Results[0]);
         printer.End(report);
 
-        output.ToString().Should().MatchRegex($"FAIL VTP-ID-VENDOR: {check.Requirement}\\s+section +virtio 1.2, 4.1.2.1\\s+expected +this\\s+seen +that").And.Contain("mine: 0 passed, 1 failed, 0 skipped in 1.0 s");
+        output.ToString()
+            .Should().MatchRegex($"FAIL VTP-ID-VENDOR: {check.Requirement}\\s+section +virtio 1.2, 4.1.2.1\\s+expected +this\\s+seen +that")
+            .And.Contain("mine: 0 passed, 1 failed, 0 skipped in 1.0 s");
         ConformanceCommand.StatusOf([report]).Should().Be(1);
     }
 }

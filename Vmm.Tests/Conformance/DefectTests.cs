@@ -19,7 +19,10 @@ public sealed class DefectTests
     private static readonly RunLimits _patient = _limits with { Quiet = TimeSpan.FromSeconds(5) };
 
     private static readonly IReadOnlyList<Defect> _defects =
-        [.. PciDefects.Table, .. InterruptDefects.Table, .. StructureDefects.Table, .. TransportDefects.Table, .. RingDefects.Table, .. DeviceDefects.Table];
+    [
+        .. PciDefects.Table, .. InterruptDefects.Table, .. StructureDefects.Table, .. TransportDefects.Table, .. RingDefects.Table,
+        .. DeviceDefects.Table,
+    ];
 
     public static TheoryData<string> Defects => [.. _defects.Select(defect => defect.Check)];
 
@@ -55,7 +58,8 @@ public sealed class DefectTests
             broken = ExecuteWith(defect, check, _patient);
         }
 
-        broken.Verdict.Should().Be(check.Severity == CheckSeverity.Recommendation ? CheckVerdict.Advice : CheckVerdict.Fail, broken.Reason ?? broken.Seen ?? "it passed");
+        broken.Verdict.Should().Be(
+            check.Severity == CheckSeverity.Recommendation ? CheckVerdict.Advice : CheckVerdict.Fail, broken.Reason ?? broken.Seen ?? "it passed");
         broken.Expected.Should().NotBeNullOrEmpty();
         broken.Seen.Should().NotBeNullOrEmpty();
         broken.Seen.Should().NotContain("Exception").And.NotBe("did not end");

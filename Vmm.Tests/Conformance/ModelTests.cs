@@ -6,7 +6,9 @@ using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Conformance;
 
-/// <summary>The whole catalogue on every device of our own, in the variants that its options make: nothing fails, and every skip has an option for a reason.</summary>
+/// <summary>
+/// The whole catalogue on every device of our own, in the variants that its options make: nothing fails, and every skip has an option for a reason.
+/// </summary>
 public sealed class ModelTests
 {
     private const string NoPorts = "there is no I/O BAR";
@@ -58,7 +60,9 @@ public sealed class ModelTests
             var data = new TheoryData<ModelKind, string>();
             foreach (ModelKind model in _byModel.Keys)
             {
-                foreach (string variant in (string[])["default", "packed", "no indirect", "no event index", "one vector", "no vector", "iommu", "notification data", "no ring reset", "small queues", "large queues"])
+                foreach (string variant in (string[])
+                    ["default", "packed", "no indirect", "no event index", "one vector", "no vector", "iommu", "notification data", "no ring reset",
+                    "small queues", "large queues"])
                 {
                     data.Add(model, variant);
                 }
@@ -79,7 +83,8 @@ public sealed class ModelTests
 
         ConformanceReport report = ConformanceRun.Execute(function.Target);
 
-        report.Results.Where(r => r.Verdict == CheckVerdict.Fail).Select(r => $"{r.Check.Id}: expected {r.Expected}, saw {r.Seen}").Should().BeEmpty();
+        report.Results.Where(r => r.Verdict == CheckVerdict.Fail).Select(r => $"{r.Check.Id}: expected {r.Expected}, saw {r.Seen}")
+            .Should().BeEmpty();
         string[] advice = variant == "one vector" ? ["VTP-VECTOR-COUNT"] : [];
         report.Results.Where(r => r.Verdict == CheckVerdict.Advice).Select(r => r.Check.Id).Should().BeEquivalentTo(advice);
         IEnumerable<string> expected = _never.Concat(_byModel[model]).Concat(more).Except(less);

@@ -7,7 +7,9 @@ using System.Threading;
 
 namespace Vmm.Tests.Conformance;
 
-/// <summary>A QEMU whose processor halts at once, and its test protocol: a line a command, a line an answer, interrupts as lines in between.</summary>
+/// <summary>
+/// A QEMU whose processor halts at once, and its test protocol: a line a command, a line an answer, interrupts as lines in between.
+/// </summary>
 internal sealed class QemuTestServer : IDisposable
 {
     private const string Raised = "IRQ raise ";
@@ -31,7 +33,8 @@ internal sealed class QemuTestServer : IDisposable
             "qemu-system-x86_64",
             [
                 "-machine", "q35,memory-backend=ram", "-accel", "tcg", "-m", megabytes, "-nodefaults", "-display", "none", "-bios", _firmware,
-                "-object", $"memory-backend-file,id=ram,size={megabytes}M,mem-path={ram},share=on", "-qtest", "stdio", "-qtest-log", "/dev/null", .. device,
+                "-object", $"memory-backend-file,id=ram,size={megabytes}M,mem-path={ram},share=on", "-qtest", "stdio", "-qtest-log", "/dev/null",
+                .. device,
             ])
         {
             RedirectStandardInput = true,

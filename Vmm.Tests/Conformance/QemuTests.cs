@@ -5,14 +5,17 @@ using Xunit.Abstractions;
 
 namespace Vmm.Tests.Conformance;
 
-/// <summary>The suite on devices that are not ours: QEMU's. What it finds there is listed by name, so that a check that asks too much is seen.</summary>
+/// <summary>
+/// The suite on devices that are not ours: QEMU's. What it finds there is listed by name, so that a check that asks too much is seen.
+/// </summary>
 [Trait("Category", "Long")]
 public sealed class QemuTests(ITestOutputHelper output)
 {
     // QEMU 7.2 against the letter: queue_size shows what is no power of two (virtio 1.2, 4.1.4.3.1); FEATURES_OK passes with features that were
     // not offered, which driver_feature shows (2.2.2); an address set by the control queue leaves config_generation alone (4.1.4.3.1); BARs
     // answer in D3hot (PCI Power Management 1.2, 5.4); an indirect table is taken only where it is the whole chain (2.7.5.3.2).
-    private static readonly string[] _known = ["VTP-COMMON-SIZE-REFUSE", "VTP-FEATURE-UNOFFERED", "VTP-CONFIG-GENERATION", "PCI-POWER-OFF", "RING-INDIRECT-AFTER"];
+    private static readonly string[] _known =
+        ["VTP-COMMON-SIZE-REFUSE", "VTP-FEATURE-UNOFFERED", "VTP-CONFIG-GENERATION", "PCI-POWER-OFF", "RING-INDIRECT-AFTER"];
 
     [QemuTheory]
     [InlineData("virtio-rng-pci")]

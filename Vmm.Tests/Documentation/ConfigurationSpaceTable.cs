@@ -44,7 +44,8 @@ internal static class ConfigurationSpaceTable
             PciConfigurationSpace space = function.ConfigurationSpace;
             text.Append(
                 CultureInfo.InvariantCulture,
-                $"| 0x{offset:x2} | {space.ReadRegister(offset):x8} | {Mask(space.WritableBits(offset))} | {Mask(space.WriteOneToClearBits(offset))} | {names} |\n");
+                $"| 0x{offset:x2} | {space.ReadRegister(offset):x8} | {Mask(space.WritableBits(offset))} | "
+                + $"{Mask(space.WriteOneToClearBits(offset))} | {names} |\n");
         }
 
         return text.ToString();

@@ -35,7 +35,8 @@ public sealed class RegisterTablesTests
         using var rig = new TransportRig();
         rig.Function.Reset();
         text.Append("\n## Configuration space of a virtio function (PCI 3.0, 6.1; virtio 1.2, 4.1.4)\n\n");
-        text.Append("A block device with two queues and 24 bytes of configuration on a root bus. What is not listed reads zero and ignores writes.\n");
+        text.Append(
+            "A block device with two queues and 24 bytes of configuration on a root bus. What is not listed reads zero and ignores writes.\n");
         text.Append("PowerState (Power Management + 0x04, bits 1:0) and Initiate FLR (PCI Express + 0x08, bit 15) act when they are written.\n\n");
         text.Append(ConfigurationSpaceTable.Registers(rig.Function));
         text.Append("\n## BARs of a virtio function\n\n");

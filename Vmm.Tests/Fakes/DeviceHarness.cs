@@ -46,7 +46,7 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
 
     public void NeedsReset(string reason, Exception? failure = null)
     {
-        if (failure != null)
+        if (failure is not null)
         {
             DeviceFailures.Enqueue(failure);
         }
@@ -108,7 +108,8 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
         {
             if (!driver.EnableInterrupts())
             {
-                Vectors[index].Wait(Timeout).Should().BeTrue($"queue {index} must interrupt for what it completes ({string.Join("; ", ResetReasons)})");
+                Vectors[index].Wait(Timeout).Should().BeTrue(
+                    $"queue {index} must interrupt for what it completes ({string.Join("; ", ResetReasons)})");
             }
         }
 

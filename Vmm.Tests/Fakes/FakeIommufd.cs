@@ -17,7 +17,9 @@ internal sealed unsafe class FakeIommufd(FakeVfioKernel kernel) : FakeVfioSpace(
                 As<iommu_ioas_alloc>(argument).out_ioas_id = Space;
                 return Note(nameof(IommufdRequests.IOMMU_IOAS_ALLOC));
             case IommufdRequests.IOMMU_IOAS_IOVA_RANGES:
-                return Note(nameof(IommufdRequests.IOMMU_IOAS_IOVA_RANGES)) is < 0 and var refused ? refused : GetRanges(ref As<iommu_ioas_iova_ranges>(argument));
+                return Note(nameof(IommufdRequests.IOMMU_IOAS_IOVA_RANGES)) is < 0 and var refused
+                    ? refused
+                    : GetRanges(ref As<iommu_ioas_iova_ranges>(argument));
             case IommufdRequests.IOMMU_IOAS_MAP:
                 var map = As<iommu_ioas_map>(argument);
                 return map.size != argument.Length || map.ioas_id != Space || (map.flags & 5) != 5

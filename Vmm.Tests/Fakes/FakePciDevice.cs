@@ -273,7 +273,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
         {
             unsafe
             {
-                return memory.Pointer != null;
+                return memory.Pointer is not null;
             }
         }
         catch (ObjectDisposedException)

@@ -43,7 +43,9 @@ internal sealed class FakeVfioDevice
 
     public bool CanReset { get; set; }
 
-    /// <summary>The physical function of SR-IOV whose virtual function this is, or null. Memory Space of such a function's command register is 0 for ever.</summary>
+    /// <summary>
+    /// The physical function of SR-IOV whose virtual function this is, or null. Memory Space of such a function's command register is 0 for ever.
+    /// </summary>
     public string? VirtualOf { get; set; }
 
     /// <summary>What sysfs says of vendor and device.</summary>
@@ -62,7 +64,9 @@ internal sealed class FakeVfioDevice
 
     public int HotResets { get; set; }
 
-    /// <summary>Whom a reset of the bus reaches: group (by itself opened: number in the context), bus, devfn; null if there is no such reset.</summary>
+    /// <summary>
+    /// Whom a reset of the bus reaches: group (by itself opened: number in the context), bus, devfn; null if there is no such reset.
+    /// </summary>
     public List<(uint Group, byte Bus, byte Devfn)>? Dependents { get; set; }
 
     /// <summary>The pin is masked, by VFIO after a signal or by us.</summary>

@@ -10,7 +10,8 @@ using Vmm.Vfio.Interop;
 namespace Vmm.Tests.Fakes;
 
 /// <summary>An open device of <see cref="FakeVfioKernel"/>, through its group or by itself.</summary>
-internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string path, FakeVfioDevice device, bool isOpenedByItself) : FakeVfioFile(kernel, path)
+internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string path, FakeVfioDevice device, bool isOpenedByItself)
+    : FakeVfioFile(kernel, path)
 {
     private const int RegionShift = 40;
 
@@ -98,7 +99,9 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
     protected override int Handle(uint request, Span<byte> argument)
     {
-        if (isOpenedByItself && !_attached && request is not (IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD or IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT))
+        if (isOpenedByItself
+            && !_attached
+            && request is not (IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD or IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT))
         {
             return -Errno.EINVAL;
         }
@@ -106,23 +109,34 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         switch (request)
         {
             case VfioRequests.VFIO_DEVICE_GET_INFO:
-                As<vfio_device_info>(argument) = new() { argsz = (uint)argument.Length, flags = device.Flags | (device.CanReset ? 1u : 0), num_regions = 9, num_irqs = 5 };
+                As<vfio_device_info>(argument) = new()
+                {
+                    argsz = (uint)argument.Length,
+                    flags = device.Flags | (device.CanReset ? 1u : 0),
+                    num_regions = 9,
+                    num_irqs = 5,
+                };
                 Kernel.Falsify?.Invoke(request, 0, argument.ToArray());
                 return Note(nameof(VfioRequests.VFIO_DEVICE_GET_INFO));
             case VfioRequests.VFIO_DEVICE_GET_REGION_INFO:
                 uint region = As<vfio_region_info>(argument).index;
-                return Note(nameof(VfioRequests.VFIO_DEVICE_GET_REGION_INFO), $"{region}") is < 0 and var noRegion ? noRegion : GetRegion(region, argument);
+                return Note(nameof(VfioRequests.VFIO_DEVICE_GET_REGION_INFO), $"{region}") is < 0 and var noRegion
+                    ? noRegion
+                    : GetRegion(region, argument);
             case VfioRequests.VFIO_DEVICE_GET_IRQ_INFO:
                 uint kind = As<vfio_irq_info>(argument).index;
                 return Note(nameof(VfioRequests.VFIO_DEVICE_GET_IRQ_INFO), $"{kind}") is < 0 and var noKind ? noKind : GetInterrupt(kind, argument);
             case VfioRequests.VFIO_DEVICE_SET_IRQS:
-                return SetInterrupts(As<vfio_irq_set>(argument[..sizeof(vfio_irq_set)]), MemoryMarshal.Cast<byte, int>(argument[sizeof(vfio_irq_set)..]));
+                return SetInterrupts(
+                    As<vfio_irq_set>(argument[..sizeof(vfio_irq_set)]), MemoryMarshal.Cast<byte, int>(argument[sizeof(vfio_irq_set)..]));
             case VfioRequests.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
                 return Note(nameof(VfioRequests.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)) is < 0 and var noInfo ? noInfo : GetDependents(argument);
             case VfioRequests.VFIO_DEVICE_PCI_HOT_RESET:
                 return Note(nameof(VfioRequests.VFIO_DEVICE_PCI_HOT_RESET)) is < 0 and var noReset ? noReset : HotReset(argument);
             case IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD:
-                return Note(nameof(IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD)) is < 0 and var noBind ? noBind : Bind(As<vfio_device_bind_iommufd>(argument).iommufd);
+                return Note(nameof(IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD)) is < 0 and var noBind
+                    ? noBind
+                    : Bind(As<vfio_device_bind_iommufd>(argument).iommufd);
             case IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT:
                 int refused = Note(nameof(IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT));
                 _attached = refused == 0 && _bound is not null && As<vfio_device_attach_iommufd_pt>(argument).pt_id == FakeIommufd.Space;
@@ -150,7 +164,9 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
     {
         FakeVfioRegion region = device.Regions[index];
         int at = sizeof(vfio_region_info);
-        int sparse = region.Areas is null ? 0 : sizeof(vfio_region_info_cap_sparse_mmap) + (region.Areas.Count * sizeof(vfio_region_sparse_mmap_area));
+        int sparse = region.Areas is null
+            ? 0
+            : sizeof(vfio_region_info_cap_sparse_mmap) + (region.Areas.Count * sizeof(vfio_region_sparse_mmap_area));
         bool hasCapabilities = sparse > 0 || region.MsixMappable;
         byte[] full = new byte[at + sparse + (region.MsixMappable ? sizeof(vfio_info_cap_header) : 0)];
         As<vfio_region_info>(full) = new()
@@ -163,7 +179,12 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
         };
         if (region.MsixMappable)
         {
-            As<vfio_info_cap_header>(full.AsSpan(at)) = new() { id = 3, version = 1, next = sparse > 0 ? (uint)(at + sizeof(vfio_info_cap_header)) : 0 };
+            As<vfio_info_cap_header>(full.AsSpan(at)) = new()
+            {
+                id = 3,
+                version = 1,
+                next = sparse > 0 ? (uint)(at + sizeof(vfio_info_cap_header)) : 0,
+            };
             at += sizeof(vfio_info_cap_header);
         }
 
@@ -197,7 +218,9 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
     private int SetInterrupts(vfio_irq_set set, Span<int> descriptors)
     {
-        string action = (set.flags & VfioConstants.VFIO_IRQ_SET_ACTION_MASK) != 0 ? "mask" : (set.flags & VfioConstants.VFIO_IRQ_SET_ACTION_UNMASK) != 0 ? "unmask" : "trigger";
+        string action = (set.flags & VfioConstants.VFIO_IRQ_SET_ACTION_MASK) != 0 ? "mask"
+            : (set.flags & VfioConstants.VFIO_IRQ_SET_ACTION_UNMASK) != 0 ? "unmask"
+            : "trigger";
         bool hasEvents = (set.flags & VfioConstants.VFIO_IRQ_SET_DATA_EVENTFD) != 0;
         string line = FormattableString.Invariant($"{(PciInterruptIndex)set.index} {action} {set.start}+{set.count}{(hasEvents ? " events" : "")}");
         if (Note(nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), line) is < 0 and var refused)
@@ -310,7 +333,11 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
         bool proved = isOpenedByItself
             ? groups.Length == 0
-            : device.Dependents!.All(dependent => groups.Any(number => Kernel.Files.TryGetValue(number, out FakeVfioFile? file) && file is FakeVfioGroup group && group.Group == dependent.Group));
+            : device.Dependents!.All(
+                dependent => groups.Any(
+                    number => Kernel.Files.TryGetValue(number, out FakeVfioFile? file)
+                        && file is FakeVfioGroup group
+                        && group.Group == dependent.Group));
         if (!proved)
         {
             return -Errno.EPERM;

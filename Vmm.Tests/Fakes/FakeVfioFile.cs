@@ -63,7 +63,9 @@ internal abstract class FakeVfioFile : IKernelFile
     protected static ref T As<T>(Span<byte> argument)
         where T : unmanaged => ref MemoryMarshal.AsRef<T>(argument);
 
-    /// <summary>Fills an information structure in as the kernel does: in full if there is room, else the fixed part with the size that is needed.</summary>
+    /// <summary>
+    /// Fills an information structure in as the kernel does: in full if there is room, else the fixed part with the size that is needed.
+    /// </summary>
     protected static int Answer(Span<byte> argument, byte[] full, int fixedPart, int chainField)
     {
         uint room = MemoryMarshal.Read<uint>(argument);

@@ -126,7 +126,10 @@ internal sealed class FakeVfioKernel : IVfioCalls
 
     public bool Exists(string path)
     {
-        return Devices.Any(device => path == device.Path || (HasGroupNodes && path == $"/dev/vfio/{device.Group}") || (HasIommufd && path == $"/dev/vfio/devices/vfio{device.Number}"))
+        return Devices.Any(
+            device => path == device.Path
+                || (HasGroupNodes && path == $"/dev/vfio/{device.Group}")
+                || (HasIommufd && path == $"/dev/vfio/devices/vfio{device.Number}"))
             || path == "/dev/vfio/vfio" || (HasIommufd && path == "/dev/iommu");
     }
 
@@ -139,7 +142,8 @@ internal sealed class FakeVfioKernel : IVfioCalls
                 return device.Address;
             }
 
-            if (path.StartsWith(device.Path + "/", StringComparison.Ordinal) || path.StartsWith($"{device.GroupFolder}/{device.Address}/", StringComparison.Ordinal))
+            if (path.StartsWith(device.Path + "/", StringComparison.Ordinal)
+                || path.StartsWith($"{device.GroupFolder}/{device.Address}/", StringComparison.Ordinal))
             {
                 return path[(path.LastIndexOf('/') + 1)..] switch
                 {

@@ -7,7 +7,9 @@ using Vmm.Virtio.Queues;
 namespace Vmm.Tests.Fakes;
 
 /// <summary>The driver's side of one packed virtqueue, written from virtio 1.2, 2.8: what a guest does to its own memory.</summary>
-/// <remarks>Everything is public and raw enough to build rings that no decent driver would. Ids are no places: they are handed out on their own.</remarks>
+/// <remarks>
+/// Everything is public and raw enough to build rings that no decent driver would. Ids are no places: they are handed out on their own.
+/// </remarks>
 public sealed unsafe class PackedGuestDriver : RingDriver
 {
     public const ushort Available = 1 << 7;
@@ -69,7 +71,8 @@ public sealed unsafe class PackedGuestDriver : RingDriver
 
     public ulong PlaceOf(uint slot) => Descriptors + (16UL * slot);
 
-    public void SetDescriptor(uint slot, ulong address, uint length, int flags, ushort id = 0) => SetDescriptorAt(PlaceOf(slot), address, length, flags, id);
+    public void SetDescriptor(uint slot, ulong address, uint length, int flags, ushort id = 0) =>
+        SetDescriptorAt(PlaceOf(slot), address, length, flags, id);
 
     public override void SetDescriptorAt(ulong place, ulong address, uint length, int flags) => SetDescriptorAt(place, address, length, flags, 0);
 

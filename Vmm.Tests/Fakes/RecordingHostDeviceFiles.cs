@@ -5,7 +5,9 @@ using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Tests.Fakes;
 
-/// <summary>A hypervisor that is told of a <see cref="FakeVfioKernel"/>'s files: in the kernel's log, refused as its steps are, and strict about the order.</summary>
+/// <summary>
+/// A hypervisor that is told of a <see cref="FakeVfioKernel"/>'s files: in the kernel's log, refused as its steps are, and strict about the order.
+/// </summary>
 internal sealed class RecordingHostDeviceFiles(FakeVfioKernel kernel) : IHostDeviceFiles
 {
     /// <summary>Files that are known now.</summary>
@@ -20,7 +22,9 @@ internal sealed class RecordingHostDeviceFiles(FakeVfioKernel kernel) : IHostDev
         }
 
         Check(file is not FakeVfioGroup { Container: not { HasIommu: true } }, $"{file.Path} is in no container");
-        Check(file is not FakeVfioGroup group || !kernel.Files.Values.OfType<FakeVfioDeviceFile>().Any(open => open.Device.Group == group.Group), $"a device of {file.Path} is open");
+        Check(
+            file is not FakeVfioGroup group || !kernel.Files.Values.OfType<FakeVfioDeviceFile>().Any(open => open.Device.Group == group.Group),
+            $"a device of {file.Path} is open");
         Check(file is not FakeVfioDeviceFile { Space: not null }, $"{file.Path} is bound");
         file.IsKnownToHypervisor = true;
         Count++;

@@ -61,7 +61,9 @@ public abstract class RingDriver
     /// <summary>Writes a descriptor whose next (split) or id (packed) is 0.</summary>
     public abstract void SetDescriptorAt(ulong place, ulong address, uint length, int flags);
 
-    /// <summary>Makes the descriptors from the first on, as they are, the one chain of a ring that was not used yet. NEXT leads to the one behind.</summary>
+    /// <summary>
+    /// Makes the descriptors from the first on, as they are, the one chain of a ring that was not used yet. NEXT leads to the one behind.
+    /// </summary>
     public abstract void SetChain(params ReadOnlySpan<RawDescriptor> descriptors);
 
     /// <summary>Adds a chain of direct descriptors; what comes back as its id is returned. The device sees it after <see cref="Publish"/>.</summary>

@@ -38,7 +38,9 @@ internal sealed class ExceptionWatch : IDisposable
 
     private void OnException(object? sender, FirstChanceExceptionEventArgs thrown)
     {
-        if (_expected || _first != null || thrown.Exception is HostException { Message: var message } && message.Contains(FuzzSeams.Refusal, StringComparison.Ordinal))
+        if (_expected
+            || _first is not null
+            || thrown.Exception is HostException { Message: var message } && message.Contains(FuzzSeams.Refusal, StringComparison.Ordinal))
         {
             return;
         }

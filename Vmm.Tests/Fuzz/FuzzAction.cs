@@ -1,6 +1,8 @@
 namespace Vmm.Tests.Fuzz;
 
-/// <summary>What one operation of the random driver does. Addresses are resolved when it runs, so that any subset of a list still makes sense.</summary>
+/// <summary>
+/// What one operation of the random driver does. Addresses are resolved when it runs, so that any subset of a list still makes sense.
+/// </summary>
 internal enum FuzzAction : byte
 {
     /// <summary>Reads configuration memory of a function: offset, width 1 to 8.</summary>

@@ -37,10 +37,12 @@ internal sealed class FuzzCounts
 
     public override string ToString()
     {
-        string mistakes = string.Join(", ", Enum.GetValues<GuestMistake>().Select(m => string.Create(CultureInfo.InvariantCulture, $"{m} {Mistakes[(int)m]}")));
+        string mistakes = string.Join(
+            ", ", Enum.GetValues<GuestMistake>().Select(m => string.Create(CultureInfo.InvariantCulture, $"{m} {Mistakes[(int)m]}")));
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{Operations} operations: DRIVER_OK {Started} times, NEEDS_RESET {NeedsReset}, {Requests} requests at back-ends, {Completed} completions awaited and seen, "
-            + $"{Messages} messages, {BarMoves} BAR moves, {Verified} functions verified; mistakes: {mistakes}");
+            $"{Operations} operations: DRIVER_OK {Started} times, NEEDS_RESET {NeedsReset}, {Requests} requests at back-ends, "
+            + $"{Completed} completions awaited and seen, {Messages} messages, {BarMoves} BAR moves, "
+            + $"{Verified} functions verified; mistakes: {mistakes}");
     }
 }

@@ -8,7 +8,9 @@ using Vmm.Pci.Interrupts;
 
 namespace Vmm.Tests.Fuzz;
 
-/// <summary>A function with everything that virtio functions lack: ports, a ROM, host memory in a BAR, MSI, power management, function-level reset.</summary>
+/// <summary>
+/// A function with everything that virtio functions lack: ports, a ROM, host memory in a BAR, MSI, power management, function-level reset.
+/// </summary>
 internal sealed class FuzzEndpoint : IRegionHandler, IDisposable
 {
     private readonly HostMemory _memory = HostMemory.AllocateShared("fuzz-bar", 0x4000);
@@ -20,7 +22,8 @@ internal sealed class FuzzEndpoint : IRegionHandler, IDisposable
             new PciIdentity { VendorId = 0x1234, DeviceId = 0x5678, ClassCode = 0xff0000 },
             new PciFunctionOptions { Name = "fuzz-endpoint", Pin = InterruptPin.C, ExtendedConfigurationSpace = true });
         Function.AddBar(new PciBar(0, PciBarKind.Io, 64, [new PciBarRegion("ports", 0, 64, this)]));
-        Function.AddBar(new PciBar(1, PciBarKind.Memory32, 0x1000, [new PciBarRegion("low", 0x10, 0x20, this), new PciBarRegion("high", 0x800, 0x800, this)]));
+        Function.AddBar(new PciBar(
+            1, PciBarKind.Memory32, 0x1000, [new PciBarRegion("low", 0x10, 0x20, this), new PciBarRegion("high", 0x800, 0x800, this)]));
         Function.AddBar(new PciBar(2, PciBarKind.Memory64, 0x8000, [new PciBarRegion("memory", 0, 0x4000, _memory)], prefetchable: true));
         Function.AddBar(new PciBar(PciBar.RomIndex, PciBarKind.Rom, 0x1000, [new PciBarRegion("rom", 0, 0x1000, _memory, 0, readOnly: true)]));
         _messages = new MsiCapability(1 << random.Next(6), is64Bit: random.Next(2) == 0, perVectorMasking: random.Next(2) == 0);

@@ -27,7 +27,7 @@ internal sealed class FuzzErrors : ILoggerFactory, ILogger
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
-        if (logLevel < LogLevel.Error && exception == null)
+        if (logLevel < LogLevel.Error && exception is null)
         {
             return;
         }

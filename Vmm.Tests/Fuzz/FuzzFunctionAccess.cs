@@ -31,7 +31,8 @@ internal sealed unsafe class FuzzFunctionAccess : IPciFunctionAccess
 
     public uint ReadConfiguration(int offset, int width) => (uint)_machine.Memory.Read(_machine.ConfigurationOf(_number) + (uint)offset, width);
 
-    public void WriteConfiguration(int offset, int width, uint value) => _machine.Memory.Write(_machine.ConfigurationOf(_number) + (uint)offset, width, value);
+    public void WriteConfiguration(int offset, int width, uint value) =>
+        _machine.Memory.Write(_machine.ConfigurationOf(_number) + (uint)offset, width, value);
 
     public ulong GetBarLength(int bar) => _function.Bars.FirstOrDefault(b => b.Index == bar)?.Size ?? 0;
 

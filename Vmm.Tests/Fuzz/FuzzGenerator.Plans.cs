@@ -109,7 +109,8 @@ internal sealed partial class FuzzGenerator
     private ulong DrawFeatures(FunctionModel model)
     {
         ulong features = model.Offered;
-        foreach (ulong each in (ReadOnlySpan<ulong>)[RingFeatures.Packed, RingFeatures.EventIndex, RingFeatures.IndirectDescriptors, TransportFeatures.NotificationData])
+        foreach (ulong each in (ReadOnlySpan<ulong>)
+            [RingFeatures.Packed, RingFeatures.EventIndex, RingFeatures.IndirectDescriptors, TransportFeatures.NotificationData])
         {
             features &= _random.Next(3) == 0 ? ~each : ulong.MaxValue;
         }
@@ -214,7 +215,8 @@ internal sealed partial class FuzzGenerator
         }
         else
         {
-            model.Plan.Enqueue(new FuzzOperation(FuzzAction.ConfigRead, VcpuOf(model), (byte)model.Index, 0, (byte)(1 << _random.Next(3)), (ulong)model.Window + 16, 0));
+            model.Plan.Enqueue(new FuzzOperation(
+                FuzzAction.ConfigRead, VcpuOf(model), (byte)model.Index, 0, (byte)(1 << _random.Next(3)), (ulong)model.Window + 16, 0));
         }
     }
 
@@ -223,14 +225,21 @@ internal sealed partial class FuzzGenerator
     {
         byte function = FuzzMachine.Endpoint;
         Enqueue(model, FuzzAction.ConfigWrite, function, 2, 4, 7);
-        (ulong register, ulong size) = _random.Next(4) switch { 0 => (0x10UL, 64UL), 1 => (0x14UL, 0x1000UL), 2 => (0x18UL, 0x8000UL), _ => (0x30UL, 0x1000UL) };
+        (ulong register, ulong size) = _random.Next(4) switch
+        {
+            0 => (0x10UL, 64UL),
+            1 => (0x14UL, 0x1000UL),
+            2 => (0x18UL, 0x8000UL),
+            _ => (0x30UL, 0x1000UL),
+        };
         ulong address = register == 0x10 ? (ulong)_random.Next(0x10000) : AnyBarAddress(size) | (register == 0x30 ? 1u : 0);
         Enqueue(model, FuzzAction.ConfigWrite, function, 4, register, address);
         Enqueue(model, FuzzAction.ConfigWrite, function, 4, (ulong)_random.Next(0x40, 0x100) & ~3UL, AnyValue());
         for (int i = 0; i < 4; i++)
         {
             FuzzAction action = _random.Next(2) == 0 ? FuzzAction.BarRead : FuzzAction.BarWrite;
-            model.Plan.Enqueue(new FuzzOperation(action, AnyVcpu(), function, (byte)_random.Next(4), (byte)_random.Next(1, 9), (ulong)_random.Next(0x40), AnyValue()));
+            model.Plan.Enqueue(new FuzzOperation(
+                action, AnyVcpu(), function, (byte)_random.Next(4), (byte)_random.Next(1, 9), (ulong)_random.Next(0x40), AnyValue()));
         }
     }
 

@@ -169,7 +169,9 @@ internal sealed partial class FuzzGenerator
             {
                 bool more = i + 1 < _buffers.Count;
                 int flags = (_buffers[i].Writable ? WriteFlag : 0) | (more && !queue.IsPacked ? NextFlag : 0);
-                Descriptor(model, table + (16UL * (ulong)i), _buffers[i].Address, _buffers[i].Length, queue.IsPacked ? flags << 16 : flags | ((i + 1) << 16));
+                Descriptor(
+                    model, table + (16UL * (ulong)i), _buffers[i].Address, _buffers[i].Length,
+                    queue.IsPacked ? flags << 16 : flags | ((i + 1) << 16));
             }
 
             (uint length, int more16) = _random.Next(100) == 0 ? ((uint)_random.Next(200), (int)AnyValue() & 7) : (16 * (uint)_buffers.Count, 0);
@@ -210,7 +212,8 @@ internal sealed partial class FuzzGenerator
         int firstFlags = 0;
         for (int i = 0; i < slots; i++)
         {
-            int flags = (_buffers[i].Writable ? WriteFlag : 0) | (i + 1 < slots ? NextFlag : 0) | (indirect ? IndirectFlag : 0) | (queue.Wrap ? 0x80 : 0x8000);
+            int flags = (_buffers[i].Writable ? WriteFlag : 0) | (i + 1 < slots ? NextFlag : 0) | (indirect ? IndirectFlag : 0)
+                | (queue.Wrap ? 0x80 : 0x8000);
             ulong place = queue.Descriptors + (16UL * queue.Available);
             if (i == 0)
             {

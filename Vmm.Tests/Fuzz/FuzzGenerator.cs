@@ -6,13 +6,16 @@ using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Fuzz;
 
-/// <summary>Draws operations: mostly what a driver would do next, with deviations; the rest is any register, any width, any value, anywhere.</summary>
+/// <summary>
+/// Draws operations: mostly what a driver would do next, with deviations; the rest is any register, any width, any value, anywhere.
+/// </summary>
 /// <remarks>Never looks at the machine's state after it was made, so that a seed always gives the same operations.</remarks>
 internal sealed partial class FuzzGenerator
 {
     private static readonly ulong[] Interesting =
     [
-        0, 1, 2, 3, 4, 6, 7, 8, 0xb, 0xf, 0x10, 0x40, 0x7f, 0x80, 0x8f, 0xff, 0x100, 0x7fff, 0x8000, 0xc000, 0xfffe, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000,
+        0, 1, 2, 3, 4, 6, 7, 8, 0xb, 0xf, 0x10, 0x40, 0x7f, 0x80, 0x8f, 0xff, 0x100, 0x7fff, 0x8000, 0xc000, 0xfffe, 0xffff, 0x1_0000, 0x7fff_ffff,
+        0x8000_0000,
         0xffff_f000, 0xffff_ffff, 0x1_0000_0000, 0x7fff_ffff_ffff_ffff, 0xffff_ffff_ffff_f000, 0xffff_ffff_ffff_fff8, 0xffff_ffff_ffff_ffff,
     ];
 
@@ -28,7 +31,8 @@ internal sealed partial class FuzzGenerator
         _machine = machine;
         _random = new Random((int)(machine.Options.Seed * 0x9e37_79b9));
         _vcpus = (byte)machine.Options.Vcpus;
-        _models = [.. machine.Functions.Select((f, i) => (f, i)).Where(p => p.f is VirtioPciFunction).Select(p => new FunctionModel(p.i, (VirtioPciFunction)p.f))];
+        _models = [.. machine.Functions.Select((f, i) => (f, i)).Where(p => p.f is VirtioPciFunction)
+            .Select(p => new FunctionModel(p.i, (VirtioPciFunction)p.f))];
         _focus = _models[0];
     }
 
@@ -120,7 +124,9 @@ internal sealed partial class FuzzGenerator
                 ulong offset = (ulong)(register.Offset + (_random.Next(8) == 0 ? _random.Next(-3, 4) : 0));
                 return Bar(model, write, _random.Next(8) == 0 ? width : (byte)register.Width, model.Common + offset, RegisterValue(register.Name));
             case < 50:
-                return new FuzzOperation(write ? FuzzAction.BarWrite : FuzzAction.BarRead, AnyVcpu(), function, (byte)_random.Next(4), width, AnyBarOffset(model), AnyValue());
+                return new FuzzOperation(
+                    write ? FuzzAction.BarWrite : FuzzAction.BarRead, AnyVcpu(), function, (byte)_random.Next(4), width, AnyBarOffset(model),
+                    AnyValue());
             case < 58:
                 return new FuzzOperation(FuzzAction.ConfigRead, AnyVcpu(), function, 0, width, AnyConfigurationOffset(), 0);
             case < 61:
@@ -128,7 +134,8 @@ internal sealed partial class FuzzGenerator
             case < 68:
                 return Port(write);
             case < 73:
-                return new FuzzOperation(write ? FuzzAction.MemoryWrite : FuzzAction.MemoryRead, AnyVcpu(), function, 0, width, AnyAddress(), AnyValue());
+                return new FuzzOperation(
+                    write ? FuzzAction.MemoryWrite : FuzzAction.MemoryRead, AnyVcpu(), function, 0, width, AnyAddress(), AnyValue());
             case < 78:
                 return Table(model, write, width);
             case < 84:
@@ -161,18 +168,23 @@ internal sealed partial class FuzzGenerator
     {
         if (_random.Next(2) == 0)
         {
-            return new FuzzOperation(write ? FuzzAction.PortWrite : FuzzAction.PortRead, AnyVcpu(), 0, 0, (byte)(1 << _random.Next(3)), (ulong)_random.Next(0x10000), AnyValue());
+            return new FuzzOperation(
+                write ? FuzzAction.PortWrite : FuzzAction.PortRead, AnyVcpu(), 0, 0, (byte)(1 << _random.Next(3)), (ulong)_random.Next(0x10000),
+                AnyValue());
         }
 
         // The configuration ports: an address that may exist, or data.
         if (_random.Next(2) == 0)
         {
-            ulong address = (_random.Next(8) == 0 ? 0UL : 0x8000_0000UL) + ((ulong)_random.Next(2) << 16) + ((ulong)_random.Next(48) << 8) + (ulong)_random.Next(256);
+            ulong address = (_random.Next(8) == 0 ? 0UL : 0x8000_0000UL) + ((ulong)_random.Next(2) << 16) + ((ulong)_random.Next(48) << 8)
+                + (ulong)_random.Next(256);
             return new FuzzOperation(FuzzAction.PortWrite, AnyVcpu(), 0, 0, (byte)(_random.Next(4) == 0 ? 1 << _random.Next(3) : 4), 0xcf8, address);
         }
 
         bool reads = !write || _random.Next(4) != 0;
-        return new FuzzOperation(reads ? FuzzAction.PortRead : FuzzAction.PortWrite, AnyVcpu(), 0, 0, (byte)(1 << _random.Next(3)), 0xcfc + (ulong)_random.Next(4), AnyValue());
+        return new FuzzOperation(
+            reads ? FuzzAction.PortRead : FuzzAction.PortWrite, AnyVcpu(), 0, 0, (byte)(1 << _random.Next(3)), 0xcfc + (ulong)_random.Next(4),
+            AnyValue());
     }
 
     private FuzzOperation Bar(FunctionModel model, bool write, byte width, ulong offset, ulong value)

@@ -100,7 +100,7 @@ internal sealed class FuzzMachine : IDisposable
         // One hand at the slot; both vCPUs' lists may ask for it.
         lock (_slot)
         {
-            if (_functions[BehindPort].Bus != null)
+            if (_functions[BehindPort].Bus is not null)
             {
                 RootPort.HotRemove(SlotRemoval.Surprise).IsCompletedSuccessfully.Should().BeTrue("a surprise is over at once");
             }
@@ -111,7 +111,7 @@ internal sealed class FuzzMachine : IDisposable
     {
         lock (_slot)
         {
-            if (_functions[BehindPort].Bus == null)
+            if (_functions[BehindPort].Bus is null)
             {
                 RootPort.HotAdd(_functions[BehindPort]);
             }
@@ -167,7 +167,12 @@ internal sealed class FuzzMachine : IDisposable
         Add(Virtio("fzdisk", id => MakeDisk("disk0", id)), 1);
         Add(Virtio("fznet", id => new NetDevice(NetBackend, new NetDeviceOptions { Id = id, QueueSize = QueueSize(), Mtu = 1500 })), 2);
         Add(Virtio("fzrng", id => new EntropyDevice(new EntropyDeviceOptions { Id = id, QueueSize = QueueSize() })), 3);
-        Add(Virtio("fzcon", id => new ConsoleDevice(ConsoleBackend, new ConsoleDeviceOptions { Id = id, QueueSize = QueueSize(), Columns = 80, Rows = 25 })), 3, 1);
+        Add(
+            Virtio(
+                "fzcon",
+                id => new ConsoleDevice(ConsoleBackend, new ConsoleDeviceOptions { Id = id, QueueSize = QueueSize(), Columns = 80, Rows = 25 })),
+            3,
+            1);
         Add(_endpoint.Function, 4);
         var port = new PciRootPort(new PciRootPortOptions { IoWindow = 0x1000 });
         Add(port, 5);
@@ -193,7 +198,8 @@ internal sealed class FuzzMachine : IDisposable
         }
 
         var backend = new FuzzBlockBackend(RawFileBackend.Open(path, readOnly: false), Counts);
-        return new BlockDevice(backend, new BlockDeviceOptions { Id = id, QueueCount = _random.Next(1, 4), QueueSize = QueueSize(), Serial = "fuzz" });
+        return new BlockDevice(
+            backend, new BlockDeviceOptions { Id = id, QueueCount = _random.Next(1, 4), QueueSize = QueueSize(), Serial = "fuzz" });
     }
 
     private VirtioPciFunction Virtio(string name, Func<string, VirtioDevice> make)

@@ -26,7 +26,9 @@ internal readonly record struct FuzzOperation(FuzzAction Action, byte Vcpu, byte
             throw new FormatException($"no operation: {line}");
         }
 
-        return new FuzzOperation(action, Small(words[1], "vcpu"), Small(words[2], "function"), Small(words[3], "bar"), Small(words[4], "width"), Large(words[5]), Large(words[6]));
+        return new FuzzOperation(
+            action, Small(words[1], "vcpu"), Small(words[2], "function"), Small(words[3], "bar"), Small(words[4], "width"), Large(words[5]),
+            Large(words[6]));
     }
 
     /// <inheritdoc/>

@@ -9,7 +9,8 @@ internal sealed class FuzzPlatform : IDisposable
 {
     private readonly Action _dispose;
 
-    private FuzzPlatform(AddressSpace memory, AddressSpace ports, FuzzSeams seams, IMsiSink sink, int ramRegions, FuzzErrors logger, FuzzCounts counts, Action dispose)
+    private FuzzPlatform(
+        AddressSpace memory, AddressSpace ports, FuzzSeams seams, IMsiSink sink, int ramRegions, FuzzErrors logger, FuzzCounts counts, Action dispose)
     {
         (Memory, Ports, Seams, MsiSink, RamRegions, Logger, Counts, _dispose) = (memory, ports, seams, sink, ramRegions, logger, counts, dispose);
     }
@@ -39,12 +40,14 @@ internal sealed class FuzzPlatform : IDisposable
         var seams = new FuzzSeams(options.Seed, counts);
         var domain = new AccessDomain(logger);
         var memory = new AddressSpace(new AddressSpaceOptions { Domain = domain, MemorySlots = seams, Doorbells = seams, LoggerFactory = logger });
-        var ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "ports", Domain = domain, Doorbells = seams, LoggerFactory = logger });
+        var ports = new AddressSpace(
+            new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "ports", Domain = domain, Doorbells = seams, LoggerFactory = logger });
         return new FuzzPlatform(memory, ports, seams, seams, FuzzRam.Layout.Length, logger, counts, static () => { });
     }
 
     /// <summary>Spaces of a machine that exists.</summary>
-    public static FuzzPlatform Over(AddressSpace memory, AddressSpace ports, FuzzOptions options, Func<FuzzSeams, IMsiSink> sink, FuzzErrors logger, Action dispose)
+    public static FuzzPlatform Over(
+        AddressSpace memory, AddressSpace ports, FuzzOptions options, Func<FuzzSeams, IMsiSink> sink, FuzzErrors logger, Action dispose)
     {
         var counts = new FuzzCounts();
         var seams = new FuzzSeams(options.Seed, counts);

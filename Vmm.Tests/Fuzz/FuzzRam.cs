@@ -16,7 +16,8 @@ internal sealed unsafe partial class FuzzRam : IDisposable
     /// <summary>Two that touch, one that neither begins nor fills whole pages, one above 4 GiB, one that ends where the address space does.</summary>
     public static readonly (ulong Address, ulong Length)[] Layout =
     [
-        (0x10_0000, 0x10_0000), (0x40_0000, 0x1_0000), (0x41_0000, 0x1_0000), (0x80_0800, 0x1800), (0x1_0000_0000, 0x4_0000), (0xffff_ffff_ffff_0000, 0x1_0000),
+        (0x10_0000, 0x10_0000), (0x40_0000, 0x1_0000), (0x41_0000, 0x1_0000), (0x80_0800, 0x1800), (0x1_0000_0000, 0x4_0000),
+        (0xffff_ffff_ffff_0000, 0x1_0000),
     ];
 
     private readonly Lock _lock = new();
@@ -49,7 +50,7 @@ internal sealed unsafe partial class FuzzRam : IDisposable
     {
         lock (_lock)
         {
-            if (_present[index] != null)
+            if (_present[index] is not null)
             {
                 return;
             }

@@ -51,7 +51,7 @@ internal sealed class FuzzReproduction<T>
             {
                 string? again = Run(list);
                 last = again ?? last;
-                return again != null;
+                return again is not null;
             },
             Limit);
         string path = Path.Combine(Path.GetTempPath(), Name);
@@ -68,7 +68,9 @@ internal sealed class FuzzReproduction<T>
         }
         else
         {
-            text.Append(CultureInfo.InvariantCulture, $"the operations did not fail again on a fresh {subject}: timing decides, or an earlier {subject} had a part in it\n");
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"the operations did not fail again on a fresh {subject}: timing decides, or an earlier {subject} had a part in it\n");
         }
 
         text.Append(CultureInfo.InvariantCulture, $"replay: {Command} {path}\n");

@@ -45,7 +45,7 @@ internal sealed class FuzzRun
         long heap = 0;
         long resident = 0;
         using var exceptions = new ExceptionWatch();
-        for (int machine = 0; Counts.Operations < operations && (limit == null || Stopwatch.GetElapsedTime(start) < limit); machine++)
+        for (int machine = 0; Counts.Operations < operations && (limit is null || Stopwatch.GetElapsedTime(start) < limit); machine++)
         {
             FuzzOptions options = FuzzOptions.Of(_seed, machine);
             using (Breadcrumb.Leave(_seed, machine))
@@ -67,7 +67,8 @@ internal sealed class FuzzRun
             {
                 return string.Create(
                     CultureInfo.InvariantCulture,
-                    $"seed {_seed}, machine {machine}: memory grew: heap {heap >> 10} to {heapNow >> 10} KiB, resident {resident >> 10} to {residentNow >> 10} KiB");
+                    $"seed {_seed}, machine {machine}: memory grew: heap {heap >> 10} to {heapNow >> 10} KiB, "
+                    + $"resident {resident >> 10} to {residentNow >> 10} KiB");
             }
         }
 
@@ -79,7 +80,8 @@ internal sealed class FuzzRun
     public static string? Replay(string path, Func<FuzzOptions, FuzzPlatform>? platform = null, Func<FuzzMachine, IFuzzRunner>? runner = null)
     {
         (string[] head, FuzzOperation[] operations) = FuzzReproduction<FuzzOperation>.Read(path, FuzzOperation.Parse);
-        var options = new FuzzOptions(ulong.Parse(head[1], CultureInfo.InvariantCulture), int.Parse(head[2], CultureInfo.InvariantCulture), Enum.Parse<GuardKind>(head[3]));
+        var options = new FuzzOptions(
+            ulong.Parse(head[1], CultureInfo.InvariantCulture), int.Parse(head[2], CultureInfo.InvariantCulture), Enum.Parse<GuardKind>(head[3]));
         using var exceptions = new ExceptionWatch();
         var run = new FuzzRun(0, platform: platform, runner: runner);
         return run.RunOnce(options, operations, exceptions)?.Reason;
@@ -99,7 +101,7 @@ internal sealed class FuzzRun
         var generator = new FuzzGenerator(session.Machine);
         var segment = new List<FuzzOperation>(_segment);
         FuzzFailure? failure = null;
-        for (int i = 0; i < SegmentsOfMachine && failure == null && Counts.Operations + session.Counts.Operations < operations; i++)
+        for (int i = 0; i < SegmentsOfMachine && failure is null && Counts.Operations + session.Counts.Operations < operations; i++)
         {
             segment.Clear();
             generator.Generate(segment, _segment);
@@ -130,7 +132,9 @@ internal sealed class FuzzRun
             Limit = ShrinkLimit,
         };
         return reproduction.Report(
-            string.Create(CultureInfo.InvariantCulture, $"seed {_seed}, machine {machine}, after {failure.Operations.Count} operations on it: {failure.Reason}"),
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"seed {_seed}, machine {machine}, after {failure.Operations.Count} operations on it: {failure.Reason}"),
             failure.Operations);
     }
 }

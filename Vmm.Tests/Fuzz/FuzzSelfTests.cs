@@ -45,7 +45,8 @@ public sealed class FuzzSelfTests
     [Fact]
     public void A_list_is_reduced_to_what_it_needs_to_fail()
     {
-        FuzzOperation[] operations = [.. Enumerable.Range(0, 1000).Select(static i => new FuzzOperation(FuzzAction.RamWrite, 0, 0, 0, 1, (ulong)i, 0))];
+        FuzzOperation[] operations = [.. Enumerable.Range(0, 1000)
+            .Select(static i => new FuzzOperation(FuzzAction.RamWrite, 0, 0, 0, 1, (ulong)i, 0))];
         (IReadOnlyList<FuzzOperation> shortest, bool reproduced) = FuzzShrinker.Shrink(
             operations, static list => list.Any(o => o.Address == 123) && list.Any(o => o.Address == 877), TimeSpan.FromMinutes(1));
         reproduced.Should().BeTrue();
@@ -99,7 +100,12 @@ public sealed class FuzzSelfTests
     private static FuzzPlatform Trapped(FuzzOptions options)
     {
         FuzzPlatform platform = FuzzPlatform.InProcess(options);
-        platform.Memory.Add(new HandlerClaim("trap", 0x1000, new DelegateHandler(static (_, _) => 0, static (_, _, _) => throw new InvalidOperationException("the trap was sprung")), priority: 300), Trap);
+        platform.Memory.Add(
+            new HandlerClaim(
+                "trap", 0x1000,
+                new DelegateHandler(static (_, _) => 0, static (_, _, _) => throw new InvalidOperationException("the trap was sprung")),
+                priority: 300),
+            Trap);
         return platform;
     }
 }

@@ -26,7 +26,8 @@ internal sealed class FuzzSession : IDisposable
     /// <param name="platform">What it stands on.</param>
     /// <param name="runner">How operations are done.</param>
     /// <param name="exceptions">Sees what is thrown.</param>
-    public FuzzSession(FuzzOptions options, Func<FuzzOptions, FuzzPlatform> platform, Func<FuzzMachine, IFuzzRunner> runner, ExceptionWatch exceptions)
+    public FuzzSession(
+        FuzzOptions options, Func<FuzzOptions, FuzzPlatform> platform, Func<FuzzMachine, IFuzzRunner> runner, ExceptionWatch exceptions)
     {
         _exceptions = exceptions;
         _before = HostResources.Now();
@@ -54,7 +55,7 @@ internal sealed class FuzzSession : IDisposable
         reason ??= Look();
         reason ??= Supervise(() => new WorkingOrder(_machine, new Random((int)_machine.Options.Seed ^ start)).Verify());
         reason ??= Look();
-        return reason == null ? null : new FuzzFailure(reason, _done.Count, _done);
+        return reason is null ? null : new FuzzFailure(reason, _done.Count, _done);
     }
 
     /// <summary>Takes the machine apart: nothing of it may be left in the host.</summary>
@@ -62,7 +63,7 @@ internal sealed class FuzzSession : IDisposable
     {
         string? reason = Supervise(Dispose) ?? _exceptions.First;
         reason ??= _before.Compare(_machine.Platform.Seams);
-        return reason == null ? null : new FuzzFailure(reason, _done.Count, _done);
+        return reason is null ? null : new FuzzFailure(reason, _done.Count, _done);
     }
 
     public void Dispose()
@@ -92,10 +93,13 @@ internal sealed class FuzzSession : IDisposable
     {
         if (_machine.Memory.HandlerFaults != 0 || _machine.Ports.HandlerFaults != 0 || _machine.Memory.Domain.FailedEffects != 0)
         {
-            return $"handlers threw {_machine.Memory.HandlerFaults} and {_machine.Ports.HandlerFaults} times, effects {_machine.Memory.Domain.FailedEffects} times";
+            return $"handlers threw {_machine.Memory.HandlerFaults} and {_machine.Ports.HandlerFaults} times, "
+                + $"effects {_machine.Memory.Domain.FailedEffects} times";
         }
 
-        return _machine.Functions.FirstOrDefault(static f => f.Faults != 0) is PciFunction faulted ? $"{faulted.Name} faulted {faulted.Faults} times" : null;
+        return _machine.Functions.FirstOrDefault(static f => f.Faults != 0) is PciFunction faulted
+            ? $"{faulted.Name} faulted {faulted.Faults} times"
+            : null;
     }
 
     /// <summary>Runs on a thread of its own, so that one that never comes back is noticed. Returns what was thrown, or what hung.</summary>

@@ -15,11 +15,13 @@ internal sealed record FuzzSettings(ulong? Seed, long Operations, TimeSpan? Limi
         string? minutes = Environment.GetEnvironmentVariable("VMM_FUZZ_MINUTES");
         string? seed = Environment.GetEnvironmentVariable("VMM_FUZZ_SEED");
         string? replay = Environment.GetEnvironmentVariable("VMM_FUZZ_REPLAY");
-        bool asked = wanted != null || minutes != null;
+        bool asked = wanted is not null || minutes is not null;
         return new FuzzSettings(
-            seed == null ? null : ulong.Parse(seed, CultureInfo.InvariantCulture),
-            wanted != null ? long.Parse(wanted, CultureInfo.InvariantCulture) : asked ? long.MaxValue : operations,
-            minutes != null ? TimeSpan.FromMinutes(double.Parse(minutes, CultureInfo.InvariantCulture)) : asked ? null : TimeSpan.FromSeconds(seconds),
+            seed is null ? null : ulong.Parse(seed, CultureInfo.InvariantCulture),
+            wanted is not null ? long.Parse(wanted, CultureInfo.InvariantCulture) : asked ? long.MaxValue : operations,
+            minutes is not null ? TimeSpan.FromMinutes(double.Parse(minutes, CultureInfo.InvariantCulture))
+                : asked ? null
+                : TimeSpan.FromSeconds(seconds),
             replay);
     }
 }

@@ -12,7 +12,8 @@ internal static class FuzzShrinker
     /// <param name="fails">Runs a list on a fresh machine; true if it fails still.</param>
     /// <param name="limit">How long to try.</param>
     /// <returns>The shortest list found that fails, and whether the whole list failed again at all.</returns>
-    public static (IReadOnlyList<T> Operations, bool Reproduced) Shrink<T>(IReadOnlyList<T> operations, Func<IReadOnlyList<T>, bool> fails, TimeSpan limit)
+    public static (IReadOnlyList<T> Operations, bool Reproduced) Shrink<T>(
+        IReadOnlyList<T> operations, Func<IReadOnlyList<T>, bool> fails, TimeSpan limit)
     {
         long start = Stopwatch.GetTimestamp();
         T[] current = [.. operations];

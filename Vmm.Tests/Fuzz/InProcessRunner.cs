@@ -36,7 +36,7 @@ internal sealed class InProcessRunner(FuzzMachine machine) : IFuzzRunner
         second.Start();
         RunThose(operations, 0, 2, progress[0]);
         second.Join();
-        if (thrown != null)
+        if (thrown is not null)
         {
             throw new InvalidOperationException("the second vCPU's access threw", thrown);
         }

@@ -11,7 +11,9 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Vmm.Tests.Fuzz;
 
-/// <summary>Does operations as a guest: each vCPU runs a small loop over a table of accesses in its RAM, which is filled again batch by batch.</summary>
+/// <summary>
+/// Does operations as a guest: each vCPU runs a small loop over a table of accesses in its RAM, which is filled again batch by batch.
+/// </summary>
 /// <remarks>
 /// A table entry is where the code for the access is, the address, and the value. The end of a table is a write to a port; its effect, after
 /// that access, waits for the next batch. What no guest of this kind reaches (above 4 GiB) and what is the host's is done between batches.
@@ -115,7 +117,8 @@ internal sealed class KvmRunner : IFuzzRunner
     /// <summary>Puts an access into a vCPU's table; false if it is none that a guest makes.</summary>
     private bool TryFill(in FuzzOperation operation)
     {
-        bool write = operation.Action is FuzzAction.ConfigWrite or FuzzAction.BarWrite or FuzzAction.MemoryWrite or FuzzAction.PortWrite or FuzzAction.RamWrite;
+        bool write = operation.Action
+            is FuzzAction.ConfigWrite or FuzzAction.BarWrite or FuzzAction.MemoryWrite or FuzzAction.PortWrite or FuzzAction.RamWrite;
         if (operation.IsFromHost || operation.Action is FuzzAction.Await or FuzzAction.RamFill)
         {
             return false;
@@ -201,7 +204,8 @@ internal sealed class KvmRunner : IFuzzRunner
                 if (Stopwatch.GetElapsedTime(start) > Patience)
                 {
                     _guest.Group.Pause();
-                    throw new TimeoutException($"a batch did not end in {Patience.TotalSeconds} s:\n{string.Join('\n', _guest.Machine.Vcpus.Select(VcpuDump.Describe))}");
+                    throw new TimeoutException(
+                        $"a batch did not end in {Patience.TotalSeconds} s:\n{string.Join('\n', _guest.Machine.Vcpus.Select(VcpuDump.Describe))}");
                 }
             }
         }
@@ -212,7 +216,7 @@ internal sealed class KvmRunner : IFuzzRunner
     /// <summary>One vCPU that ends leaves the others waiting for the next batch, so that the group never completes.</summary>
     private void ThrowIfEnded()
     {
-        if (_guest.Group.Loops.Select(static loop => loop.StopReason).FirstOrDefault(static reason => reason != null) is VmStopReason reason)
+        if (_guest.Group.Loops.Select(static loop => loop.StopReason).FirstOrDefault(static reason => reason is not null) is VmStopReason reason)
         {
             throw new InvalidOperationException($"the guest does not go on: {reason}");
         }

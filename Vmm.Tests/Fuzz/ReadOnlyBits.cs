@@ -22,7 +22,8 @@ internal sealed class ReadOnlyBits
             uint[] changeable = Changeable(_functions[i]);
             for (int register = 0; register < changeable.Length; register++)
             {
-                _bits.Add((i, register * 4, ~changeable[register], _functions[i].ConfigurationSpace.ReadRegister(register * 4) & ~changeable[register]));
+                _bits.Add(
+                    (i, register * 4, ~changeable[register], _functions[i].ConfigurationSpace.ReadRegister(register * 4) & ~changeable[register]));
             }
         }
     }
@@ -35,7 +36,9 @@ internal sealed class ReadOnlyBits
             uint now = _functions[function].ReadConfiguration(offset, 4) & mask;
             if (now != value)
             {
-                return string.Create(CultureInfo.InvariantCulture, $"read-only bits of {_functions[function].Name} at 0x{offset:x} changed from 0x{value:x} to 0x{now:x}");
+                return string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"read-only bits of {_functions[function].Name} at 0x{offset:x} changed from 0x{value:x} to 0x{now:x}");
             }
         }
 

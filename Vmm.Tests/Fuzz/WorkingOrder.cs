@@ -82,7 +82,8 @@ internal sealed class WorkingOrder(FuzzMachine machine, Random random)
         }
     }
 
-    private void Write(int function, int offset, int width, uint value) => machine.Memory.Write(machine.ConfigurationOf(function) + (uint)offset, width, value);
+    private void Write(int function, int offset, int width, uint value) =>
+        machine.Memory.Write(machine.ConfigurationOf(function) + (uint)offset, width, value);
 
     private VirtioDriverOptions Options() => new()
     {

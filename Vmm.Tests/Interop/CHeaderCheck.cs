@@ -12,7 +12,9 @@ using System.Text;
 
 namespace Vmm.Tests.Interop;
 
-/// <summary>Holds our bindings against the system's C headers: every expectation becomes a static assertion, and the C compiler is the judge.</summary>
+/// <summary>
+/// Holds our bindings against the system's C headers: every expectation becomes a static assertion, and the C compiler is the judge.
+/// </summary>
 /// <example>
 /// <code>
 /// new CHeaderCheck("linux/kvm.h")
@@ -66,7 +68,7 @@ public sealed class CHeaderCheck
     {
         foreach (FieldInfo field in type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic))
         {
-            if ((!field.IsLiteral && !field.IsInitOnly) || !field.FieldType.IsPrimitive || (include != null && !include(field.Name)))
+            if ((!field.IsLiteral && !field.IsInitOnly) || !field.FieldType.IsPrimitive || (include is not null && !include(field.Name)))
             {
                 continue;
             }
@@ -127,7 +129,7 @@ public sealed class CHeaderCheck
         foreach (FieldInfo field in fields)
         {
             string? member = names.TryGetValue(field.Name, out string? named) ? named : field.Name;
-            if (member == null)
+            if (member is null)
             {
                 continue;
             }

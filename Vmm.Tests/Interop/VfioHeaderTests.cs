@@ -4,7 +4,9 @@ using Vmm.Vfio.Interop;
 
 namespace Vmm.Tests.Interop;
 
-/// <summary>Everything that we give to and take from /dev/vfio, against linux/vfio.h; what is younger than the headers at hand, against its published numbers.</summary>
+/// <summary>
+/// Everything that we give to and take from /dev/vfio, against linux/vfio.h; what is younger than the headers at hand, against its published numbers.
+/// </summary>
 public sealed class VfioHeaderTests
 {
     [CompilerFact]
@@ -72,7 +74,9 @@ public sealed class VfioHeaderTests
     [Fact]
     public void Flags_of_a_hot_reset_have_their_published_values()
     {
-        (IommufdRequests.VFIO_PCI_HOT_RESET_FLAG_DEV_ID, IommufdRequests.VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED, IommufdRequests.VFIO_PCI_DEVID_NOT_OWNED)
+        (
+            IommufdRequests.VFIO_PCI_HOT_RESET_FLAG_DEV_ID, IommufdRequests.VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED,
+            IommufdRequests.VFIO_PCI_DEVID_NOT_OWNED)
             .Should().Be((1u, 2u, uint.MaxValue));
     }
 

@@ -143,7 +143,8 @@ public sealed class AccessExitTests
         machine.Run().Kind.Should().Be(VmStopKind.PowerOff);
         for (int back = 1; back < 8; back++)
         {
-            machine.ReadUInt64(TestMachine.DataAddress + (ulong)(8 * back)).Should().Be(RecordingDevice.Pattern(0x1000 - (ulong)back, 8), $"{back} bytes before the page's end");
+            machine.ReadUInt64(TestMachine.DataAddress + (ulong)(8 * back)).Should().Be(
+                RecordingDevice.Pattern(0x1000 - (ulong)back, 8), $"{back} bytes before the page's end");
         }
 
         device.Log.Should().OnlyContain(line => IsAligned(line));

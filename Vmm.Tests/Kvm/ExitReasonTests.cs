@@ -13,7 +13,7 @@ public sealed unsafe class ExitReasonTests : IDisposable
 
     public ExitReasonTests()
     {
-        if (KvmAvailability.SkipReason == null)
+        if (KvmAvailability.SkipReason is null)
         {
             _machine = new TestMachine();
             _machine.Load(32, a => a.hlt());

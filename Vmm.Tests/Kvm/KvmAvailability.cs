@@ -15,7 +15,9 @@ internal static unsafe class KvmAvailability
     /// <summary>Why it does not, or null if it does.</summary>
     public static string? WhyNot => Reason.Value;
 
-    /// <summary>Why a test is skipped, or null: with VMMDEVICES_REQUIRE_KVM, which build/test sets, none is, and fails where there is no /dev/kvm.</summary>
+    /// <summary>
+    /// Why a test is skipped, or null: with VMMDEVICES_REQUIRE_KVM, which build/test sets, none is, and fails where there is no /dev/kvm.
+    /// </summary>
     public static string? SkipReason { get; } = Environment.GetEnvironmentVariable("VMMDEVICES_REQUIRE_KVM") is { Length: > 0 } ? null : WhyNot;
 
     /// <summary>Whether the processor is an emulated one, where an exit takes about 50 µs and everything else is slow: the lab says so.</summary>

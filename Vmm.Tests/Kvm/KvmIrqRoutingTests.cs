@@ -88,7 +88,8 @@ public sealed class KvmIrqRoutingTests : IDisposable
     {
         KvmIrqRouting routing = Make();
         List<EventFd> events = [.. Enumerable.Range(0, 100).Select(_ => new EventFd())];
-        List<RouteArming> armings = [.. events.Select((e, i) => new RouteArming(routing.CreateRoute(e), new MsiMessage(0xFEE0_0000, (uint)(32 + i))))];
+        List<RouteArming> armings = [.. events.Select(
+            (e, i) => new RouteArming(routing.CreateRoute(e), new MsiMessage(0xFEE0_0000, (uint)(32 + i))))];
         routing.ArmAll(armings);
 
         _kernel.CountOf("routes").Should().Be(1);
@@ -109,7 +110,10 @@ public sealed class KvmIrqRoutingTests : IDisposable
         using var other = new EventFd();
         _kernel.Answer = line => line == "assign 25" ? -16 : 0;
         Action arm = () => routing.ArmAll(
-            [new RouteArming(routing.CreateRoute(_event), new MsiMessage(0xFEE0_0000, 1)), new RouteArming(routing.CreateRoute(other), new MsiMessage(0xFEE0_0000, 2))]);
+            [
+                new RouteArming(routing.CreateRoute(_event), new MsiMessage(0xFEE0_0000, 1)),
+                new RouteArming(routing.CreateRoute(other), new MsiMessage(0xFEE0_0000, 2)),
+            ]);
         arm.Should().Throw<HostException>().WithMessage("KVM_IRQFD*GSI 25*errno 16*");
         routing.RouteCount.Should().Be(0);
         routing.ArmedCount.Should().Be(0);

@@ -82,7 +82,8 @@ public sealed class KvmMemorySlotsTests
     public void Parts_of_pages_and_wrapping_ranges_are_misuse()
     {
         KvmMemorySlots slots = Make(2);
-        (ulong Address, ulong Length, int Host)[] bad = [(0, 0, 0x1000), (1, 0x1000, 0x1000), (0, 0x800, 0x1000), (0, 0x1000, 0x1800), (ulong.MaxValue & ~0xFFFul, 0x2000, 0x1000)];
+        (ulong Address, ulong Length, int Host)[] bad =
+            [(0, 0, 0x1000), (1, 0x1000, 0x1000), (0, 0x800, 0x1000), (0, 0x1000, 0x1800), (ulong.MaxValue & ~0xFFFul, 0x2000, 0x1000)];
         foreach ((ulong address, ulong length, int host) in bad)
         {
             Action map = () => slots.Map(address, length, host, readOnly: false);

@@ -39,7 +39,8 @@ internal static class KvmRun
     private static IEnumerable<Type> Types(Assembly assembly)
     {
         return assembly.GetTypes().Where(static type => type.GetMethods().Any(static method =>
-            method.CustomAttributes.Any(static attribute => attribute.AttributeType == typeof(KvmFactAttribute) || attribute.AttributeType == typeof(KvmTheoryAttribute))));
+            method.CustomAttributes.Any(
+                static attribute => attribute.AttributeType == typeof(KvmFactAttribute) || attribute.AttributeType == typeof(KvmTheoryAttribute))));
     }
 
     private static List<ITestCase> Discover(ITestFrameworkDiscoverer discoverer, Type type, FrameworkOptions options)

@@ -15,7 +15,9 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Vmm.Tests.Kvm;
 
-/// <summary>A vCPU that resets a device in the middle of long work can be paused, and the reset completes: the guest's ring cannot hold either up.</summary>
+/// <summary>
+/// A vCPU that resets a device in the middle of long work can be paused, and the reset completes: the guest's ring cannot hold either up.
+/// </summary>
 [Trait("Behaviour", "KVM-2")]
 [Trait("Behaviour", "VTP-7")]
 public sealed class PauseDuringResetTests(ITestOutputHelper output)

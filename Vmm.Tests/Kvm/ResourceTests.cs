@@ -58,7 +58,8 @@ public sealed class ResourceTests
         IDisposable[] all =
         [
             .. bells.Select((bell, i) => machine.Doorbells.Register(AddressSpaceKind.Memory, 0xD000_0000 + ((ulong)i * 4), 4, null, bell)),
-            .. bells.Select((_, i) => machine.MemorySlots.Map(0x1_0000_0000 + ((ulong)i * 0x2000), 0x1000, (nint)memory.Pointer, readOnly: i % 2 == 0)),
+            .. bells.Select(
+                (_, i) => machine.MemorySlots.Map(0x1_0000_0000 + ((ulong)i * 0x2000), 0x1000, (nint)memory.Pointer, readOnly: i % 2 == 0)),
         ];
         machine.Counts.Should().Be(new KvmResourceCounts(200, 200, 0, 0));
         new Random(1).Shuffle(all);

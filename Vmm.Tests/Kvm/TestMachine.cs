@@ -29,12 +29,13 @@ internal sealed class TestMachine : IDisposable
     private readonly KvmSystem _system;
     private readonly ExitHandler _exit;
 
-    public TestMachine(int vcpus = 1, bool interruptController = false, ILoggerFactory? loggerFactory = null, IDoorbells? doorbells = null, int firstId = 0)
+    public TestMachine(
+        int vcpus = 1, bool interruptController = false, ILoggerFactory? loggerFactory = null, IDoorbells? doorbells = null, int firstId = 0)
     {
         _system = KvmSystem.Open();
         Machine = _system.CreateVirtualMachine(new KvmVirtualMachineOptions { InterruptController = interruptController }, loggerFactory);
         var domain = new AccessDomain();
-        IUnclaimedAccessSink? sink = loggerFactory == null ? null : new VcpuUnclaimedAccessLogger(loggerFactory);
+        IUnclaimedAccessSink? sink = loggerFactory is null ? null : new VcpuUnclaimedAccessLogger(loggerFactory);
         Memory = new AddressSpace(new AddressSpaceOptions
         {
             Name = "memory",
@@ -104,7 +105,7 @@ internal sealed class TestMachine : IDisposable
         Assemble(bits, program, address);
         for (int i = 0; i < Machine.Vcpus.Count; i++)
         {
-            if (vcpu == null || vcpu == i)
+            if (vcpu is null || vcpu == i)
             {
                 Prepare(Machine.Vcpus[i], bits, address);
             }

@@ -89,7 +89,8 @@ internal sealed class TrxSink : LongLivedMarshalByRefObject, IMessageSink, IDisp
 
     private void Add(string outcome, string name, decimal seconds, string text)
     {
-        Console.WriteLine($"  {outcome} {name} [{seconds.ToString("0.000", CultureInfo.InvariantCulture)} s]{(outcome == "Passed" ? "" : "\n" + text)}");
+        Console.WriteLine(
+            $"  {outcome} {name} [{seconds.ToString("0.000", CultureInfo.InvariantCulture)} s]{(outcome == "Passed" ? "" : "\n" + text)}");
         _results.Add(new XElement(
             Schema + "UnitTestResult",
             new XAttribute("testName", name),
@@ -99,5 +100,6 @@ internal sealed class TrxSink : LongLivedMarshalByRefObject, IMessageSink, IDisp
     }
 
     /// <summary>Without what XML cannot hold.</summary>
-    private static string Clean(string text) => string.Concat(text.Select(static c => System.Xml.XmlConvert.IsXmlChar(c) ? c : '?')).Replace("]]>", "]] >", StringComparison.Ordinal);
+    private static string Clean(string text) =>
+        string.Concat(text.Select(static c => System.Xml.XmlConvert.IsXmlChar(c) ? c : '?')).Replace("]]>", "]] >", StringComparison.Ordinal);
 }

@@ -246,7 +246,11 @@ public sealed class AcpiTablesTests
 
     private static (int Status, string Output) Run(params string[] arguments)
     {
-        using Process process = Process.Start(new ProcessStartInfo(IaslTheoryAttribute.Program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo(IaslTheoryAttribute.Program, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
         string error = "";
         process.ErrorDataReceived += (_, line) => error += line.Data + "\n";
         process.BeginErrorReadLine();

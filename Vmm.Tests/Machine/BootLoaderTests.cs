@@ -365,12 +365,12 @@ public sealed class BootLoaderTests : IDisposable
     private BootState Load(byte[] image, string commandLine = "", byte[]? initramfs = null)
     {
         using KernelImage kernel = Open(image);
-        if (initramfs != null)
+        if (initramfs is not null)
         {
             File.WriteAllBytes(Path("initramfs"), initramfs);
         }
 
-        return BootLoader.Load(_memory, _layout, kernel, initramfs == null ? null : Path("initramfs"), commandLine, RootPointer);
+        return BootLoader.Load(_memory, _layout, kernel, initramfs is null ? null : Path("initramfs"), commandLine, RootPointer);
     }
 
     private KernelLoadException Fail(byte[] image, string commandLine = "", byte[]? initramfs = null)

@@ -32,13 +32,13 @@ internal sealed class FakeTime(DateTimeOffset start) : TimeProvider
             FakeTimer? next = null;
             foreach (FakeTimer timer in _timers)
             {
-                if (timer.Due is { } due && due <= end && (next == null || due < next.Due))
+                if (timer.Due is { } due && due <= end && (next is null || due < next.Due))
                 {
                     next = timer;
                 }
             }
 
-            if (next == null)
+            if (next is null)
             {
                 break;
             }

@@ -9,7 +9,8 @@ using Vmm.Virtio.Driver;
 namespace Vmm.Tests.Machine;
 
 /// <summary>
-/// What a guest's drivers do to a root port and to the function behind it, by the machine's own address space: no vCPU runs, so tests choose each step.
+/// What a guest's drivers do to a root port and to the function behind it, by the machine's own address space: no vCPU runs, so tests choose each
+/// step.
 /// </summary>
 internal sealed class MachineGuest(VirtualMachine machine, PciRootPort port) : IPciFunctionAccess
 {

@@ -73,7 +73,8 @@ public sealed class MachineHostDevicesTests : IDisposable
         _kernel.CanMerge = _ => false;
         Add(0, clique: 1);
 
-        FluentActions.Invoking(() => Add(1, clique: 1)).Should().Throw<MachineException>().WithMessage("*x_nv_gpudirect_clique=1*0000:01:00.0*of their own*");
+        FluentActions.Invoking(() => Add(1, clique: 1))
+            .Should().Throw<MachineException>().WithMessage("*x_nv_gpudirect_clique=1*0000:01:00.0*of their own*");
 
         _devices.Functions.Should().ContainSingle();
         Add(1, clique: 2);
@@ -83,7 +84,8 @@ public sealed class MachineHostDevicesTests : IDisposable
     [Trait("Behaviour", "VFIO-11")]
     public void A_clique_by_iommufd_is_refused()
     {
-        FluentActions.Invoking(() => Add(0, clique: 1, iommufd: true)).Should().Throw<MachineException>().WithMessage("*x_nv_gpudirect_clique*iommufd cannot map*");
+        FluentActions.Invoking(() => Add(0, clique: 1, iommufd: true))
+            .Should().Throw<MachineException>().WithMessage("*x_nv_gpudirect_clique*iommufd cannot map*");
     }
 
     private void Add(int index, int? clique = null, bool iommufd = false)

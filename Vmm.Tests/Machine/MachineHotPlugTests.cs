@@ -12,7 +12,9 @@ using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Machine;
 
-/// <summary>Functions that come and go on a machine with real registrations in /dev/kvm; what the guest does is done by <see cref="MachineGuest"/>.</summary>
+/// <summary>
+/// Functions that come and go on a machine with real registrations in /dev/kvm; what the guest does is done by <see cref="MachineGuest"/>.
+/// </summary>
 [Trait("Behaviour", "PCI-12")]
 public sealed class MachineHotPlugTests : IDisposable
 {
@@ -82,7 +84,8 @@ public sealed class MachineHotPlugTests : IDisposable
         guest.PowerOn();
         Task removal = machine.HotRemoveAsync("a", SlotRemoval.Orderly);
         machine.HotRemoveAsync("a", SlotRemoval.Orderly).Should().BeSameAs(removal);
-        machine.Invoking(m => m.HotAdd("a", new DiskOptions(Disk, ReadOnly: true))).Should().Throw<InvalidOperationException>().WithMessage("*not all gone*");
+        machine.Invoking(m => m.HotAdd("a", new DiskOptions(Disk, ReadOnly: true)))
+            .Should().Throw<InvalidOperationException>().WithMessage("*not all gone*");
         machine.HotAdd("b", new DiskOptions(Disk, ReadOnly: true));
         await machine.HotRemoveAsync("a", SlotRemoval.Surprise).WaitAsync(Patience);
         removal.IsCompletedSuccessfully.Should().BeTrue("a surprise ends the wait");
@@ -119,21 +122,29 @@ public sealed class MachineHotPlugTests : IDisposable
             .Throw<MachineException>().WithMessage("root-port a: *name*");
         FluentActions.Invoking(() => VirtualMachine.Create(Options() with { RootPorts = [Port("a", 3), Port("b", 3)] })).Should()
             .Throw<MachineException>().WithMessage("root-port a: *slot number 3*");
-        FluentActions.Invoking(() => VirtualMachine.Create(Options() with { RootPorts = [.. Enumerable.Range(1, 31).Select(static i => Port($"p{i}", i))] })).Should()
-            .Throw<MachineException>().WithMessage("*do not fit*");
+        FluentActions.Invoking(() => VirtualMachine.Create(
+            Options() with { RootPorts = [.. Enumerable.Range(1, 31).Select(static i => Port($"p{i}", i))] }))
+            .Should().Throw<MachineException>().WithMessage("*do not fit*");
     }
 
     [KvmFact]
     public void Ports_come_after_the_devices_with_a_bus_and_windows_each()
     {
-        MachineOptions options = Options() with { Disks = [new DiskOptions(Disk)], Entropy = new EntropyOptions("/dev/urandom"), RootPorts = [Port("a", 7), Port("b", 9)] };
+        MachineOptions options = Options() with
+        {
+            Disks = [new DiskOptions(Disk)],
+            Entropy = new EntropyOptions("/dev/urandom"),
+            RootPorts = [Port("a", 7), Port("b", 9)],
+        };
         using VirtualMachine machine = VirtualMachine.Create(options);
         machine.RootPorts.Select(static port => port.Address.ToString()).Should().Equal("00:03.0", "00:04.0");
-        machine.RootPorts.Select(static port => (port.PrimaryBusNumber, port.SecondaryBusNumber, port.SubordinateBusNumber)).Should().Equal((0, 1, 1), (0, 2, 2));
+        machine.RootPorts.Select(static port => (port.PrimaryBusNumber, port.SecondaryBusNumber, port.SubordinateBusNumber))
+            .Should().Equal((0, 1, 1), (0, 2, 2));
         machine.RootPorts.Should().OnlyContain(static port => port.MemoryWindow.Limit - port.MemoryWindow.Base == 0x1f_ffff
             && port.PrefetchableWindow.Limit - port.PrefetchableWindow.Base == 0x1ff_ffff && port.PrefetchableWindow.Base > uint.MaxValue);
         machine.RootPorts[0].MemoryWindow.Should().NotBe(machine.RootPorts[1].MemoryWindow);
-        (machine.HostBridge.Root.InterruptRouting.FirstGsi, machine.HostBridge.Root.PortInterruptRouting.FirstGsi).Should().Be((16, 20), "no wire is shared");
+        (machine.HostBridge.Root.InterruptRouting.FirstGsi, machine.HostBridge.Root.PortInterruptRouting.FirstGsi)
+            .Should().Be((16, 20), "no wire is shared");
     }
 
     private static void ReadOnAndOn(VirtioBlockDriver driver, Func<bool> stop)

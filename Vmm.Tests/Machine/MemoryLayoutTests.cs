@@ -138,7 +138,8 @@ public sealed class MemoryLayoutTests
         MemoryLayout.Create(2048 * GiB, 46).CreateMemoryMap().Should().BeInAscendingOrder(entry => entry.Address);
         IReadOnlyList<MemoryMapEntry> map = MemoryLayout.Create(5 * GiB, 40).CreateMemoryMap();
         map.Zip(map.Skip(1)).Should().OnlyContain(p => p.First.Address + p.First.Length <= p.Second.Address);
-        map.Should().ContainSingle(e => e.Address == MemoryLayout.EcamStart && e.Type == MemoryMapType.Reserved, "Linux uses ECAM only where it is reserved");
+        map.Should().ContainSingle(
+            e => e.Address == MemoryLayout.EcamStart && e.Type == MemoryMapType.Reserved, "Linux uses ECAM only where it is reserved");
     }
 
     [Theory]

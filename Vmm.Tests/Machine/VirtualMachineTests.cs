@@ -225,7 +225,8 @@ public sealed class VirtualMachineTests : IDisposable
             ((Action)(() => VirtualMachine.Create(failing))).Should().Throw<MachineException>().Which.Part.Should().Be("rng");
         }
 
-        Directory.GetFiles("/proc/self/fd").Select(LinkTarget).Should().NotContain(target => target.StartsWith(_folder.FullName, StringComparison.Ordinal));
+        Directory.GetFiles("/proc/self/fd").Select(LinkTarget).Should().NotContain(
+            target => target.StartsWith(_folder.FullName, StringComparison.Ordinal));
     }
 
     /// <summary>What a descriptor is open on; other tests open and close theirs meanwhile.</summary>

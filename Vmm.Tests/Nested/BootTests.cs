@@ -29,7 +29,12 @@ public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Run
         new("size5g", Disk) { Memory = "size=5G" },
         new("shared", Disk) { Memory = "size=512M,shared=on" },
         new("thp-off", Disk) { Memory = "size=256M,thp=off" },
-        new("hugepages", Disk) { Memory = "size=256M,hugepages=on", Before = "echo 140 >/proc/sys/vm/nr_hugepages", After = "echo 0 >/proc/sys/vm/nr_hugepages" },
+        new("hugepages", Disk)
+        {
+            Memory = "size=256M,hugepages=on",
+            Before = "echo 140 >/proc/sys/vm/nr_hugepages",
+            After = "echo 0 >/proc/sys/vm/nr_hugepages",
+        },
     ];
 
     /// <summary>A guest that has touched 512 MiB and waits, so that its process can be looked at.</summary>

@@ -71,7 +71,8 @@ public sealed class DriverTests(DriverTests.Runs runs) : IClassFixture<DriverTes
 
         private static LabCase Case(string name, string round, string commandLine)
         {
-            return new(name, "--disk path=$SHARE/disk,readonly=on --disk path=$SHARE/disk,readonly=on --net tap=vmmdrv0,ip=192.168.51.1,mask=255.255.255.0")
+            return new(
+                name, "--disk path=$SHARE/disk,readonly=on --disk path=$SHARE/disk,readonly=on --net tap=vmmdrv0,ip=192.168.51.1,mask=255.255.255.0")
             {
                 CommandLine = commandLine,
                 TimeoutSeconds = 900,

@@ -144,7 +144,9 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
             """;
 
         /// <summary>A loop for each port, which reads the disk for its digest; the first one reads on and on until it is taken away.</summary>
-        /// <remarks>The pause is for slots with power control: a device that is added in the second after the power went off is misunderstood.</remarks>
+        /// <remarks>
+        /// The pause is for slots with power control: a device that is added in the second after the power went off is misunderstood.
+        /// </remarks>
         private static string Disks(int ports, int rounds, int pause = 0) => $$"""
             echo STEP-disks
             port() {
@@ -172,7 +174,8 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
             string program = Path.Combine(AppContext.BaseDirectory, "HotPlugHost");
             return new LabCase(name)
             {
-                Command = $"{program} kernel=$KERNEL initramfs=$INITRAMFS console=console cmdline=\"$CMDLINE\" cpus={(name == "cloud" ? 2 : 1)} ports={ports} steps={steps}",
+                Command = $"{program} kernel=$KERNEL initramfs=$INITRAMFS console=console cmdline=\"$CMDLINE\" "
+                    + $"cpus={(name == "cloud" ? 2 : 1)} ports={ports} steps={steps}",
                 CommandLine = commandLine,
                 TimeoutSeconds = 900,
                 Guest = script + Report,

@@ -107,7 +107,8 @@ public static class LabSession
             string guest = Path.Combine(share, run.Name + ".guest");
             File.WriteAllText(guest, run.Guest + "\n");
             string[] modules = run.Modules.Length == 0 ? [] : ["--modules", run.Modules];
-            string initramfs = Output("build/lab/guest-initramfs", [run.Flavour, "--script", guest, .. modules, .. run.Files.SelectMany(file => new[] { "--file", file })]);
+            string initramfs = Output(
+                "build/lab/guest-initramfs", [run.Flavour, "--script", guest, .. modules, .. run.Files.SelectMany(file => new[] { "--file", file })]);
             string kernel = Output("build/lab/kernels", run.Flavour, run.Vmlinux ? "--vmlinux" : "--vmlinuz");
             script.Append($$"""
 

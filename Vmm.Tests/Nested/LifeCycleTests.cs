@@ -55,7 +55,8 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
     {
         var result = runs["sigterm"];
         result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
-        double.Parse(result.Note("SECONDS"), CultureInfo.InvariantCulture).Should().BeLessThan(10, "2 s on a machine of its own; an emulated one that others use as well takes longer");
+        double.Parse(result.Note("SECONDS"), CultureInfo.InvariantCulture).Should().BeLessThan(
+            10, "2 s on a machine of its own; an emulated one that others use as well takes longer");
         result.Note("SIZE").Should().Be($"{64 << 20}");
         result.Note("BAD").Should().Be("0", "every block is the old pattern or the new one");
         int.Parse(result.Note("NEW")).Should().BeGreaterThan(0, "the guest had written some of it");

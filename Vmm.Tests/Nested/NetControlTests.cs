@@ -82,7 +82,8 @@ public sealed class NetControlTests(NetControlTests.Runs runs) : IClassFixture<N
 
         public LabResult this[string name] => _results.Value[name];
 
-        private static LabCase CaseOf(string name, string words) => new(name, $"--net tap=vmmctl0,ip=192.168.70.1,mask=255.255.255.0,num_queues=8{words}")
+        private static LabCase CaseOf(string name, string words) => new(
+            name, $"--net tap=vmmctl0,ip=192.168.70.1,mask=255.255.255.0,num_queues=8{words}")
         {
             // Four processors for four pairs; one of them runs (docs/lab.md).
             Processors = 4,

@@ -47,7 +47,8 @@ public sealed class PassthroughLongTests(PassthroughLongTests.Runs runs) : IClas
         result.Console.Should().NotContain("MISSED");
         foreach (string what in new[] { "IRQS", "EVENTFDS", "SLOTS" })
         {
-            result.Note($"{what}-BOOT-{PassthroughRuns.Reboots + 1}").Should().Be(result.Note($"{what}-BOOT-1"), "{0} at the last boot are those at the first", what);
+            result.Note($"{what}-BOOT-{PassthroughRuns.Reboots + 1}").Should().Be(
+                result.Note($"{what}-BOOT-1"), "{0} at the last boot are those at the first", what);
         }
     }
 

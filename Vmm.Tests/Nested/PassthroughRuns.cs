@@ -6,7 +6,9 @@ using System.Security.Cryptography;
 
 namespace Vmm.Tests.Nested;
 
-/// <summary>The guests of <see cref="PassthroughTests"/> and <see cref="PassthroughLongTests"/>, in one boot of a lab that has nine devices.</summary>
+/// <summary>
+/// The guests of <see cref="PassthroughTests"/> and <see cref="PassthroughLongTests"/>, in one boot of a lab that has nine devices.
+/// </summary>
 public abstract class PassthroughRuns
 {
     private const string Modules = "nvme e1000e xhci_pci hid-generic usbhid ahci sd_mod 8139cp snd_hda_codec_generic snd_hda_intel uio_pci_generic";
@@ -85,7 +87,8 @@ public abstract class PassthroughRuns
 
             string[] devices =
             [
-                "nvme,serial=1,drive=nvme", "e1000e,netdev=one", "edu", "qemu-xhci,id=usb", "ahci,id=sata", "rtl8139,netdev=two", "intel-hda,id=sound",
+                "nvme,serial=1,drive=nvme", "e1000e,netdev=one", "edu", "qemu-xhci,id=usb", "ahci,id=sata", "rtl8139,netdev=two",
+                "intel-hda,id=sound",
                 "pci-testdev", "virtio-blk-pci,drive=virtio,iommu_platform=on,disable-legacy=on",
             ];
             string[] more =
@@ -98,7 +101,8 @@ public abstract class PassthroughRuns
             return LabSession.Run(
                 [.. Cases(folder.FullName).Where(run => names.Contains(run.Name))],
                 memory: 3072,
-                options: [.. devices.SelectMany(device => new[] { "--vfio", device }), .. more.SelectMany(word => new[] { "--qemu", word })]).ToDictionary();
+                options: [.. devices.SelectMany(device => new[] { "--vfio", device }), .. more.SelectMany(word => new[] { "--qemu", word })])
+                .ToDictionary();
         }
         finally
         {
@@ -112,14 +116,16 @@ public abstract class PassthroughRuns
     {
         string sources = Repository.PathOf("Vmm.Tests/Nested/GuestPrograms");
         string inLab = $". {sources}/passthrough-lab.sh\n";
-        string[] files = [$"{folder}/edu-guest=/bin/edu-guest", $"{folder}/testdev-guest=/bin/testdev-guest", $"{sources}/passthrough.sh=/bin/passthrough"];
+        string[] files =
+            [$"{folder}/edu-guest=/bin/edu-guest", $"{folder}/testdev-guest=/bin/testdev-guest", $"{sources}/passthrough.sh=/bin/passthrough"];
         var common = new LabCase("", All)
         {
             Flavour = "amd64",
             Memory = "size=200M",
             Modules = Modules,
             Files = files,
-            CommandLine = "nokaslr init_on_alloc=0 apparmor=0 cryptomgr.notests audit=0 nowatchdog tsc=reliable no_timer_check rcupdate.rcu_expedited=1",
+            CommandLine = "nokaslr init_on_alloc=0 apparmor=0 cryptomgr.notests audit=0 nowatchdog tsc=reliable no_timer_check "
+                + "rcupdate.rcu_expedited=1",
             TimeoutSeconds = 600,
         };
         string ownDrivers = inLab + """
@@ -187,7 +193,8 @@ public abstract class PassthroughRuns
                 Guest = $". /bin/passthrough\nalone {device.Name}\nsed -n 1,40p /proc/interrupts\ndmesg -r | grep -E '^<[0-3]>' | head",
             }),
 
-            // The lab's e1000e is not reset by the kernel (QEMU 7.2 ignores what its power management promises), so what leaves it running comes last.
+            // The lab's e1000e is not reset by the kernel (QEMU 7.2 ignores what its power management promises), so what leaves it running comes
+            // last.
             common with
             {
                 Name = "terminated",

@@ -2,7 +2,9 @@ using System;
 
 namespace Vmm.Tests.Nested;
 
-/// <summary>Nine real devices of the lab, passed to one Linux guest at once, each used by its driver or, where there is none, from user space.</summary>
+/// <summary>
+/// Nine real devices of the lab, passed to one Linux guest at once, each used by its driver or, where there is none, from user space.
+/// </summary>
 [Trait("Category", "Nested")]
 [Trait("Behaviour", "VFIO-14")]
 public sealed class PassthroughTests(PassthroughTests.Runs runs) : IClassFixture<PassthroughTests.Runs>

@@ -180,13 +180,24 @@ public sealed class PassthroughViewTests(PassthroughViewTests.Runs runs) : IClas
                 [
                     .. drives.SelectMany(name => new[] { "-drive", $"if=none,id={name},format=raw,file={folder.FullName}/{name}" }),
                     "-device", "pcie-root-port,id=above,addr=0x1c,chassis=1", "-device", "nvme-subsys,id=subsystem",
-                    "-device", "nvme,serial=2,bus=above,subsys=subsystem,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=8,msix_qsize=9",
+                    "-device",
+                    "nvme,serial=2,bus=above,subsys=subsystem,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=8,msix_qsize=9",
                 ];
                 string[] addresses = [.. Enumerable.Range(0x10, devices.Length).Select(slot => $"0000:00:{slot:x2}.0"), "0000:01:00.0"];
                 LabCase[] cases =
                 [
-                    new("ours", string.Join(' ', addresses.Select(address => $"--device path=/sys/bus/pci/devices/{address}"))) { Before = Bind, Guest = Print, TimeoutSeconds = 900 },
-                    new("qemu") { Guest = Print, TimeoutSeconds = 900, Command = Qemu + string.Concat(addresses.Select(address => $" -device vfio-pci,host={address}")) },
+                    new("ours", string.Join(' ', addresses.Select(address => $"--device path=/sys/bus/pci/devices/{address}")))
+                    {
+                        Before = Bind,
+                        Guest = Print,
+                        TimeoutSeconds = 900,
+                    },
+                    new("qemu")
+                    {
+                        Guest = Print,
+                        TimeoutSeconds = 900,
+                        Command = Qemu + string.Concat(addresses.Select(address => $" -device vfio-pci,host={address}")),
+                    },
                 ];
                 return LabSession.Run(
                     cases,

@@ -7,8 +7,8 @@ namespace Vmm.Tests.Nested;
 
 /// <summary>
 /// Every form of ring, number of vectors, size and number of queues that a device can be given: Linux takes what was offered, and 16 MiB (64 with
-/// VMM_SOAK=1) go each way through each disk and each card. A disk is copied from its first half to its second, a card brings what it takes back; the host compares
-/// byte by byte.
+/// VMM_SOAK=1) go each way through each disk and each card. A disk is copied from its first half to its second, a card brings what it takes back; the
+/// host compares byte by byte.
 /// </summary>
 [Trait("Category", "Nested")]
 public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<TransferTests.Runs>
@@ -32,7 +32,10 @@ public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<Trans
             "split",
             4,
             ["num_queues=4", "indirect=off,num_queues=4,vectors=2", "event_idx=off,vectors=1", "indirect=off,event_idx=off,queue_size=1024"],
-            ["num_queues=8", "indirect=off,num_queues=8,vectors=2", "event_idx=off,vectors=1", "indirect=off,event_idx=off,queue_size=1024"]) { CommandLine = "maxcpus=1" },
+            ["num_queues=8", "indirect=off,num_queues=8,vectors=2", "event_idx=off,vectors=1", "indirect=off,event_idx=off,queue_size=1024"])
+        {
+            CommandLine = "maxcpus=1",
+        },
         new(
             "packed",
             4,
@@ -47,7 +50,10 @@ public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<Trans
         new(
             "sizes",
             1,
-            ["queue_size=1024", "queue_size=1024,packed=on", "queue_size=2", "queue_size=2,packed=on", "iommu=on,vectors=0,in_order=on", "iommu=on,packed=on"],
+            [
+                "queue_size=1024", "queue_size=1024,packed=on", "queue_size=2", "queue_size=2,packed=on", "iommu=on,vectors=0,in_order=on",
+                "iommu=on,packed=on",
+            ],
             ["queue_size=32,iommu=on"]),
         new(
             "nomsi",
@@ -105,7 +111,8 @@ public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<Trans
             result.Fact($"SIZE-{device}").Should().Be($"{Number(words, "queue_size") ?? 256}");
         }
 
-        // Without messages there is the line. Linux takes a vector for changes and one a queue, else two, else the line; its control queue is not interrupted for.
+        // Without messages there is the line. Linux takes a vector for changes and one a queue, else two, else the line; its control queue is not
+        // interrupted for.
         int? vectors = Number(words, "vectors");
         bool line = vectors is 0 or 1 || machine == "nomsi";
         result.Fact($"LINES-{device}").Should().Be(line ? "1" : "0");
@@ -129,7 +136,7 @@ public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<Trans
     private static int? Number(string words, string word)
     {
         string? text = words.Split(',').FirstOrDefault(w => w.StartsWith(word + "=", StringComparison.Ordinal));
-        return text == null ? null : int.Parse(text[(word.Length + 1)..]);
+        return text is null ? null : int.Parse(text[(word.Length + 1)..]);
     }
 
     private sealed record Machine(string Name, int Processors, string[] Disks, string[] Nets)

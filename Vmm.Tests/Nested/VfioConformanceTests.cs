@@ -5,7 +5,9 @@ using System.Text.Json;
 
 namespace Vmm.Tests.Nested;
 
-/// <summary>The conformance suite on QEMU's virtio devices, through the kernel's VFIO: where they fall short is written down, and only that.</summary>
+/// <summary>
+/// The conformance suite on QEMU's virtio devices, through the kernel's VFIO: where they fall short is written down, and only that.
+/// </summary>
 [Trait("Category", "Nested")]
 public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClassFixture<VfioConformanceTests.Runs>
 {
@@ -19,7 +21,8 @@ public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClas
     [Trait("Behaviour", "DRV-1")]
     public void Every_check_runs_and_every_difference_is_documented(string address, string device)
     {
-        JsonElement target = runs.Report.RootElement.GetProperty("targets").EnumerateArray().Single(t => t.GetProperty("target").GetString() == address);
+        JsonElement target = runs.Report.RootElement.GetProperty("targets").EnumerateArray()
+            .Single(t => t.GetProperty("target").GetString() == address);
         JsonElement[] checks = [.. target.GetProperty("checks").EnumerateArray()];
 
         checks.Where(check => Text(check, "reason").Contains("did not come back")).Should().BeEmpty("the device has to come back after each check");
@@ -31,11 +34,13 @@ public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClas
             .Should().BeEmpty("docs/conformance.md has no line for it ({0})", device);
     }
 
-    private static string Text(JsonElement check, string property) => check.TryGetProperty(property, out JsonElement value) ? value.GetString() ?? "" : "";
+    private static string Text(JsonElement check, string property) =>
+        check.TryGetProperty(property, out JsonElement value) ? value.GetString() ?? "" : "";
 
     private static string[] Documented()
     {
-        return [.. File.ReadLines(Repository.PathOf("docs/conformance.md")).SkipWhile(line => line != Heading).Skip(1).TakeWhile(line => !line.StartsWith("## "))
+        return [.. File.ReadLines(Repository.PathOf("docs/conformance.md")).SkipWhile(line => line != Heading).Skip(1)
+            .TakeWhile(line => !line.StartsWith("## "))
             .Where(line => line.StartsWith("| `")).Select(line => line.Split('`')[1])];
     }
 
@@ -55,7 +60,10 @@ public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClas
                 File.WriteAllBytes(disk, new byte[2 << 20]);
                 const string Modern = ",iommu_platform=on,disable-legacy=on";
                 string[] devices =
-                    [$"virtio-blk-pci,drive=disk{Modern}", $"virtio-net-pci,netdev=net{Modern}", $"virtio-rng-pci{Modern}", $"virtio-serial-pci,id=serial{Modern}"];
+                [
+                    $"virtio-blk-pci,drive=disk{Modern}", $"virtio-net-pci,netdev=net{Modern}", $"virtio-rng-pci{Modern}",
+                    $"virtio-serial-pci,id=serial{Modern}",
+                ];
                 string[] words =
                 [
                     "-drive", $"if=none,id=disk,format=raw,file={disk}", "-netdev", "user,id=net,restrict=on",
@@ -67,7 +75,10 @@ public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClas
                     """;
                 var (status, output) = LabSession.RunLab(
                     500,
-                    ["--out", share.FullName, .. devices.SelectMany(device => new[] { "--vfio", device }), .. words.SelectMany(word => new[] { "--qemu", word }), "--", "bash", "-c", command]);
+                    [
+                        "--out", share.FullName, .. devices.SelectMany(device => new[] { "--vfio", device }),
+                        .. words.SelectMany(word => new[] { "--qemu", word }), "--", "bash", "-c", command,
+                    ]);
                 status.Should().Be(0, "the suite has to run: {0}", output);
                 return JsonDocument.Parse(File.ReadAllText(report));
             }

@@ -52,7 +52,8 @@ public sealed class VfioDeviceTests(VfioDeviceTests.Runs runs) : IClassFixture<V
     [Trait("Behaviour", "VFIO-9")]
     public void The_educational_device_interrupts_by_its_pin_and_by_messages()
     {
-        runs["edu"].Should().Contain("INTERRUPTS-Pin 20 raised, factorial, copy, disabled").And.Contain("INTERRUPTS-Msi 20 raised, factorial, copy, disabled");
+        runs["edu"].Should().Contain("INTERRUPTS-Pin 20 raised, factorial, copy, disabled")
+            .And.Contain("INTERRUPTS-Msi 20 raised, factorial, copy, disabled");
     }
 
     [NestedFact]
@@ -71,7 +72,8 @@ public sealed class VfioDeviceTests(VfioDeviceTests.Runs runs) : IClassFixture<V
     [Trait("Behaviour", "VFIO-10")]
     public void A_device_whose_user_was_killed_is_usable_at_once()
     {
-        runs["killed"].Should().Contain("KILLED 137").And.Contain("FACTORIAL 3628800").And.Contain("INTERRUPTS-Msi 20 raised, factorial, copy, disabled");
+        runs["killed"]
+            .Should().Contain("KILLED 137").And.Contain("FACTORIAL 3628800").And.Contain("INTERRUPTS-Msi 20 raised, factorial, copy, disabled");
     }
 
     [NestedTheory]
@@ -112,7 +114,10 @@ public sealed class VfioDeviceTests(VfioDeviceTests.Runs runs) : IClassFixture<V
                 string[] drives = ["-drive", $"if=none,id=nvme,format=raw,file={nvme}", "-drive", $"if=none,id=disk,format=raw,file={disk}"];
                 var (status, output) = LabSession.RunLab(
                     600,
-                    [.. devices.SelectMany(device => new[] { "--vfio", device }), .. drives.SelectMany(word => new[] { "--qemu", word }), "--", "bash", script]);
+                    [
+                        .. devices.SelectMany(device => new[] { "--vfio", device }), .. drives.SelectMany(word => new[] { "--qemu", word }),
+                        "--", "bash", script,
+                    ]);
                 status.Should().Be(0, "the lab has to run the script: {0}", output);
                 return output.Split("\n== ").Skip(1).Select(section => section.Split('\n')).ToDictionary(lines => lines[0], lines => lines[1..]);
             }

@@ -65,18 +65,22 @@ public sealed class BarLayoutTests
     public void Bad_regions_are_refused_with_the_reason()
     {
         var handler = new RecordingHandler(0x100);
-        Make(new PciBarRegion("a", 0, 0x800, handler), new PciBarRegion("b", 0x7ff, 1, handler)).Should().Throw<ArgumentException>().WithMessage("*a and b overlap at 0x7ff*");
+        Make(new PciBarRegion("a", 0, 0x800, handler), new PciBarRegion("b", 0x7ff, 1, handler))
+            .Should().Throw<ArgumentException>().WithMessage("*a and b overlap at 0x7ff*");
         Make(new PciBarRegion("a", 0x800, 0x801, handler)).Should().Throw<ArgumentException>().WithMessage("*a ends at 0x1000*");
         Make(new PciBarRegion("b", 0xfff, 1, handler), new PciBarRegion("a", 0, 0xfff, handler)).Should().NotThrow();
         FluentActions.Invoking(() => new PciBarRegion("a", 0, 0, handler)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new PciBarRegion("a", ulong.MaxValue, 2, handler)).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => new PciBar(0, PciBarKind.Io, 16, [], prefetchable: true)).Should().Throw<ArgumentException>().WithMessage("*prefetchable*");
+        FluentActions.Invoking(() => new PciBar(0, PciBarKind.Io, 16, [], prefetchable: true))
+            .Should().Throw<ArgumentException>().WithMessage("*prefetchable*");
 
         using var memory = HostMemory.AllocateAnonymous(0x1000);
         FluentActions.Invoking(() => new PciBarRegion("m", 0, 0x1001, memory)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new PciBarRegion("m", 0, 0x10, memory, 0xff8)).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => new PciBar(0, PciBarKind.Io, 16, [new("m", 0, 16, memory)])).Should().Throw<ArgumentException>().WithMessage("*I/O space*");
-        FluentActions.Invoking(() => new PciBar(6, PciBarKind.Rom, 0x1000, [new("m", 0, 0x1000, memory)])).Should().Throw<ArgumentException>().WithMessage("*read-only*");
+        FluentActions.Invoking(() => new PciBar(0, PciBarKind.Io, 16, [new("m", 0, 16, memory)]))
+            .Should().Throw<ArgumentException>().WithMessage("*I/O space*");
+        FluentActions.Invoking(() => new PciBar(6, PciBarKind.Rom, 0x1000, [new("m", 0, 0x1000, memory)]))
+            .Should().Throw<ArgumentException>().WithMessage("*read-only*");
 
         static Action Make(params PciBarRegion[] regions) => () => _ = new PciBar(0, PciBarKind.Memory32, 0x1000, new List<PciBarRegion>(regions));
     }
@@ -112,7 +116,8 @@ public sealed class BarLayoutTests
     {
         var handler = new RecordingHandler(0x100, 0x5a);
         using var memory = HostMemory.AllocateAnonymous(0x1000);
-        var function = PciRig.Function(new PciBar(0, PciBarKind.Memory32, 0x2000, [new("a", 0x100, 0x100, handler), new("m", 0x1000, 0x1000, memory)]));
+        var function = PciRig.Function(new PciBar(
+            0, PciBarKind.Memory32, 0x2000, [new("a", 0x100, 0x100, handler), new("m", 0x1000, 0x1000, memory)]));
 
         function.ReadBar(0, 0x104, 4).Should().Be(0x5a5a5a5a);
         function.WriteBar(0, 0x108, 2, 0xff1234);

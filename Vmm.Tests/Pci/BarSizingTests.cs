@@ -103,7 +103,8 @@ public sealed class BarSizingTests
                 ulong lanes = (ulong.MaxValue >> (64 - (8 * width))) << (8 * offset);
                 ulong expected = (((Old & ~lanes) | ((New << (8 * offset)) & lanes)) & mask) | 0xc;
                 rig.Memory.Read(PciRig.EcamAddress(0x10, 3, 0), 8).Should().Be(expected, "{0} bytes at {1}", width, offset);
-                rig.Memory.Read(PciRig.EcamAddress(0x10 + offset, 3, 0), width).Should().Be((expected >> (8 * offset)) & (ulong.MaxValue >> (64 - (8 * width))));
+                rig.Memory.Read(PciRig.EcamAddress(0x10 + offset, 3, 0), width).Should().Be(
+                    (expected >> (8 * offset)) & (ulong.MaxValue >> (64 - (8 * width))));
             }
         }
 

@@ -41,8 +41,10 @@ public sealed class BridgeTests
     public void A_bridge_has_two_bars_and_no_rom()
     {
         var bridge = new PciBridge(BridgeRig.BridgeIdentity);
-        FluentActions.Invoking(() => bridge.AddBar(PciRig.Bar(2, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000)))).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => bridge.AddBar(PciRig.Bar(PciBar.RomIndex, PciBarKind.Rom, 0x1000, new RecordingHandler(0x1000)))).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => bridge.AddBar(PciRig.Bar(2, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000))))
+            .Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => bridge.AddBar(PciRig.Bar(PciBar.RomIndex, PciBarKind.Rom, 0x1000, new RecordingHandler(0x1000))))
+            .Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => bridge.AddBar(PciRig.Bar(0, PciBarKind.Memory64, 0x1000, new RecordingHandler(0x1000)))).Should().NotThrow();
         FluentActions.Invoking(() => bridge.Secondary.Add(PciRig.Function(), 0)).Should().Throw<InvalidOperationException>().WithMessage("*no bus*");
     }
@@ -299,7 +301,8 @@ public sealed class BridgeTests
         var port = _rig.AddPort(4);
         var functions = new[]
         {
-            Function(outer.Secondary, 1), Function(outer.Secondary, 2), Function(inner.Secondary, 1), Function(inner.Secondary, 2), Function(port.Secondary, 0),
+            Function(outer.Secondary, 1), Function(outer.Secondary, 2), Function(inner.Secondary, 1), Function(inner.Secondary, 2),
+            Function(port.Secondary, 0),
         };
         for (int round = 0; round < 2; round++)
         {

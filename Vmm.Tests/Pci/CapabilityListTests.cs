@@ -55,7 +55,8 @@ public sealed class CapabilityListTests
             .Should().Throw<ArgumentException>().WithMessage("*list overflows*");
         FluentActions.Invoking(() => new VendorSpecificCapability(new byte[190])).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new VendorSpecificCapability(new byte[2], new byte[3])).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => function.AddCapability(new ExtendedCapability(8))).Should().Throw<ArgumentException>("there is no extended space");
+        FluentActions.Invoking(() => function.AddCapability(new ExtendedCapability(8)))
+            .Should().Throw<ArgumentException>("there is no extended space");
         function.Capabilities.Should().HaveCount(1);
     }
 
@@ -94,7 +95,8 @@ public sealed class CapabilityListTests
         _rig.Read(at + 4, 4);
         _rig.Read(0x40, 4);
 
-        capability.Calls.Should().Equal("write 4 lanes 1 00000011", "write 4 lanes c 22330000", "write 8 lanes f 00000044", "read 4 lanes 2", "read 4 lanes f");
+        capability.Calls.Should().Equal(
+            "write 4 lanes 1 00000011", "write 4 lanes c 22330000", "write 8 lanes f 00000044", "read 4 lanes 2", "read 4 lanes f");
         _rig.Read(at + 4, 4).Should().Be(0x2233_0011 ^ 0xffff_ffff, "the hook answers");
     }
 

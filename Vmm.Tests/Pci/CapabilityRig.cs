@@ -44,7 +44,8 @@ internal sealed class CapabilityRig
     public bool Decodes => Function.GetMappedAddress(0) is not null;
 
     internal sealed class ObservedFunction(DmaTarget dma)
-        : PciFunction(PciRig.Identity, new PciFunctionOptions { Name = "observed", Pin = InterruptPin.A, Dma = dma, ExtendedConfigurationSpace = true })
+        : PciFunction(
+            PciRig.Identity, new PciFunctionOptions { Name = "observed", Pin = InterruptPin.A, Dma = dma, ExtendedConfigurationSpace = true })
     {
         public int Resets { get; private set; }
 

@@ -134,8 +134,10 @@ public sealed class ConfigurationSpaceTests
         FluentActions.Invoking(() => space.Define(-1, [1])).Should().Throw<ArgumentException>().WithMessage("*do not lie inside*");
         FluentActions.Invoking(() => space.Define(257, [])).Should().Throw<ArgumentException>().WithMessage("*do not lie inside*");
         FluentActions.Invoking(() => space.Define(0, [1, 2], [3])).Should().Throw<ArgumentException>().WithMessage("*a mask must be as long*");
-        FluentActions.Invoking(() => space.Define(0, [1, 2], [3, 4], [0, 0, 0])).Should().Throw<ArgumentException>().WithMessage("*a mask must be as long*");
-        FluentActions.Invoking(() => space.Define(0, 1, 0, 1, 1)).Should().Throw<ArgumentException>().WithMessage("*either writable or write-1-to-clear*");
+        FluentActions.Invoking(() => space.Define(0, [1, 2], [3, 4], [0, 0, 0]))
+            .Should().Throw<ArgumentException>().WithMessage("*a mask must be as long*");
+        FluentActions.Invoking(() => space.Define(0, 1, 0, 1, 1))
+            .Should().Throw<ArgumentException>().WithMessage("*either writable or write-1-to-clear*");
     }
 
     [Fact]

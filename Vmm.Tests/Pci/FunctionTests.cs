@@ -81,7 +81,8 @@ public sealed class FunctionTests
         routing.GetGsi(3, InterruptPin.A).Should().Be(19);
         routing.GetGsi(4, InterruptPin.A).Should().Be(16);
         routing.GetGsi(3, InterruptPin.B).Should().Be(16);
-        routing.Routes.Should().HaveCount(128).And.OnlyContain(route => route.Gsi == routing.GetGsi(route.Device, route.Pin) && route.Gsi >= 16 && route.Gsi < 20);
+        routing.Routes.Should().HaveCount(128).And.OnlyContain(
+            route => route.Gsi == routing.GetGsi(route.Device, route.Pin) && route.Gsi >= 16 && route.Gsi < 20);
         new PciInterruptRouting(16, 8).GetGsi(7, InterruptPin.D).Should().Be(18);
         PciInterruptRouting.Swizzle(1, InterruptPin.D).Should().Be(InterruptPin.A);
         PciInterruptRouting.Swizzle(0, InterruptPin.B).Should().Be(InterruptPin.B);

@@ -40,7 +40,9 @@ public sealed class HotPlugStressTests
         }
 
         ShouldAgree(rig);
-        functions.Should().OnlyContain(static function => function.Bus == null && function.Command == PciCommand.None && function.GetMappedAddress(0) == null && function.Faults == 0);
+        functions.Should().OnlyContain(
+            static function =>
+                function.Bus == null && function.Command == PciCommand.None && function.GetMappedAddress(0) == null && function.Faults == 0);
         rig.Port.Faults.Should().Be(0);
         rig.Bridges.Rig.Memory.Domain.FailedEffects.Should().Be(0);
         foreach (var function in functions)
@@ -97,7 +99,8 @@ public sealed class HotPlugStressTests
     [Fact]
     public async Task A_request_that_crosses_the_guests_release_is_complete_and_never_takes_the_next_device()
     {
-        // Either the release is seen by the request, or the request by the release; and a release that was for the last device leaves the next one alone.
+        // Either the release is seen by the request, or the request by the release; and a release that was for the last device leaves the next one
+        // alone.
         var rig = new SlotRig();
         for (int round = 0; round < 500; round++)
         {
@@ -125,7 +128,8 @@ public sealed class HotPlugStressTests
         (int Offset, int Width)[] registers =
         [
             (rig.Express + 0x18, 2), (rig.Express + 0x18, 2), (rig.Express + 0x18, 4), (rig.Express + 0x19, 1), (rig.Express + 0x1a, 2),
-            (rig.Express + 0x10, 2), (0x3e, 2), (4, 2), (0x18, 4), (0x1c, 2), (0x20, 4), (0x24, 4), (0x28, 4), (rig.Port.Msi!.Offset + 2, 2), (rig.Port.Msi.Offset + 16, 4),
+            (rig.Express + 0x10, 2), (0x3e, 2), (4, 2), (0x18, 4), (0x1c, 2), (0x20, 4), (0x24, 4), (0x28, 4), (rig.Port.Msi!.Offset + 2, 2),
+            (rig.Port.Msi.Offset + 16, 4),
         ];
         while (!stop())
         {

@@ -31,7 +31,8 @@ public sealed class HotPlugTests
         (port.IsOccupied, port.IsPowered, port.IsLinkActive, port.PowerIndicator, port.AttentionIndicator).Should()
             .Be((false, false, false, SlotIndicator.Off, SlotIndicator.Off));
         FluentActions.Invoking(() => port.Secondary.Add(PciRig.Function(), 1)).Should().Throw<ArgumentException>().WithMessage("*device 0*");
-        FluentActions.Invoking(() => { _ = port.HotRemove(SlotRemoval.Surprise); }).Should().Throw<InvalidOperationException>().WithMessage("*empty*");
+        FluentActions.Invoking(() => { _ = port.HotRemove(SlotRemoval.Surprise); })
+            .Should().Throw<InvalidOperationException>().WithMessage("*empty*");
         FluentActions.Invoking(() => new PciRootPort(new PciRootPortOptions { SlotNumber = 0 })).Should().Throw<ArgumentException>();
     }
 
@@ -165,7 +166,8 @@ public sealed class HotPlugTests
         FluentActions.Invoking(() => new PciRootPort().HotAdd(Function())).Should().Throw<InvalidOperationException>().WithMessage("*no bus*");
         var plain = _rig.AddPort(5, new PciRootPortOptions { AttentionButton = false });
         plain.Secondary.Add(Function(), 0);
-        FluentActions.Invoking(() => { _ = plain.HotRemove(SlotRemoval.Orderly); }).Should().Throw<InvalidOperationException>().WithMessage("*button*");
+        FluentActions.Invoking(() => { _ = plain.HotRemove(SlotRemoval.Orderly); })
+            .Should().Throw<InvalidOperationException>().WithMessage("*button*");
     }
 
     [Theory]
@@ -312,7 +314,9 @@ public sealed class HotPlugTests
 
     private bool Level(PciRootPort port, bool messages) => !messages && _rig.Rig.Lines[Gsi].IsAsserted;
 
-    /// <summary>A port, with power control unless told otherwise, as a guest's drivers set it up: numbered, forwarding, hot-plug events enabled.</summary>
+    /// <summary>
+    /// A port, with power control unless told otherwise, as a guest's drivers set it up: numbered, forwarding, hot-plug events enabled.
+    /// </summary>
     private PciRootPort Start(PciRootPortOptions? options = null, bool messages = true)
     {
         var port = _rig.AddPort(options: options ?? new PciRootPortOptions { PowerController = true });

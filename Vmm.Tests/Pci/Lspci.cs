@@ -24,7 +24,11 @@ internal static class Lspci
         try
         {
             File.WriteAllText(file, dump);
-            var start = new ProcessStartInfo(LspciFactAttribute.Program!, ["-vvv", "-F", file]) { RedirectStandardOutput = true, RedirectStandardError = true };
+            var start = new ProcessStartInfo(LspciFactAttribute.Program!, ["-vvv", "-F", file])
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            };
             using var process = Process.Start(start)!;
             var errors = process.StandardError.ReadToEndAsync();
             string text = process.StandardOutput.ReadToEnd();

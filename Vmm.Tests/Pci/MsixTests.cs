@@ -357,10 +357,12 @@ public sealed class MsixTests
     {
         var rig = new PciRig();
         var msix = new MsixCapability(1, 0, 0, 2, 0);
-        var function = PciRig.Function(new PciBar(0, PciBarKind.Memory32, 0x1000, [msix.CreateTableRegion(), new("x", 0x800, 8, new RecordingHandler(8))]));
+        var function = PciRig.Function(new PciBar(
+            0, PciBarKind.Memory32, 0x1000, [msix.CreateTableRegion(), new("x", 0x800, 8, new RecordingHandler(8))]));
         function.AddCapability(msix);
         FluentActions.Invoking(() => rig.Add(function)).Should().Throw<ArgumentException>().WithMessage("*BAR 2*pending bit array*");
-        FluentActions.Invoking(() => function.AddCapability(new MsixCapability(1, 0, 0, 2, 0))).Should().Throw<ArgumentException>().WithMessage("*one MSI-X*");
+        FluentActions.Invoking(() => function.AddCapability(new MsixCapability(1, 0, 0, 2, 0)))
+            .Should().Throw<ArgumentException>().WithMessage("*one MSI-X*");
     }
 
     [Fact]

@@ -87,7 +87,8 @@ public sealed class ResourceTests
         function.GetBarAddress(0).Should().Be(0xc000_0000);
 
         rig.Add(PciRig.Function(new PciBar(0, PciBarKind.Memory32, 0x10_0000, [])), 4);
-        FluentActions.Invoking(rig.Bridge.Root.AssignResources).Should().Throw<PciResourceException>().WithMessage("*00:04.0*0x100000*Memory 0xc0000000*");
+        FluentActions.Invoking(rig.Bridge.Root.AssignResources)
+            .Should().Throw<PciResourceException>().WithMessage("*00:04.0*0x100000*Memory 0xc0000000*");
     }
 
     [Fact]

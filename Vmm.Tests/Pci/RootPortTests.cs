@@ -39,7 +39,8 @@ public sealed class RootPortTests
         // Slot Capabilities: button 0, power controller 1, attention 3 and power indicator 4, surprise 5, hot-plug 6; no MRL, no interlock.
         var rig = new SlotRig(new PciRootPortOptions { AttentionButton = button, PowerController = power, SlotNumber = 8191 });
         rig.Bridges.Read(rig.Port, rig.Express + 0x14, 4).Should().Be((8191u << 19) | capabilities);
-        rig.Bridges.Read(rig.Port, rig.Express + 0x0c, 4).Should().Be((0xffu << 24) | (1u << 20) | (1u << 22) | 0x11, "the port's number is 8 bits wide");
+        rig.Bridges.Read(rig.Port, rig.Express + 0x0c, 4).Should().Be(
+            (0xffu << 24) | (1u << 20) | (1u << 22) | 0x11, "the port's number is 8 bits wide");
         rig.Control = 0xffff;
 
         // No power faults are detected and there is no latch (MRL): their enables, bits 1 and 2, stay zero.
@@ -173,7 +174,8 @@ public sealed class RootPortTests
     {
         var rig = new SlotRig(new PciRootPortOptions());
         var function = PciRig.Function(
-            PciRig.Bar(0, PciBarKind.Memory32, 0x20_0000, new RecordingHandler(0x20_0000)), PciRig.Bar(1, PciBarKind.Io, 256, new RecordingHandler(256)));
+            PciRig.Bar(0, PciBarKind.Memory32, 0x20_0000, new RecordingHandler(0x20_0000)),
+            PciRig.Bar(1, PciBarKind.Io, 256, new RecordingHandler(256)));
         rig.Port.HotAdd(function);
         rig.Bridges.Write(function, 4, 2, 3);
         rig.Bridges.Write(function, 0x10, 4, 0xc140_0000);

@@ -22,7 +22,9 @@ public sealed class GuestMemoryDma(IDmaMapper mapper, ILoggerFactory? loggerFact
         mapper.Map(region.Address, region.Memory, region.Offset, region.Length);
     }
 
-    /// <summary>Unmaps a region. If that is refused, devices keep reaching its pages, which stay pinned and are nobody else's until the mapper is closed.</summary>
+    /// <summary>
+    /// Unmaps a region. If that is refused, devices keep reaching its pages, which stay pinned and are nobody else's until the mapper is closed.
+    /// </summary>
     /// <param name="region">The region.</param>
     public void Removed(GuestMemoryRegion region)
     {

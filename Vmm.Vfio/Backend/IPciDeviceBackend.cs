@@ -4,7 +4,9 @@ using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Vfio.Backend;
 
-/// <summary>A PCI device that somebody else gives us: the kernel through VFIO, or another process. What a passed-through function is made over.</summary>
+/// <summary>
+/// A PCI device that somebody else gives us: the kernel through VFIO, or another process. What a passed-through function is made over.
+/// </summary>
 /// <remarks>
 /// Regions and interrupts are asked for once, at attach. <see cref="TryRead"/> and <see cref="TryWrite"/> come from vCPU threads, several at once;
 /// everything else from one thread at a time. Nothing here knows of a guest.
@@ -56,7 +58,9 @@ public interface IPciDeviceBackend : IDisposable
     /// <exception cref="VfioException">The device or the kernel refuses.</exception>
     HostMemory Map(PciRegionIndex region, RegionArea area, bool writable);
 
-    /// <summary>Has the device signal eventfds, from the next event on; those outside the range stay as they are. Enables the kind of interrupt.</summary>
+    /// <summary>
+    /// Has the device signal eventfds, from the next event on; those outside the range stay as they are. Enables the kind of interrupt.
+    /// </summary>
     /// <param name="index">Which kind.</param>
     /// <param name="start">The first interrupt of the kind.</param>
     /// <param name="triggers">One each; null for one that signals nothing.</param>
@@ -86,7 +90,9 @@ public interface IPciDeviceBackend : IDisposable
     /// <exception cref="VfioException">There is no such reset, or it failed.</exception>
     void Reset();
 
-    /// <summary>Resets the device with its whole bus or slot, if every device that this reaches is ours and no other of them is in use (VFIO-10).</summary>
+    /// <summary>
+    /// Resets the device with its whole bus or slot, if every device that this reaches is ours and no other of them is in use (VFIO-10).
+    /// </summary>
     /// <returns>Null if it was done, else why not.</returns>
     string? TryHotReset();
 }

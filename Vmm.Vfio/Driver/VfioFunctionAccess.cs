@@ -13,7 +13,9 @@ using Vmm.Virtio.Driver;
 
 namespace Vmm.Vfio.Driver;
 
-/// <summary>Reaches a real device for a user-space driver: accesses of exact width, interrupts by eventfds, buffers pinned and mapped (DRV-1).</summary>
+/// <summary>
+/// Reaches a real device for a user-space driver: accesses of exact width, interrupts by eventfds, buffers pinned and mapped (DRV-1).
+/// </summary>
 /// <remarks>
 /// Accesses from any thread; one that the device does not answer reads all-ones. Enabling and disabling interrupts from one thread at a time;
 /// they are delivered on a thread of this object's own. Drivers are closed before it is disposed, and it is disposed before the device.

@@ -1,6 +1,8 @@
 namespace Vmm.Vfio.Interop;
 
-/// <summary>The ioctl requests of linux/vfio.h that this assembly uses, under the header's names. None carries a size: each structure starts with one.</summary>
+/// <summary>
+/// The ioctl requests of linux/vfio.h that this assembly uses, under the header's names. None carries a size: each structure starts with one.
+/// </summary>
 internal static class VfioRequests
 {
     private const uint Base = (';' << 8) + 100;

@@ -59,12 +59,14 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
         byte* host = memory.Pointer + offset;
         if (length == 0 || !GuestRange.Fits(offset, length, memory.Length) || !GuestRange.TryCreate(iova, length, out _))
         {
-            throw new ArgumentException($"0x{length:x} bytes at offset 0x{offset:x} for IOVA 0x{iova:x} are not a part of 0x{memory.Length:x} bytes of memory");
+            throw new ArgumentException(
+                $"0x{length:x} bytes at offset 0x{offset:x} for IOVA 0x{iova:x} are not a part of 0x{memory.Length:x} bytes of memory");
         }
 
         if (((iova | length | (ulong)host) & (Granularity - 1)) != 0)
         {
-            throw new ArgumentException($"0x{length:x} bytes at IOVA 0x{iova:x} from host 0x{(ulong)host:x} are not whole pages of 0x{Granularity:x} bytes");
+            throw new ArgumentException(
+                $"0x{length:x} bytes at IOVA 0x{iova:x} from host 0x{(ulong)host:x} are not whole pages of 0x{Granularity:x} bytes");
         }
 
         lock (_lock)
@@ -94,7 +96,8 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
             int result = UnmapCore(iova, length, out ulong unmapped);
             if (result < 0 || unmapped != length)
             {
-                throw Refusal.Of(UnmapStep, path, Math.Min(result, 0), $"0x{unmapped:x} instead of 0x{length:x} bytes at IOVA 0x{iova:x} were unmapped");
+                throw Refusal.Of(
+                    UnmapStep, path, Math.Min(result, 0), $"0x{unmapped:x} instead of 0x{length:x} bytes at IOVA 0x{iova:x} were unmapped");
             }
 
             _mappings.Remove(iova);
@@ -136,7 +139,8 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
         if (!_ranges.Any(range => iova >= range.Address && GuestRange.Fits(iova - range.Address, length, range.Length)))
         {
             string ranges = string.Join(", ", _ranges.Select(range => $"0x{range.Address:x} to 0x{range.Address + range.Length - 1:x}"));
-            throw new VfioException(MapStep, path, 0, $"0x{length:x} bytes at IOVA 0x{iova:x} lie outside what the IOMMU can map for these devices: {ranges}");
+            throw new VfioException(
+                MapStep, path, 0, $"0x{length:x} bytes at IOVA 0x{iova:x} lie outside what the IOMMU can map for these devices: {ranges}");
         }
 
         // The last mapping that starts at or before the end of the new one is the only one that can reach into it.
@@ -150,7 +154,8 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
         if (low > 0 && _mappings.GetKeyAtIndex(low - 1) is var start && start + (_mappings.GetValueAtIndex(low - 1) - 1) >= iova)
         {
             throw new VfioException(
-                MapStep, path, 0, $"0x{length:x} bytes at IOVA 0x{iova:x} overlap the mapping of 0x{_mappings.GetValueAtIndex(low - 1):x} bytes at 0x{start:x}");
+                MapStep, path, 0,
+                $"0x{length:x} bytes at IOVA 0x{iova:x} overlap the mapping of 0x{_mappings.GetValueAtIndex(low - 1):x} bytes at 0x{start:x}");
         }
     }
 

@@ -57,7 +57,8 @@ internal sealed unsafe class IommufdContext : DmaAddressSpace
             string detail = -result switch
             {
                 Errno.EBUSY => "in use: its group is open, in another process perhaps, or one of its devices has another driver",
-                Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU)",
+                Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: "
+                    + "enable it (firmware, intremap=on of an emulated IOMMU)",
                 _ => "cannot bind the device to an iommufd",
             };
             throw Refusal.Of(nameof(IommufdRequests.VFIO_DEVICE_BIND_IOMMUFD), path, result, detail);
@@ -70,7 +71,8 @@ internal sealed unsafe class IommufdContext : DmaAddressSpace
             string detail = -result switch
             {
                 Errno.EADDRINUSE => "what is mapped lies in addresses that are reserved for this device",
-                Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU)",
+                Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: "
+                    + "enable it (firmware, intremap=on of an emulated IOMMU)",
                 _ => "the IOMMU of this device does not go with the address space",
             };
             throw Refusal.Of(nameof(IommufdRequests.VFIO_DEVICE_ATTACH_IOMMUFD_PT), path, result, detail);
@@ -123,7 +125,8 @@ internal sealed unsafe class IommufdContext : DmaAddressSpace
         var map = new iommu_ioas_map
         {
             size = (uint)sizeof(iommu_ioas_map),
-            flags = IommufdRequests.IOMMU_IOAS_MAP_FIXED_IOVA | IommufdRequests.IOMMU_IOAS_MAP_READABLE | (writable ? IommufdRequests.IOMMU_IOAS_MAP_WRITEABLE : 0),
+            flags = IommufdRequests.IOMMU_IOAS_MAP_FIXED_IOVA | IommufdRequests.IOMMU_IOAS_MAP_READABLE
+                | (writable ? IommufdRequests.IOMMU_IOAS_MAP_WRITEABLE : 0),
             ioas_id = _space,
             user_va = host,
             length = length,

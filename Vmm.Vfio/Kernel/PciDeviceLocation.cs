@@ -25,7 +25,8 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, Ho
         path = path.TrimEnd('/');
         if (path.Length == 0 || !calls.Exists(path))
         {
-            throw new VfioException(Step, path, Errno.ENOENT, "there is no such device; lspci -D names those that there are, as /sys/bus/pci/devices/ADDRESS");
+            throw new VfioException(
+                Step, path, Errno.ENOENT, "there is no such device; lspci -D names those that there are, as /sys/bus/pci/devices/ADDRESS");
         }
 
         if (calls.ReadLinkName($"{path}/subsystem") != "pci")
@@ -39,7 +40,9 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, Ho
         if (!int.TryParse(calls.ReadLinkName($"{path}/iommu_group"), NumberStyles.None, CultureInfo.InvariantCulture, out int group))
         {
             throw new VfioException(
-                Step, path, 0, "the device is behind no IOMMU: enable it in the firmware (VT-d, AMD-Vi) and, of Intel's, on the kernel's command line (intel_iommu=on)");
+                Step, path, 0,
+                "the device is behind no IOMMU: enable it in the firmware (VT-d, AMD-Vi) "
+                + "and, of Intel's, on the kernel's command line (intel_iommu=on)");
         }
 
         string? driver = calls.ReadLinkName($"{path}/driver");
@@ -69,7 +72,8 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, Ho
     {
         string text = calls.ReadText(path) ?? "";
         id = 0;
-        return text.StartsWith("0x", StringComparison.Ordinal) && ushort.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out id);
+        return text.StartsWith("0x", StringComparison.Ordinal)
+            && ushort.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out id);
     }
 
     /// <summary>By the path that stays: one below a driver goes with the binding.</summary>

@@ -9,4 +9,5 @@ namespace Vmm.Vfio.Kernel;
 /// <param name="Space">Its I/O address space.</param>
 /// <param name="Group">Its group, if it was opened through that.</param>
 /// <param name="Registration">What the hypervisor knows of the file, of a device that was opened by itself.</param>
-internal sealed record VfioAttachment(PciDeviceLocation Location, IKernelFile File, DmaAddressSpace Space, VfioGroup? Group, IDisposable? Registration = null);
+internal sealed record VfioAttachment(
+    PciDeviceLocation Location, IKernelFile File, DmaAddressSpace Space, VfioGroup? Group, IDisposable? Registration = null);

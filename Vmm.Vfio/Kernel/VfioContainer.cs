@@ -31,20 +31,24 @@ internal sealed unsafe class VfioContainer : DmaAddressSpace
     /// <exception cref="VfioException">The kernel has none, or none of this kind.</exception>
     public static VfioContainer Open(IVfioCalls calls)
     {
-        IKernelFile file = calls.Open(Node, out int errno) ?? throw Refusal.Open(Node, errno, "there is no VFIO: modprobe vfio-pci (a container needs --device /dev/vfio)");
+        IKernelFile file = calls.Open(Node, out int errno)
+            ?? throw Refusal.Open(Node, errno, "there is no VFIO: modprobe vfio-pci (a container needs --device /dev/vfio)");
         try
         {
             int version = file.Ioctl(VfioRequests.VFIO_GET_API_VERSION, 0);
             if (version != VfioConstants.VFIO_API_VERSION)
             {
                 throw Refusal.Of(
-                    nameof(VfioRequests.VFIO_GET_API_VERSION), Node, Math.Min(version, 0), $"the kernel speaks version {version}, this library {VfioConstants.VFIO_API_VERSION}");
+                    nameof(VfioRequests.VFIO_GET_API_VERSION), Node, Math.Min(version, 0),
+                    $"the kernel speaks version {version}, this library {VfioConstants.VFIO_API_VERSION}");
             }
 
             int type1 = file.Ioctl(VfioRequests.VFIO_CHECK_EXTENSION, VfioConstants.VFIO_TYPE1v2_IOMMU);
             if (type1 <= 0)
             {
-                throw Refusal.Of(nameof(VfioRequests.VFIO_CHECK_EXTENSION), Node, type1, "the kernel has no type 1 IOMMU driver, version 2: modprobe vfio_iommu_type1");
+                throw Refusal.Of(
+                    nameof(VfioRequests.VFIO_CHECK_EXTENSION), Node, type1,
+                    "the kernel has no type 1 IOMMU driver, version 2: modprobe vfio_iommu_type1");
             }
 
             return new VfioContainer(calls, file);
@@ -153,11 +157,13 @@ internal sealed unsafe class VfioContainer : DmaAddressSpace
     {
         return errno switch
         {
-            Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: enable it (firmware, intremap=on of an emulated IOMMU); "
+            Errno.EPERM => "without interrupt remapping VFIO refuses devices, which could send any interrupt: "
+                + "enable it (firmware, intremap=on of an emulated IOMMU); "
                 + "for guests that you trust, parameter allow_unsafe_interrupts=1 of module vfio_iommu_type1",
             Errno.EBUSY => $"group {group.Number} is in use by another container or by the kernel",
             Errno.EINVAL => "the IOMMU of this group does not go with the others of the container, or with what is mapped in it",
-            Errno.ENODEV => "no IOMMU driver takes the group: enable the IOMMU (intel_iommu=on on the kernel's command line), modprobe vfio_iommu_type1",
+            Errno.ENODEV =>
+                "no IOMMU driver takes the group: enable the IOMMU (intel_iommu=on on the kernel's command line), modprobe vfio_iommu_type1",
             Errno.ENOMEM => "the memory that is mapped cannot be mapped for this group too",
             _ => "refused",
         };
@@ -170,7 +176,8 @@ internal sealed unsafe class VfioContainer : DmaAddressSpace
             byte[] answer = Ask(out _, out var chain);
             foreach ((ushort id, int offset) in chain)
             {
-                if (id == VfioConstants.VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL && InfoQuery.TryRead(answer, offset, out vfio_iommu_type1_info_dma_avail available))
+                if (id == VfioConstants.VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL
+                    && InfoQuery.TryRead(answer, offset, out vfio_iommu_type1_info_dma_avail available))
                 {
                     return available.avail;
                 }

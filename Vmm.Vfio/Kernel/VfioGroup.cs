@@ -103,7 +103,10 @@ internal sealed unsafe class VfioGroup : IDisposable
                where driver is not null && !PciDeviceLocation.IsVfio(calls, $"{folder}/{name}", driver)
                select $"{name} ({driver})",
         ];
-        string who = others.Length == 0 ? "another device of it has a driver" : $"{string.Join(", ", others)} belong{(others.Length == 1 ? "s" : "")} to it too";
-        return $"group {number} is not viable: {who}; give all of its devices to vfio-pci, or unbind them (echo ADDRESS >/sys/bus/pci/devices/ADDRESS/driver/unbind)";
+        string who = others.Length == 0
+            ? "another device of it has a driver"
+            : $"{string.Join(", ", others)} belong{(others.Length == 1 ? "s" : "")} to it too";
+        return $"group {number} is not viable: {who}; "
+            + "give all of its devices to vfio-pci, or unbind them (echo ADDRESS >/sys/bus/pci/devices/ADDRESS/driver/unbind)";
     }
 }

@@ -13,7 +13,10 @@ using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;
 
-/// <summary>The host's devices for one machine: they share groups and, where the IOMMU lets them, one I/O address space. Holds nothing while no device is attached.</summary>
+/// <summary>
+/// The host's devices for one machine: they share groups and, where the IOMMU lets them, one I/O address space. Holds nothing while no device is
+/// attached.
+/// </summary>
 /// <remarks>
 /// Thread-safe: one lock over what is open, held while the kernel attaches or detaches a device. Lock order: this one, then the guest memory's
 /// lock of changes, then that of an I/O address space. Not from inside the guest memory's domain.
@@ -34,7 +37,9 @@ public sealed class VfioHost
     private volatile Dictionary<int, int> _openGroups = [];
 
     /// <summary>Opens nothing yet.</summary>
-    /// <param name="memory">Guest RAM that every device reaches at its guest-physical addresses; without it, devices reach what is mapped for them.</param>
+    /// <param name="memory">
+    /// Guest RAM that every device reaches at its guest-physical addresses; without it, devices reach what is mapped for them.
+    /// </param>
     /// <param name="hypervisor">Is told of the devices of a machine; null where no guest runs.</param>
     /// <param name="loggerFactory">Where to log; nothing is logged without it.</param>
     public VfioHost(GuestMemory? memory = null, IHostDeviceFiles? hypervisor = null, ILoggerFactory? loggerFactory = null)
@@ -63,11 +68,13 @@ public sealed class VfioHost
     /// <summary>Takes a device: reset by the kernel as it opens it, if it can be, with interrupts disabled and guest memory mapped.</summary>
     /// <param name="path">Its directory in sysfs, for example <c>/sys/bus/pci/devices/0000:00:10.0</c>.</param>
     /// <param name="useIommufd">
-    /// Opens the device by itself and puts it into an iommufd (Linux 6.6), instead of through its group and a container. Devices of the two ways share
-    /// no I/O address space, and an iommufd maps no BARs for other devices.
+    /// Opens the device by itself and puts it into an iommufd (Linux 6.6), instead of through its group and a container. Devices of the two ways
+    /// share no I/O address space, and an iommufd maps no BARs for other devices.
     /// </param>
     /// <returns>The device; its disposal gives it back.</returns>
-    /// <exception cref="VfioException">A step was refused; the message names step, path and errno, and what helps. All earlier steps are undone.</exception>
+    /// <exception cref="VfioException">
+    /// A step was refused; the message names step, path and errno, and what helps. All earlier steps are undone.
+    /// </exception>
     public VfioPciDevice Attach(string path, bool useIommufd = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
@@ -116,7 +123,8 @@ public sealed class VfioHost
         if (location.Node is not { } node)
         {
             throw new VfioException(
-                "iommufd=on", location.Path, 0, "the kernel has no node of its own for the device in /dev/vfio/devices: that takes Linux 6.6 and CONFIG_VFIO_DEVICE_CDEV, "
+                "iommufd=on", location.Path, 0,
+                "the kernel has no node of its own for the device in /dev/vfio/devices: that takes Linux 6.6 and CONFIG_VFIO_DEVICE_CDEV, "
                     + "and a container has to see the node; without iommufd=on the device goes through its group");
         }
 
@@ -208,7 +216,9 @@ public sealed class VfioHost
         }
     }
 
-    /// <summary>Adds a device or its group to the first address space that takes it, else to a new one, in which guest memory is then mapped.</summary>
+    /// <summary>
+    /// Adds a device or its group to the first address space that takes it, else to a new one, in which guest memory is then mapped.
+    /// </summary>
     private T Join<T>(string name, Action<T> add, Func<IVfioCalls, T> open, Action? leave = null)
         where T : DmaAddressSpace
     {

@@ -28,7 +28,8 @@ public sealed unsafe partial class VfioPciDevice
         BackendInterrupt interrupt = GetInterrupt(index);
         if (start < 0 || triggers.IsEmpty || triggers.Length > interrupt.Count - start)
         {
-            throw new ArgumentException($"{triggers.Length} interrupts from {start} are not some of the {interrupt.Count} of kind {index}", nameof(triggers));
+            throw new ArgumentException(
+                $"{triggers.Length} interrupts from {start} are not some of the {interrupt.Count} of kind {index}", nameof(triggers));
         }
 
         int result = SetInterrupts(TriggerEvents, index, start, triggers);
@@ -47,10 +48,14 @@ public sealed unsafe partial class VfioPciDevice
         if (result > 0)
         {
             // Nothing is enabled, and so many vectors are available.
-            bool isAnswer = index is PciInterruptIndex.Msi or PciInterruptIndex.Msix && start == 0 && !_enabled[(int)index] && result < triggers.Length;
+            bool isAnswer = index is PciInterruptIndex.Msi or PciInterruptIndex.Msix
+                && start == 0
+                && !_enabled[(int)index]
+                && result < triggers.Length;
             return isAnswer
                 ? result
-                : throw Refuse(nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), 0, $"cannot enable {triggers.Length} of {index} from {start}: {result} are available");
+                : throw Refuse(
+                    nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), 0, $"cannot enable {triggers.Length} of {index} from {start}: {result} are available");
         }
 
         _enabled[(int)index] = true;
@@ -89,10 +94,12 @@ public sealed unsafe partial class VfioPciDevice
     /// <inheritdoc/>
     public void SetPinUnmask(EventFd? resample)
     {
-        int result = SetInterrupts(VfioConstants.VFIO_IRQ_SET_DATA_EVENTFD | VfioConstants.VFIO_IRQ_SET_ACTION_UNMASK, PciInterruptIndex.Pin, 0, [resample]);
+        int result = SetInterrupts(
+            VfioConstants.VFIO_IRQ_SET_DATA_EVENTFD | VfioConstants.VFIO_IRQ_SET_ACTION_UNMASK, PciInterruptIndex.Pin, 0, [resample]);
         if (result < 0)
         {
-            throw Refuse(nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), result, "cannot have the pin unmasked by an eventfd; it has to be enabled before");
+            throw Refuse(
+                nameof(VfioRequests.VFIO_DEVICE_SET_IRQS), result, "cannot have the pin unmasked by an eventfd; it has to be enabled before");
         }
     }
 
@@ -120,7 +127,8 @@ public sealed unsafe partial class VfioPciDevice
         int most = index switch { PciInterruptIndex.Msix => 2048, PciInterruptIndex.Msi => 32, _ => 1 };
         if (info.count > (uint)most)
         {
-            throw Refuse(nameof(VfioRequests.VFIO_DEVICE_GET_IRQ_INFO), 0, $"{info.count} interrupts of kind {index}, where PCI knows at most {most}");
+            throw Refuse(
+                nameof(VfioRequests.VFIO_DEVICE_GET_IRQ_INFO), 0, $"{info.count} interrupts of kind {index}, where PCI knows at most {most}");
         }
 
         return new BackendInterrupt(
@@ -155,7 +163,14 @@ public sealed unsafe partial class VfioPciDevice
     private int SetInterrupts(uint flags, PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> events)
     {
         byte[] set = new byte[sizeof(vfio_irq_set) + (events.Length * sizeof(int))];
-        var header = new vfio_irq_set { argsz = (uint)set.Length, flags = flags, index = (uint)index, start = (uint)start, count = (uint)events.Length };
+        var header = new vfio_irq_set
+        {
+            argsz = (uint)set.Length,
+            flags = flags,
+            index = (uint)index,
+            start = (uint)start,
+            count = (uint)events.Length,
+        };
         MemoryMarshal.Write(set, in header);
         for (int i = 0; i < events.Length; i++)
         {

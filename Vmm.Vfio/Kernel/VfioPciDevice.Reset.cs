@@ -35,7 +35,9 @@ public sealed unsafe partial class VfioPciDevice
         int result = AskDependents(out uint flags, out vfio_pci_dependent_device[] dependents);
         if (result < 0)
         {
-            return result == -Errno.ENODEV ? "neither its slot nor its bus can be reset" : $"what a reset of its bus reaches is not known (errno {-result})";
+            return result == -Errno.ENODEV
+                ? "neither its slot nor its bus can be reset"
+                : $"what a reset of its bus reaches is not known (errno {-result})";
         }
 
         string[] inUse = [.. dependents.Select(Describe).Where(name => name != Name && _owner.Attached.Contains(name))];

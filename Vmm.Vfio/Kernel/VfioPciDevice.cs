@@ -97,7 +97,9 @@ public sealed unsafe partial class VfioPciDevice : IPciDeviceBackend
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
         VfioRegion found = RegionOf(region);
-        if (area.Length == 0 || !found.Info.MappableAreas.Any(whole => area.Offset >= whole.Offset && GuestRange.Fits(area.Offset - whole.Offset, area.Length, whole.Length)))
+        if (area.Length == 0
+            || !found.Info.MappableAreas.Any(
+                whole => area.Offset >= whole.Offset && GuestRange.Fits(area.Offset - whole.Offset, area.Length, whole.Length)))
         {
             throw new ArgumentException($"0x{area.Length:x} bytes at 0x{area.Offset:x} lie in no mappable area of region {region}", nameof(area));
         }
@@ -112,7 +114,9 @@ public sealed unsafe partial class VfioPciDevice : IPciDeviceBackend
         }
     }
 
-    /// <summary>Takes the device off memory and interrupts, closes it, at which the kernel resets it, and gives group and container back if it was their last.</summary>
+    /// <summary>
+    /// Takes the device off memory and interrupts, closes it, at which the kernel resets it, and gives group and container back if it was their last.
+    /// </summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)

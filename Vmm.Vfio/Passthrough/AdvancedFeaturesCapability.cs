@@ -3,7 +3,9 @@ using Vmm.Pci.ConfigSpace;
 
 namespace Vmm.Vfio.Passthrough;
 
-/// <summary>A device's Advanced Features capability: what it says is the device's, its reset is ours, where the device can be reset alone (VFIO-10).</summary>
+/// <summary>
+/// A device's Advanced Features capability: what it says is the device's, its reset is ours, where the device can be reset alone (VFIO-10).
+/// </summary>
 internal sealed class AdvancedFeaturesCapability(bool canReset) : PciCapability(DeviceCapabilityIds.AdvancedFeatures, RequiredLength)
 {
     public const int RequiredLength = 6;

@@ -15,7 +15,9 @@ public static class BarPlanner
 {
     /// <summary>Plans one BAR.</summary>
     /// <param name="request">What is known of it.</param>
-    /// <exception cref="ArgumentException">A page size that is no power of two, or a range that does not lie in the BAR: the caller checks what a device says.</exception>
+    /// <exception cref="ArgumentException">
+    /// A page size that is no power of two, or a range that does not lie in the BAR: the caller checks what a device says.
+    /// </exception>
     public static BarPlan Plan(BarRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
@@ -38,7 +40,10 @@ public static class BarPlanner
 
         // A host mapping of which the guest gets nothing is not made.
         var used = mapped.Select(piece => piece.Mapping).Distinct().ToList();
-        var pieces = mapped.Select(piece => piece with { Mapping = used.IndexOf(piece.Mapping) }).Concat(tables).OrderBy(piece => piece.Offset).ToList();
+        var pieces = mapped.Select(piece => piece with { Mapping = used.IndexOf(piece.Mapping) })
+            .Concat(tables)
+            .OrderBy(piece => piece.Offset)
+            .ToList();
         return new BarPlan(used.Select(index => mappings[index]).ToList(), Fill(pieces, request.Size));
     }
 

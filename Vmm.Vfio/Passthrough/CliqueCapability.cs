@@ -45,7 +45,9 @@ internal sealed class CliqueCapability(int clique) : VendorSpecificCapability([(
 
         foreach (var capability in layout.Hidden)
         {
-            if (capability.Offset < PciConfigurationSpace.ConventionalLength && capability.End > offset && capability.Offset < offset + RequiredLength)
+            if (capability.Offset < PciConfigurationSpace.ConventionalLength
+                && capability.End > offset
+                && capability.Offset < offset + RequiredLength)
             {
                 return false;
             }

@@ -83,7 +83,8 @@ internal sealed class DeviceBars : IDisposable
         };
     }
 
-    private void Add(DeviceBar bar, MsixCapability? msix, IPciDeviceBackend backend, DeviceAccess access, PassthroughFunctionOptions options, ILogger logger)
+    private void Add(
+        DeviceBar bar, MsixCapability? msix, IPciDeviceBackend backend, DeviceAccess access, PassthroughFunctionOptions options, ILogger logger)
     {
         var request = RequestFor(bar, msix, options);
         var plan = BarPlanner.Plan(request);

@@ -5,7 +5,9 @@ using Vmm.Pci.Interrupts;
 
 namespace Vmm.Vfio.Passthrough;
 
-/// <summary>What a device is, from its configuration space, regions and interrupts: all of it checked, what it lies about left out (VFIO-7).</summary>
+/// <summary>
+/// What a device is, from its configuration space, regions and interrupts: all of it checked, what it lies about left out (VFIO-7).
+/// </summary>
 public sealed record DeviceLayout
 {
     /// <summary>Configuration space as it was read, 256 or 4096 bytes.</summary>

@@ -13,7 +13,9 @@ using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 
-/// <summary>Makes a <see cref="DeviceLayout"/> of what a device says. Nothing is asked of the device here, and no answer of it can make this throw.</summary>
+/// <summary>
+/// Makes a <see cref="DeviceLayout"/> of what a device says. Nothing is asked of the device here, and no answer of it can make this throw.
+/// </summary>
 public sealed class DeviceLayoutReader
 {
     private const int ExpressVersion1Length = 0x14;
@@ -26,7 +28,8 @@ public sealed class DeviceLayoutReader
     private readonly List<string> _remarks = [];
     private readonly List<DeviceCapability> _hidden = [];
 
-    private DeviceLayoutReader(byte[] image, IReadOnlyList<BackendRegion> regions, Func<PciInterruptIndex, BackendInterrupt> interrupts, bool isVirtual)
+    private DeviceLayoutReader(
+        byte[] image, IReadOnlyList<BackendRegion> regions, Func<PciInterruptIndex, BackendInterrupt> interrupts, bool isVirtual)
     {
         _isVirtual = isVirtual;
         _image = image;
@@ -198,7 +201,8 @@ public sealed class DeviceLayoutReader
         ulong pendingLength = MsixCapability.PendingLength(count);
         string? wrong = signals <= 0 ? "the device has no such interrupts"
             : !Contains(bars, place.TableBar, place.TableOffset, tableLength) ? $"its table does not lie inside memory BAR {place.TableBar}"
-            : !Contains(bars, place.PendingBar, place.PendingOffset, pendingLength) ? $"its pending bits do not lie inside memory BAR {place.PendingBar}"
+            : !Contains(bars, place.PendingBar, place.PendingOffset, pendingLength)
+                ? $"its pending bits do not lie inside memory BAR {place.PendingBar}"
             : place.TableBar == place.PendingBar && place.TableOffset < place.PendingOffset + pendingLength
                 && place.PendingOffset < place.TableOffset + tableLength ? "its table and its pending bits overlap"
             : null;
@@ -259,7 +263,8 @@ public sealed class DeviceLayoutReader
 
     private static bool Contains(List<DeviceBar> bars, int index, ulong offset, ulong length)
     {
-        return bars.Find(bar => bar.Index == index) is { Kind: PciBarKind.Memory32 or PciBarKind.Memory64 } bar && GuestRange.Fits(offset, length, bar.Region.Size);
+        return bars.Find(bar => bar.Index == index) is { Kind: PciBarKind.Memory32 or PciBarKind.Memory64 } bar
+            && GuestRange.Fits(offset, length, bar.Region.Size);
     }
 
     private void Remark(string? remark)

@@ -49,10 +49,13 @@ internal static class DeviceOpening
         var region = backend.GetRegion(PciRegionIndex.Configuration);
         if (region.Size < PciConfigurationSpace.ConventionalLength || !region.CanRead || !region.CanWrite)
         {
-            throw new VfioException("reading configuration space", backend.Name, 0, $"the device has 0x{region.Size:x} bytes of it, or cannot read or write them");
+            throw new VfioException(
+                "reading configuration space", backend.Name, 0, $"the device has 0x{region.Size:x} bytes of it, or cannot read or write them");
         }
 
-        int length = region.Size >= PciConfigurationSpace.ExpressLength ? PciConfigurationSpace.ExpressLength : PciConfigurationSpace.ConventionalLength;
+        int length = region.Size >= PciConfigurationSpace.ExpressLength
+            ? PciConfigurationSpace.ExpressLength
+            : PciConfigurationSpace.ConventionalLength;
         var image = new byte[length];
         for (int offset = 0; offset < length; offset += 4)
         {
@@ -69,13 +72,15 @@ internal static class DeviceOpening
 
         if (BinaryPrimitives.ReadUInt16LittleEndian(image) is NoDevice)
         {
-            throw new VfioException("reading configuration space", backend.Name, 0, "no vendor ID: the device is gone, or asleep, or was left broken by its last user");
+            throw new VfioException(
+                "reading configuration space", backend.Name, 0, "no vendor ID: the device is gone, or asleep, or was left broken by its last user");
         }
 
         int headerType = image[ConfigurationRegisters.HeaderType] & 0x7f;
         if (headerType != 0)
         {
-            throw new VfioException("reading configuration space", backend.Name, 0, $"header type {headerType}: only endpoints can be given to a guest, not bridges");
+            throw new VfioException(
+                "reading configuration space", backend.Name, 0, $"header type {headerType}: only endpoints can be given to a guest, not bridges");
         }
 
         var regions = new BackendRegion[PciBar.RomIndex + 1];

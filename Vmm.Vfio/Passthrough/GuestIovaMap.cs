@@ -56,7 +56,9 @@ public sealed class GuestIovaMap : IGuestMemoryListener, IDisposable
     /// <param name="iova">First address as the device sees it.</param>
     /// <param name="memory">The range in guest-physical addresses.</param>
     /// <param name="writable">Whether the device may write.</param>
-    /// <returns>False if the range does not lie inside one host mapping of RAM, the address is taken, or the host refuses: nothing is mapped.</returns>
+    /// <returns>
+    /// False if the range does not lie inside one host mapping of RAM, the address is taken, or the host refuses: nothing is mapped.
+    /// </returns>
     public bool TryMap(ulong iova, GuestRange memory, bool writable)
     {
         lock (_lock)
@@ -130,7 +132,8 @@ public sealed class GuestIovaMap : IGuestMemoryListener, IDisposable
 
     private GuestMemoryRegion? Find(GuestRange range)
     {
-        return _regions.Find(region => range.Address >= region.Address && GuestRange.Fits(range.Address - region.Address, range.Length, region.Length));
+        return _regions.Find(
+            region => range.Address >= region.Address && GuestRange.Fits(range.Address - region.Address, range.Length, region.Length));
     }
 
     private void UnmapAll(Predicate<GuestMemoryRegion> belongs)

@@ -37,7 +37,9 @@ public sealed partial class PassthroughFunction
     }
 
     /// <inheritdoc/>
-    /// <remarks>What the guest reads: the device's own registers are read from the device, by 32-bit accesses, as every lister of devices does.</remarks>
+    /// <remarks>
+    /// What the guest reads: the device's own registers are read from the device, by 32-bit accesses, as every lister of devices does.
+    /// </remarks>
     public override void CopyConfiguration(Span<byte> destination)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(destination.Length, ConfigurationSpace.Length, nameof(destination));
@@ -211,7 +213,8 @@ public sealed partial class PassthroughFunction
         }
         else if (offset == Layout.AdvancedFeatures?.Offset)
         {
-            bool canReset = (Layout.Image.Span[offset + AdvancedFeaturesCapability.Capabilities] & AdvancedFeaturesCapability.FlrCapable) != 0 && _backend.CanReset;
+            bool canReset = (Layout.Image.Span[offset + AdvancedFeaturesCapability.Capabilities] & AdvancedFeaturesCapability.FlrCapable) != 0
+                && _backend.CanReset;
             PlaceCapability(new AdvancedFeaturesCapability(canReset), offset, next);
             Own(offset + AdvancedFeaturesCapability.Control, 1);
             if (!canReset)

@@ -15,16 +15,19 @@ using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 
-/// <summary>A PCI function of the guest that is a real device of the host: BARs, interrupts and configuration space over an <see cref="IPciDeviceBackend"/>.</summary>
+/// <summary>
+/// A PCI function of the guest that is a real device of the host: BARs, interrupts and configuration space over an <see cref="IPciDeviceBackend"/>.
+/// </summary>
 /// <remarks>
 /// <para>
-/// <see cref="Attach"/> takes the device and owns it from then on; the function goes on a bus like any other. Taking it off the bus, or disposing it, lets
-/// go in the order interrupts, bus mastering, reset, mappings, device (VFIO-10). DMA of guest memory is not set up here: it is mapped in
+/// <see cref="Attach"/> takes the device and owns it from then on; the function goes on a bus like any other. Taking it off the bus, or disposing it,
+/// lets go in the order interrupts, bus mastering, reset, mappings, device (VFIO-10). DMA of guest memory is not set up here: it is mapped in
 /// <see cref="IPciDeviceBackend.Dma"/> by whoever owns the memory, before the function is on a bus.
 /// </para>
 /// <para>
 /// The device decodes its own BARs all the time it is attached, at the host's addresses; the guest's Command and BARs decide what is visible of them.
-/// Threading is that of <see cref="PciFunction"/>. Lock order: the mapping lock, then the command lock and the interrupt lock, which are never held together.
+/// Threading is that of <see cref="PciFunction"/>. Lock order: the mapping lock, then the command lock and the interrupt lock, which are never held
+/// together.
 /// </para>
 /// </remarks>
 public sealed partial class PassthroughFunction : PciFunction
@@ -44,7 +47,8 @@ public sealed partial class PassthroughFunction : PciFunction
     private long _failedResets;
 
     private PassthroughFunction(
-        IPciDeviceBackend backend, DeviceLayout layout, MsixCapability? msix, DeviceBars bars, DeviceAccess access, PassthroughFunctionOptions options, ILogger logger)
+        IPciDeviceBackend backend, DeviceLayout layout, MsixCapability? msix, DeviceBars bars, DeviceAccess access,
+        PassthroughFunctionOptions options, ILogger logger)
         : base(layout.Identity, new PciFunctionOptions
         {
             Name = options.Name ?? backend.Name,
@@ -66,7 +70,9 @@ public sealed partial class PassthroughFunction : PciFunction
         PlaceCapabilities(msix);
         LinkExtendedCapabilities();
         _interrupts = new PassthroughInterrupts(this, backend, layout, logger);
-        _peers = (options.PeerToPeer || options.GpuDirectClique is not null) && backend.Dma.CanMapDevices ? new PeerMappings(this, backend.Dma, logger) : null;
+        _peers = (options.PeerToPeer || options.GpuDirectClique is not null) && backend.Dma.CanMapDevices
+            ? new PeerMappings(this, backend.Dma, logger)
+            : null;
     }
 
     /// <summary>The device is given to guests as this describes.</summary>
@@ -158,13 +164,15 @@ public sealed partial class PassthroughFunction : PciFunction
     }
 
     /// <summary>A clique tells the guest that other devices reach this one: it is refused where they would not (VFIO-11).</summary>
-    private static void CheckPeers(IPciDeviceBackend backend, DeviceLayout layout, DeviceBars bars, PassthroughFunctionOptions options, ILogger logger)
+    private static void CheckPeers(
+        IPciDeviceBackend backend, DeviceLayout layout, DeviceBars bars, PassthroughFunctionOptions options, ILogger logger)
     {
         if (options.GpuDirectClique is not null)
         {
             string? reason = CliqueCapability.FindRoom(layout) < 0 ? "its capability list is empty or leaves no room for another capability"
                 : !backend.Dma.CanMapDevices ? "an iommufd cannot map BARs for other devices; give the device through its group"
-                : bars.Plans.TrueForAll(static plan => plan.MappedLength == 0) ? "nothing of its BARs is mapped, so that other devices would not reach it"
+                : bars.Plans.TrueForAll(static plan => plan.MappedLength == 0)
+                    ? "nothing of its BARs is mapped, so that other devices would not reach it"
                 : null;
             if (reason is not null)
             {

@@ -26,10 +26,16 @@ public sealed record PassthroughFunctionOptions
     /// <summary>Ranges of BARs that the guest must not reach by a mapping, by BAR; they lie inside it.</summary>
     public IReadOnlyDictionary<int, IReadOnlyList<RegionArea>> TrappedRanges { get; init; } = new Dictionary<int, IReadOnlyList<RegionArea>>();
 
-    /// <summary>The device reported an uncorrectable error (VFIO-12). Runs on the function's worker; it may stop the machine, but must not dispose the function.</summary>
+    /// <summary>
+    /// The device reported an uncorrectable error (VFIO-12). Runs on the function's worker; it may stop the machine, but must not dispose the
+    /// function.
+    /// </summary>
     public Action<PassthroughFunction>? ErrorReported { get; init; }
 
-    /// <summary>The host wants the device back: have another thread take the function off its bus and dispose it. Runs on the function's worker, possibly again and again.</summary>
+    /// <summary>
+    /// The host wants the device back: have another thread take the function off its bus and dispose it. Runs on the function's worker, possibly
+    /// again and again.
+    /// </summary>
     public Action<PassthroughFunction>? RemovalRequested { get; init; }
 
     /// <summary>Where the function logs; nothing is logged without it.</summary>

@@ -21,11 +21,13 @@ namespace Vmm.Vfio.Passthrough;
 /// </para>
 /// <para>
 /// A switch that fails puts the mode before back, and the guest's enable bit with it. Where the host has fewer messages or vectors than the guest
-/// enabled, the first ones work and the others are silent until the guest enables anew: what the guest wrote cannot be taken back behind its back, and
-/// a device with fewer messages raises its events by those that it has. MSI-X vectors are given to the device when they first turn effective. Lock order: this lock, then the creation lock of <see cref="MessageCapability"/>; never from inside a vector's gate.
+/// enabled, the first ones work and the others are silent until the guest enables anew: what the guest wrote cannot be taken back behind its back,
+/// and a device with fewer messages raises its events by those that it has. MSI-X vectors are given to the device when they first turn effective.
+/// Lock order: this lock, then the creation lock of <see cref="MessageCapability"/>; never from inside a vector's gate.
 /// </para>
 /// </remarks>
-internal sealed class PassthroughInterrupts(PassthroughFunction function, IPciDeviceBackend backend, DeviceLayout layout, ILogger logger) : IDisposable
+internal sealed class PassthroughInterrupts(
+    PassthroughFunction function, IPciDeviceBackend backend, DeviceLayout layout, ILogger logger) : IDisposable
 {
     private readonly Lock _lock = new();
     private readonly PinInterrupt _pin = new(function, backend);

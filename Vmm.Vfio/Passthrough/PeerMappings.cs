@@ -43,7 +43,9 @@ internal sealed class PeerMappings
     /// <summary>How many mappings were refused.</summary>
     public long Refused => Volatile.Read(ref _refused);
 
-    /// <summary>Has the mappings follow where the BARs decode: first what has gone, then what has come, since one may be where the other was.</summary>
+    /// <summary>
+    /// Has the mappings follow where the BARs decode: first what has gone, then what has come, since one may be where the other was.
+    /// </summary>
     public void Refresh()
     {
         foreach (var part in _parts)

@@ -62,10 +62,10 @@ internal sealed class BlockRequestServer : RequestServer
 
         // The status is the last byte; what comes before it and is not filled by the request is cleared, so that the used length is true.
         GuestBuffers data = writable.Slice(0, writable.Length - 1);
-        if (_status == null)
+        if (_status is null)
         {
             _status = Execute(chain.Readable, data);
-            if (_status == null)
+            if (_status is null)
             {
                 return RequestOutcome.Continue;
             }

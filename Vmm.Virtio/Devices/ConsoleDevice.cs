@@ -237,12 +237,12 @@ public sealed class ConsoleDevice : WorkerDevice
             }
 
             Listen(!_ended);
-            return _input == null;
+            return _input is null;
         }
 
         private void Listen(bool enabled)
         {
-            if (_input != null)
+            if (_input is not null)
             {
                 _input.Enabled = enabled;
             }

@@ -106,7 +106,7 @@ public sealed class EntropyDevice : WorkerDevice
                 return RequestOutcome.Done;
             }
 
-            if (_sourceWatch != null)
+            if (_sourceWatch is not null)
             {
                 _sourceWatch.Enabled = false;
             }

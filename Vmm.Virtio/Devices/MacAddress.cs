@@ -76,6 +76,7 @@ public readonly record struct MacAddress(ulong Value)
     public override string ToString()
     {
         return string.Create(CultureInfo.InvariantCulture,
-            $"{(byte)(Value >> 40):x2}:{(byte)(Value >> 32):x2}:{(byte)(Value >> 24):x2}:{(byte)(Value >> 16):x2}:{(byte)(Value >> 8):x2}:{(byte)Value:x2}");
+            $"{(byte)(Value >> 40):x2}:{(byte)(Value >> 32):x2}:"
+            + $"{(byte)(Value >> 24):x2}:{(byte)(Value >> 16):x2}:{(byte)(Value >> 8):x2}:{(byte)Value:x2}");
     }
 }

@@ -48,7 +48,7 @@ public sealed class RawFileBackend : IBlockBackend
         }
 
         int error = DiskFile.Open(path, readOnly, out DiskFile? file);
-        if (file == null)
+        if (file is null)
         {
             throw new BackendException("open", path, error, error switch
             {

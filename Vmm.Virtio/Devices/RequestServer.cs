@@ -29,7 +29,9 @@ internal abstract class RequestServer : QueueServer
         _signalEvery = signalEvery;
     }
 
-    /// <summary>True if the request in hand was begun by an earlier call of <see cref="Handle"/>, which said <see cref="RequestOutcome.Continue"/>.</summary>
+    /// <summary>
+    /// True if the request in hand was begun by an earlier call of <see cref="Handle"/>, which said <see cref="RequestOutcome.Continue"/>.
+    /// </summary>
     protected bool IsContinued { get; private set; }
 
     protected sealed override bool Serve()

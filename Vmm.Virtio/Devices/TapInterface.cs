@@ -176,7 +176,7 @@ public sealed class TapInterface : INetBackend
             : name is "." or ".." || name.AsSpan().ContainsAny(ForbiddenInNames)
                 ? "is not a name for an interface; choose one of letters and digits"
                 : null;
-        if (reason != null)
+        if (reason is not null)
         {
             throw new BackendException("name", name, 0, reason);
         }
@@ -185,8 +185,8 @@ public sealed class TapInterface : INetBackend
     private static void Configure(string name, IPAddress? address, IPAddress? mask)
     {
         using var socket = new FileDescriptor(Libc.socket(Libc.AF_INET, Libc.SOCK_DGRAM | Libc.SOCK_CLOEXEC, 0));
-        Check(name, "SIOCSIFADDR", address == null ? 0 : Tap.SetAddress(socket, name, address), $"cannot be given the address {address}");
-        Check(name, "SIOCSIFNETMASK", mask == null ? 0 : Tap.SetMask(socket, name, mask), $"cannot be given the mask {mask}");
+        Check(name, "SIOCSIFADDR", address is null ? 0 : Tap.SetAddress(socket, name, address), $"cannot be given the address {address}");
+        Check(name, "SIOCSIFNETMASK", mask is null ? 0 : Tap.SetMask(socket, name, mask), $"cannot be given the mask {mask}");
         Check(name, "SIOCSIFFLAGS", Tap.BringUp(socket, name), "cannot be brought up");
     }
 

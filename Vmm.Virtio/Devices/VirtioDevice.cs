@@ -104,7 +104,9 @@ public abstract class VirtioDevice : IDisposable
     /// <exception cref="Exception">A failure sets DEVICE_NEEDS_RESET (VTP-6).</exception>
     public abstract void Start(ulong features, IVirtioDeviceHost host);
 
-    /// <summary>Begins to serve a queue: from now on it belongs to the device's worker. Requests already in the ring are served without a kick.</summary>
+    /// <summary>
+    /// Begins to serve a queue: from now on it belongs to the device's worker. Requests already in the ring are served without a kick.
+    /// </summary>
     /// <param name="index">Queue index.</param>
     /// <param name="queue">The ring; its interrupt is inside it.</param>
     /// <param name="kick">Signalled by the driver's notifications.</param>

@@ -5,7 +5,9 @@ using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>A device that serves its queues on workers of its own, one unless it asks for more; they run from <see cref="Start"/> to <see cref="Reset"/>.</summary>
+/// <summary>
+/// A device that serves its queues on workers of its own, one unless it asks for more; they run from <see cref="Start"/> to <see cref="Reset"/>.
+/// </summary>
 public abstract class WorkerDevice : VirtioDevice
 {
     private readonly QueueServer?[] _servers;
@@ -58,7 +60,7 @@ public abstract class WorkerDevice : VirtioDevice
     {
         ArgumentNullException.ThrowIfNull(queue);
         ArgumentNullException.ThrowIfNull(kick);
-        if (_host == null)
+        if (_host is null)
         {
             throw new InvalidOperationException("a queue is started after the device");
         }
@@ -66,7 +68,7 @@ public abstract class WorkerDevice : VirtioDevice
         StopQueue(index);
         QueueServer? server = CreateServer(index, queue, kick, _host);
         _servers[index] = server;
-        if (server != null)
+        if (server is not null)
         {
             StartServer(index, server, _workers);
         }

@@ -84,7 +84,9 @@ public sealed class BlockRequestQueue
         return request;
     }
 
-    /// <summary>Makes a request available whose header, data and status are in the caller's memory; <see cref="TryComplete"/> knows no status of it.</summary>
+    /// <summary>
+    /// Makes a request available whose header, data and status are in the caller's memory; <see cref="TryComplete"/> knows no status of it.
+    /// </summary>
     /// <param name="read">What the device reads.</param>
     /// <param name="written">What it writes.</param>
     internal int? TrySubmitInTwo(in DriverSegment read, in DriverSegment written)

@@ -45,7 +45,7 @@ public abstract class DriverQueue
     private protected DriverQueue(VirtioPciDriver driver, DriverQueueOptions options, int size, IDmaBuffer ring, IDmaBuffer? tables)
     {
         (_driver, Index, Size, Ring, _tables) = (driver, options.Index, size, ring, tables);
-        _tableEntries = tables == null ? 0 : TableEntries(options, size);
+        _tableEntries = tables is null ? 0 : TableEntries(options, size);
         _inOrder = (driver.Features & RingFeatures.InOrder) != 0;
         EventIndex = (driver.Features & RingFeatures.EventIndex) != 0;
         FreeDescriptors = size;
@@ -94,10 +94,14 @@ public abstract class DriverQueue
 
     private protected bool InOrder => _inOrder;
 
-    /// <summary>Makes a request available, without telling the device: by an indirect table where that is negotiated and the request has several pieces.</summary>
+    /// <summary>
+    /// Makes a request available, without telling the device: by an indirect table where that is negotiated and the request has several pieces.
+    /// </summary>
     /// <param name="segments">What the device reads, then what it writes.</param>
     /// <returns>A token that names the request until it completes, below <see cref="Size"/>; null if the queue is too full for it now.</returns>
-    /// <exception cref="ArgumentException">There are no segments, more than the queue has descriptors, an empty one, or a readable one after a writable one.</exception>
+    /// <exception cref="ArgumentException">
+    /// There are no segments, more than the queue has descriptors, an empty one, or a readable one after a writable one.
+    /// </exception>
     public int? TrySubmit(ReadOnlySpan<DriverSegment> segments)
     {
         return TrySubmit(segments, indirect: segments.Length > 1 && segments.Length <= _tableEntries);
@@ -329,7 +333,7 @@ public abstract class DriverQueue
     internal void Unmap(Action<IDmaBuffer> unmap)
     {
         unmap(Ring);
-        if (_tables != null)
+        if (_tables is not null)
         {
             unmap(_tables);
         }

@@ -10,6 +10,8 @@ public sealed record DriverQueueOptions(int Index)
     /// <summary>Fewest descriptors, at least 1: a device that has fewer is refused.</summary>
     public int MinimumSize { get; init; } = 1;
 
-    /// <summary>Entries of the indirect table that each request may have, if VIRTIO_F_INDIRECT_DESC is negotiated. Longer requests are direct.</summary>
+    /// <summary>
+    /// Entries of the indirect table that each request may have, if VIRTIO_F_INDIRECT_DESC is negotiated. Longer requests are direct.
+    /// </summary>
     public int IndirectSegments { get; init; } = 16;
 }

@@ -45,7 +45,9 @@ public interface IPciFunctionAccess
     void EnableMessages(int count, Action<int> signalled);
 
     /// <summary>Delivers the INTx pin.</summary>
-    /// <param name="asserted">Called when the pin is asserted, on any thread; must not block. The cause is taken away later, see <see cref="PinServed"/>.</param>
+    /// <param name="asserted">
+    /// Called when the pin is asserted, on any thread; must not block. The cause is taken away later, see <see cref="PinServed"/>.
+    /// </param>
     void EnablePin(Action asserted);
 
     /// <summary>

@@ -13,7 +13,9 @@ using Vmm.Virtio.Interop;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>Reaches a function of ours on a root bus of its own: configuration space by ECAM, BARs by address, messages caught as they are sent (DRV-1).</summary>
+/// <summary>
+/// Reaches a function of ours on a root bus of its own: configuration space by ECAM, BARs by address, messages caught as they are sent (DRV-1).
+/// </summary>
 /// <remarks>Accesses from any thread. Enabling and disabling interrupts is the driver's, from one thread at a time. No lock.</remarks>
 public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
 {

@@ -65,7 +65,8 @@ internal sealed class PackedDriverQueue : DriverQueue
         {
             Span<byte> descriptor = ring.Slice(_nextAvailable * DescriptorSize, DescriptorSize);
             bool last = i == segments.Length - 1;
-            ushort own = (ushort)(flags | (last ? 0 : DescriptorNext) | (segments[i].DeviceWrites ? DescriptorWrite : 0) | (_availableWrap ? Available : Used));
+            ushort own = (ushort)(
+                flags | (last ? 0 : DescriptorNext) | (segments[i].DeviceWrites ? DescriptorWrite : 0) | (_availableWrap ? Available : Used));
             BinaryPrimitives.WriteUInt64LittleEndian(descriptor, segments[i].Iova);
             BinaryPrimitives.WriteUInt32LittleEndian(descriptor[8..], segments[i].Length);
             BinaryPrimitives.WriteUInt16LittleEndian(descriptor[12..], (ushort)token);

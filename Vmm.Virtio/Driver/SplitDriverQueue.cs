@@ -5,7 +5,9 @@ using System.Threading;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>The driver's side of a split virtqueue (virtio 1.2, 2.7): a table of descriptors, a ring of available and a ring of used chains.</summary>
+/// <summary>
+/// The driver's side of a split virtqueue (virtio 1.2, 2.7): a table of descriptors, a ring of available and a ring of used chains.
+/// </summary>
 /// <remarks>
 /// A token is the first descriptor of its chain. Free descriptors are a list in memory of our own; with VIRTIO_F_IN_ORDER they are taken and
 /// come back in the order of the table (2.7.9), and the list is a place and a count.

@@ -62,7 +62,9 @@ public sealed class VirtioBlockDriver : IDisposable
         try
         {
             var disk = new VirtioBlockDriver(driver);
-            driver.Start([.. Enumerable.Range(0, queues).Select(index => new DriverQueueOptions(index) { MaximumSize = queueSize, MinimumSize = FewestDescriptors })]);
+            driver.Start(
+                [.. Enumerable.Range(0, queues)
+                    .Select(index => new DriverQueueOptions(index) { MaximumSize = queueSize, MinimumSize = FewestDescriptors })]);
             disk._queues = [.. driver.Queues.Select(queue => new BlockRequestQueue(driver, queue))];
             return disk;
         }

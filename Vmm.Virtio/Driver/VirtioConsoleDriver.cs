@@ -45,7 +45,8 @@ public sealed class VirtioConsoleDriver : IDisposable
     public static VirtioConsoleDriver Open(IPciFunctionAccess access, VirtioDriverOptions? options = null)
     {
         options ??= new VirtioDriverOptions();
-        var driver = VirtioPciDriver.Open(access, options with { DeviceType = VirtioDeviceType.Console, WantedFeatures = options.WantedFeatures | SizeFeature });
+        var driver = VirtioPciDriver.Open(
+            access, options with { DeviceType = VirtioDeviceType.Console, WantedFeatures = options.WantedFeatures | SizeFeature });
         try
         {
             driver.Start(2, 64);

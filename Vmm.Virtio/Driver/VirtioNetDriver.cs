@@ -5,7 +5,9 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>A network device as a driver uses it (virtio 1.2, 5.1): frames in and out on the first pair of queues, commands on the control queue.</summary>
+/// <summary>
+/// A network device as a driver uses it (virtio 1.2, 5.1): frames in and out on the first pair of queues, commands on the control queue.
+/// </summary>
 /// <remarks>One thread at a time for each of receiving, sending and commanding. No offloads: frames are whole, checksums complete.</remarks>
 public sealed class VirtioNetDriver : IDisposable
 {
@@ -79,7 +81,9 @@ public sealed class VirtioNetDriver : IDisposable
 
         // What needs the control queue goes with it.
         ulong wanted = options.WantedFeatures | Wanted;
-        wanted &= (options.RefusedFeatures & NetFeatures.ControlQueue) != 0 ? ~(NetFeatures.ControlReceiveMode | NetFeatures.ControlMacAddress) : ulong.MaxValue;
+        wanted &= (options.RefusedFeatures & NetFeatures.ControlQueue) != 0
+            ? ~(NetFeatures.ControlReceiveMode | NetFeatures.ControlMacAddress)
+            : ulong.MaxValue;
         var driver = VirtioPciDriver.Open(access, options with { DeviceType = VirtioDeviceType.Net, WantedFeatures = wanted });
         try
         {

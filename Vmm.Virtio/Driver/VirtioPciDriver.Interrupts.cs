@@ -32,7 +32,7 @@ public sealed partial class VirtioPciDriver
     public bool WaitConfigurationChange(TimeSpan timeout)
     {
         ObjectDisposedException.ThrowIf(_closed, this);
-        bool interrupt = ConfigurationVector != null || Completion == CompletionMode.Pin;
+        bool interrupt = ConfigurationVector is not null || Completion == CompletionMode.Pin;
         long start = Stopwatch.GetTimestamp();
         while (true)
         {
@@ -95,7 +95,9 @@ public sealed partial class VirtioPciDriver
         }
     }
 
-    /// <summary>Enables interrupts before any vector is written: one for configuration changes and one for each queue, if there are as many.</summary>
+    /// <summary>
+    /// Enables interrupts before any vector is written: one for configuration changes and one for each queue, if there are as many.
+    /// </summary>
     private void EnableInterrupts(int queues)
     {
         int vectors = Math.Min(Math.Min(_access.MessageVectors, Options.MaximumVectors), queues + 1);

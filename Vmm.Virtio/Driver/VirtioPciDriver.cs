@@ -7,7 +7,9 @@ using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>Drives a virtio-pci function from user space: initialisation, queues, completion, configuration, close (virtio 1.2, chapter 3 and 4.1).</summary>
+/// <summary>
+/// Drives a virtio-pci function from user space: initialisation, queues, completion, configuration, close (virtio 1.2, chapter 3 and 4.1).
+/// </summary>
 /// <remarks>
 /// One thread at a time, while the queues have a thread each, see <see cref="DriverQueue"/>. Interrupts arrive on any thread and only wake
 /// waiters; no register is accessed there.
@@ -172,7 +174,8 @@ public sealed partial class VirtioPciDriver : IDisposable
         Common.QueueReset = 1;
         if (!Deadline.TryWait(Timeout, () => Common.QueueReset == 0) || Common.QueueEnable != 0)
         {
-            throw new DriverException("queue reset", $"queue {queue.Index} has queue_reset {Common.QueueReset} and queue_enable {Common.QueueEnable}");
+            throw new DriverException(
+                "queue reset", $"queue {queue.Index} has queue_reset {Common.QueueReset} and queue_enable {Common.QueueEnable}");
         }
 
         queue.Unmap(Unmap);
@@ -201,7 +204,9 @@ public sealed partial class VirtioPciDriver : IDisposable
         return buffer;
     }
 
-    /// <summary>Closes in the order that leaves no memory to a device that still runs: bus master off, reset and wait, interrupts off, unmap (DRV-7).</summary>
+    /// <summary>
+    /// Closes in the order that leaves no memory to a device that still runs: bus master off, reset and wait, interrupts off, unmap (DRV-7).
+    /// </summary>
     public void Dispose() => Close(failed: false);
 
     internal void Notify(DriverQueue queue)

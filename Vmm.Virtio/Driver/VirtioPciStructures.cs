@@ -8,7 +8,9 @@ using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Driver;
 
-/// <summary>The structures of a virtio function, found by its capabilities (virtio 1.2, 4.1.4). Nothing that the function says is believed unchecked (DRV-2).</summary>
+/// <summary>
+/// The structures of a virtio function, found by its capabilities (virtio 1.2, 4.1.4). Nothing that the function says is believed unchecked (DRV-2).
+/// </summary>
 public sealed class VirtioPciStructures
 {
     // Dwords between the header and the end of configuration space: a longer walk is a loop.
@@ -63,7 +65,8 @@ public sealed class VirtioPciStructures
 
         if (found.Common.Length == 0 || found.Notification.Length == 0)
         {
-            throw new DriverException("discovery", $"no usable common configuration and notification structure; {found.Unusable} capabilities were unusable");
+            throw new DriverException(
+                "discovery", $"no usable common configuration and notification structure; {found.Unusable} capabilities were unusable");
         }
 
         return found;
@@ -75,7 +78,10 @@ public sealed class VirtioPciStructures
     public static bool TryIdentify(IPciFunctionAccess access, out VirtioDeviceType type)
     {
         uint id = access.ReadConfiguration(ConfigurationRegisters.DeviceId, 2);
-        type = (VirtioDeviceType)(id >= VirtioPciIds.DeviceBase ? id - VirtioPciIds.DeviceBase : access.ReadConfiguration(ConfigurationRegisters.SubsystemId, 2));
+        type = (VirtioDeviceType)(
+            id >= VirtioPciIds.DeviceBase
+                ? id - VirtioPciIds.DeviceBase
+                : access.ReadConfiguration(ConfigurationRegisters.SubsystemId, 2));
         return id is >= VirtioPciIds.FirstDevice and <= VirtioPciIds.LastDevice
             && access.ReadConfiguration(ConfigurationRegisters.VendorId, 2) == VirtioPciIds.Vendor;
     }
@@ -110,7 +116,8 @@ public sealed class VirtioPciStructures
             case VirtioPciCapabilityType.CommonConfiguration:
                 return Fits(access, where, CommonConfigurationOffset.QueueNotifyData, 4) && (Common.Length != 0 || Set(() => Common = where));
             case VirtioPciCapabilityType.Notification:
-                return length >= VirtioPciIds.NotificationCapabilityLength && TryTakeNotification(access, where, access.ReadConfiguration(at + 16, 4));
+                return length >= VirtioPciIds.NotificationCapabilityLength
+                    && TryTakeNotification(access, where, access.ReadConfiguration(at + 16, 4));
             case VirtioPciCapabilityType.Isr:
                 return Fits(access, where, 1, 1) && (Isr is not null || Set(() => Isr = where));
             case VirtioPciCapabilityType.DeviceConfiguration:

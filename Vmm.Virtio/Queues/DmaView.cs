@@ -31,7 +31,7 @@ internal sealed unsafe class DmaView
         Tracker = _dma.Memory.DirtyTracker;
         bool changed = Load() || _changedInside;
         _changedInside = false;
-        if (_dma.Translator != null)
+        if (_dma.Translator is not null)
         {
             Hit = default;
             changed = true;
@@ -52,12 +52,12 @@ internal sealed unsafe class DmaView
         while (length > 0)
         {
             byte* host = ResolveStart(address, length, write, out ulong contiguous);
-            if (host == null || (next != null && host != next))
+            if (host is null || (next is not null && host != next))
             {
                 return null;
             }
 
-            first = first == null ? host : first;
+            first = first is null ? host : first;
             next = host + contiguous;
             length -= contiguous;
             address += contiguous;
@@ -101,7 +101,7 @@ internal sealed unsafe class DmaView
         while (length > 0)
         {
             byte* host = ResolveStart(address, length, write, out ulong contiguous);
-            if (host == null)
+            if (host is null)
             {
                 return "a buffer is not in RAM";
             }
@@ -135,7 +135,7 @@ internal sealed unsafe class DmaView
         while (!destination.IsEmpty)
         {
             byte* host = ResolveStart(address, (ulong)destination.Length, false, out ulong contiguous);
-            if (host == null)
+            if (host is null)
             {
                 return false;
             }
@@ -169,7 +169,7 @@ internal sealed unsafe class DmaView
         }
 
         byte* host = Find(address, wanted, translated, out contiguous);
-        if (host == null && Load())
+        if (host is null && Load())
         {
             // RAM was added after our scope had begun, and the guest uses it already. What was resolved before stays valid to the end of the
             // scope; the next one resolves it anew.

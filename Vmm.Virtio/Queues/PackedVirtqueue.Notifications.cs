@@ -17,7 +17,7 @@ internal sealed unsafe partial class PackedVirtqueue
     public override bool NeedsInterrupt()
     {
         uint count = _unsignalled;
-        if ((count == 0 && !_signalledUnknown) || _descriptors == null)
+        if ((count == 0 && !_signalledUnknown) || _descriptors is null)
         {
             return false;
         }
@@ -53,7 +53,7 @@ internal sealed unsafe partial class PackedVirtqueue
 
     public override void DisableKicks()
     {
-        if (!_kicksDisabled && _deviceEvent != null)
+        if (!_kicksDisabled && _deviceEvent is not null)
         {
             _kicksDisabled = true;
             WriteDeviceEvent(EventDisable << 16);
@@ -62,7 +62,7 @@ internal sealed unsafe partial class PackedVirtqueue
 
     public override bool EnableKicksAndCheckForMore()
     {
-        if (_descriptors == null || IsBroken || !Dma.Enabled)
+        if (_descriptors is null || IsBroken || !Dma.Enabled)
         {
             return false;
         }
@@ -81,7 +81,7 @@ internal sealed unsafe partial class PackedVirtqueue
     private void WriteDeviceEvent(uint wish)
     {
         Volatile.Write(ref *(uint*)_deviceEvent, wish);
-        if (View.Tracker != null)
+        if (View.Tracker is not null)
         {
             View.MarkDirty(_deviceEvent, EventLength);
         }

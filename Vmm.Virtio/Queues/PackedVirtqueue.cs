@@ -88,10 +88,10 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
                 reason = made.BrokenReason;
             }
 
-            queue = reason == null ? made : null;
+            queue = reason is null ? made : null;
         }
 
-        return queue != null;
+        return queue is not null;
     }
 
     public override bool TryPop(DescriptorChain chain)
@@ -101,7 +101,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
     public override void UndoPop(DescriptorChain chain)
     {
-        if (View.Tracker != null)
+        if (View.Tracker is not null)
         {
             MarkDirty(chain, chain.WritableLength);
         }
@@ -124,7 +124,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
     public override void Complete(DescriptorChain chain, uint written)
     {
         Debug.Assert(written <= chain.WritableLength, "a device reports no more than it can have written");
-        if (_descriptors != null)
+        if (_descriptors is not null)
         {
             byte* descriptor = WriteUsed(chain, written, out ushort flags);
             Publish(descriptor, flags);
@@ -134,7 +134,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
     public override void CompleteTogether(ReadOnlySpan<DescriptorChain> chains, ReadOnlySpan<uint> written)
     {
-        if (_descriptors == null || chains.IsEmpty)
+        if (_descriptors is null || chains.IsEmpty)
         {
             return;
         }
@@ -204,9 +204,9 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         _descriptors = View.Resolve(_configuration.Descriptors, (ulong)Size * DescriptorSize, true);
         _driverEvent = View.Resolve(_configuration.Driver, EventLength, false);
         _deviceEvent = View.Resolve(_configuration.Device, EventLength, true);
-        if (_descriptors == null || _driverEvent == null || _deviceEvent == null)
+        if (_descriptors is null || _driverEvent is null || _deviceEvent is null)
         {
-            string area = _descriptors == null ? "descriptor ring" : _driverEvent == null ? "driver event suppression" : "device event suppression";
+            string area = _descriptors is null ? "descriptor ring" : _driverEvent is null ? "driver event suppression" : "device event suppression";
             _descriptors = null;
             _deviceEvent = null;
             MarkBroken($"the {area} is not in one region of RAM");
@@ -268,7 +268,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
             {
                 // Its WRITE flag is ignored (2.8.7).
                 table = EnterIndirectTable(address, (uint)length, inside, more || slots > 1);
-                if (table == null)
+                if (table is null)
                 {
                     return false;
                 }
@@ -305,7 +305,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
             else
             {
                 segment = AddPieces(chain, segment, address, length, total, direction != 0);
-                if (segment == null)
+                if (segment is null)
                 {
                     return false;
                 }
@@ -378,7 +378,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
     /// <summary>Marks a completed chain's bytes and its used descriptor, where that is tracked.</summary>
     private void MarkCompleted(DescriptorChain chain, uint written, byte* descriptor)
     {
-        if (View.Tracker != null)
+        if (View.Tracker is not null)
         {
             MarkDirty(chain, written);
             View.MarkDirty(descriptor, DescriptorSize);

@@ -78,10 +78,10 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
                 reason = made.BrokenReason;
             }
 
-            queue = reason == null ? made : null;
+            queue = reason is null ? made : null;
         }
 
-        return queue != null;
+        return queue is not null;
     }
 
     public override bool TryPop(DescriptorChain chain)
@@ -104,7 +104,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     public override void UndoPop(DescriptorChain chain)
     {
-        if (View.Tracker != null)
+        if (View.Tracker is not null)
         {
             MarkDirty(chain, chain.WritableLength);
         }
@@ -118,11 +118,11 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     public override void Complete(DescriptorChain chain, uint written)
     {
         Debug.Assert(written <= chain.WritableLength, "a device reports no more than it can have written");
-        if (_used != null)
+        if (_used is not null)
         {
             WriteUsed(chain, written);
             PublishUsed();
-            if (View.Tracker != null)
+            if (View.Tracker is not null)
             {
                 MarkCompleted(chain, written, _nextUsed - 1u);
             }
@@ -131,7 +131,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     public override void CompleteTogether(ReadOnlySpan<DescriptorChain> chains, ReadOnlySpan<uint> written)
     {
-        if (_used == null)
+        if (_used is null)
         {
             return;
         }
@@ -142,7 +142,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         }
 
         PublishUsed();
-        if (View.Tracker != null)
+        if (View.Tracker is not null)
         {
             for (int i = 0; i < chains.Length; i++)
             {
@@ -155,7 +155,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     {
         ushort before = _signalledUsed;
         ushort now = _nextUsed;
-        if ((before == now && !_signalledUnknown) || _used == null)
+        if ((before == now && !_signalledUnknown) || _used is null)
         {
             return false;
         }
@@ -184,7 +184,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     public override void DisableKicks()
     {
         // With event indices there is nothing to write: avail_event stays where the driver has passed it already.
-        if (!_eventIndex && _used != null)
+        if (!_eventIndex && _used is not null)
         {
             *(ushort*)_used = UsedNoNotify;
             MarkUsedDirty(0, sizeof(ushort));
@@ -193,7 +193,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     public override bool EnableKicksAndCheckForMore()
     {
-        if (_used == null || IsBroken || !Dma.Enabled)
+        if (_used is null || IsBroken || !Dma.Enabled)
         {
             return false;
         }
@@ -231,10 +231,10 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         _descriptors = View.Resolve(_configuration.Descriptors, (ulong)Size * DescriptorSize, false);
         _available = View.Resolve(_configuration.Driver, AvailableLength, false);
         _used = View.Resolve(_configuration.Device, UsedLength, true);
-        if (_descriptors == null || _available == null || _used == null)
+        if (_descriptors is null || _available is null || _used is null)
         {
             _used = null;
-            string area = _descriptors == null ? "descriptor table" : _available == null ? "available ring" : "used ring";
+            string area = _descriptors is null ? "descriptor table" : _available is null ? "available ring" : "used ring";
             MarkBroken($"the {area} is not in one region of RAM");
         }
     }
@@ -265,7 +265,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
                 if ((flagsAndNext & DescriptorIndirect) != 0)
                 {
                     table = EnterIndirectTable(address, (uint)length, inside, (flagsAndNext & DescriptorNext) != 0);
-                    if (table == null)
+                    if (table is null)
                     {
                         return false;
                     }
@@ -300,7 +300,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
             else
             {
                 segment = AddPieces(chain, segment, address, length, total, direction != 0);
-                if (segment == null)
+                if (segment is null)
                 {
                     return false;
                 }
@@ -383,7 +383,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     private void MarkUsedDirty(uint offset, uint length)
     {
-        if (View.Tracker != null)
+        if (View.Tracker is not null)
         {
             View.MarkDirty(_used + offset, length);
         }

@@ -39,7 +39,7 @@ public abstract unsafe partial class Virtqueue
     {
         int used = (int)(segment - chain.Segments);
         string? reason = total > MaximumLength ? TooLong : View.AddPieces(chain, ref used, address, length, write);
-        if (reason != null)
+        if (reason is not null)
         {
             Break(reason);
             return null;
@@ -78,7 +78,7 @@ public abstract unsafe partial class Virtqueue
             reason = "an indirect table is too long";
         }
 
-        if (reason == null)
+        if (reason is null)
         {
             ref DmaView.Region hit = ref View.Hit;
             ulong offset = address - hit.Start;
@@ -88,7 +88,7 @@ public abstract unsafe partial class Virtqueue
             }
 
             byte* table = View.Resolve(address, length, false);
-            if (table != null)
+            if (table is not null)
             {
                 return table;
             }

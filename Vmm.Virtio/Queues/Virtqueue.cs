@@ -56,7 +56,7 @@ public abstract partial class Virtqueue
     public IInterruptVector Interrupt { get; }
 
     /// <summary>True once the ring has been found malformed; stays so until the queue is made anew.</summary>
-    public bool IsBroken => _brokenReason != null;
+    public bool IsBroken => _brokenReason is not null;
 
     /// <summary>What was wrong with the ring, or null.</summary>
     public string? BrokenReason => _brokenReason;
@@ -158,7 +158,7 @@ public abstract partial class Virtqueue
     public void MarkBroken(string reason)
     {
         ArgumentException.ThrowIfNullOrEmpty(reason);
-        if (_brokenReason == null)
+        if (_brokenReason is null)
         {
             _brokenReason = reason;
             OnBroken();

@@ -5,7 +5,9 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Virtio.Spec;
 
-/// <summary>Names of feature bits as the specification writes them, without the prefix that says whose they are (virtio 1.2, section 6 and 5.1.3 to 5.4.3).</summary>
+/// <summary>
+/// Names of feature bits as the specification writes them, without the prefix that says whose they are (virtio 1.2, section 6 and 5.1.3 to 5.4.3).
+/// </summary>
 public static class FeatureNames
 {
     private const int FirstCommonBit = 24;

@@ -12,7 +12,9 @@ internal static partial class Log
     [LoggerMessage(3001, LogLevel.Error, "{Function}: {Step} of the device failed ({Suppressed} earlier failures not shown)")]
     public static partial void DeviceFailed(ILogger logger, Exception exception, string function, string step, long suppressed);
 
-    [LoggerMessage(3002, LogLevel.Warning, "{Function}: the driver's mistake {Mistake} was ignored, it wrote 0x{Value:x} ({Suppressed} earlier messages not shown)")]
+    [LoggerMessage(
+        3002, LogLevel.Warning,
+        "{Function}: the driver's mistake {Mistake} was ignored, it wrote 0x{Value:x} ({Suppressed} earlier messages not shown)")]
     public static partial void MistakeIgnored(ILogger logger, string function, GuestMistake mistake, ulong value, long suppressed);
 
     [LoggerMessage(3003, LogLevel.Warning, "{Function}: no doorbell for queue {Queue}: its notifications exit to the device ({Reason})")]

@@ -66,7 +66,8 @@ internal sealed class SharedMemoryLayout
             || region.Offset > region.Memory.Length || region.Length > region.Memory.Length - region.Offset)
         {
             throw new ArgumentException(
-                $"shared memory region {region.Id}: 0x{region.Length:x} bytes at 0x{region.Offset:x} are no whole pages of the 0x{region.Memory.Length:x} bytes of its memory",
+                $"shared memory region {region.Id}: 0x{region.Length:x} bytes at 0x{region.Offset:x} "
+                + $"are no whole pages of the 0x{region.Memory.Length:x} bytes of its memory",
                 nameof(device));
         }
     }

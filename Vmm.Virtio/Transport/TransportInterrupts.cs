@@ -5,7 +5,9 @@ using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Transport;
 
-/// <summary>Turns the device's events into messages or into the pin, by the mode that the driver has chosen at that time (4.1.5.3, 4.1.5.4).</summary>
+/// <summary>
+/// Turns the device's events into messages or into the pin, by the mode that the driver has chosen at that time (4.1.5.3, 4.1.5.4).
+/// </summary>
 /// <remarks>
 /// The driver may switch MSI-X at any moment, so an event is given to the mechanism in one step with the look whether that is in force, and to the
 /// other one if it is not.

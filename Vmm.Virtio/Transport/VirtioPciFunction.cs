@@ -141,7 +141,8 @@ public sealed class VirtioPciFunction : PciFunction
             ushort size = device.QueueSizes[i];
             if (size is 0 or > Queues.Virtqueue.MaximumSize || (size & (size - 1)) != 0)
             {
-                throw new ArgumentException($"queue {i}: the maximum size is a power of two from 1 to {Queues.Virtqueue.MaximumSize}, not {size}", nameof(device));
+                throw new ArgumentException(
+                    $"queue {i}: the maximum size is a power of two from 1 to {Queues.Virtqueue.MaximumSize}, not {size}", nameof(device));
             }
         }
     }
@@ -159,7 +160,7 @@ public sealed class VirtioPciFunction : PciFunction
             regions.Add(new PciBarRegion("device", layout.DeviceOffset, layout.DeviceLength, new DeviceConfigurationRegion(_transport)));
         }
 
-        if (msix != null)
+        if (msix is not null)
         {
             regions.Add(msix.CreateTableRegion());
             regions.Add(msix.CreatePendingRegion());
@@ -177,7 +178,7 @@ public sealed class VirtioPciFunction : PciFunction
         }
 
         AddCapability(new ConfigurationWindowCapability(_transport));
-        if (msix != null)
+        if (msix is not null)
         {
             AddCapability(msix);
         }

@@ -37,8 +37,8 @@ public sealed record VirtioPciOptions
     public bool PackedRing { get; init; }
 
     /// <summary>
-    /// Offer VIRTIO_F_IN_ORDER if the device completes in order. Off by default: it is a promise for the life of the driver, and a driver that does not
-    /// need it loses nothing without it.
+    /// Offer VIRTIO_F_IN_ORDER if the device completes in order. Off by default: it is a promise for the life of the driver, and a driver that does
+    /// not need it loses nothing without it.
     /// </summary>
     public bool InOrder { get; init; }
 

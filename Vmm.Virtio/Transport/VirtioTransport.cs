@@ -18,8 +18,8 @@ namespace Vmm.Virtio.Transport;
 /// starts and stops; nothing that a guest access or a worker does waits for it. Each of those effects looks at the registers as they are
 /// then, so that one that comes late does nothing.
 /// </para>
-/// <para>Lock order: the negotiation lock is innermost. The transition lock; then the gate of <see cref="ActivationHost"/>, the function's mapping lock, the device's own locks;
-/// then those of the interrupts.</para>
+/// <para>Lock order: the negotiation lock is innermost. The transition lock; then the gate of <see cref="ActivationHost"/>, the function's mapping
+/// lock, the device's own locks; then those of the interrupts.</para>
 /// </remarks>
 internal sealed partial class VirtioTransport : IDisposable
 {
@@ -157,7 +157,9 @@ internal sealed partial class VirtioTransport : IDisposable
         }
     }
 
-    /// <summary>The device's configuration has changed. Only between DRIVER_OK and reset: no driver is interrupted before DRIVER_OK (3.1.1).</summary>
+    /// <summary>
+    /// The device's configuration has changed. Only between DRIVER_OK and reset: no driver is interrupted before DRIVER_OK (3.1.1).
+    /// </summary>
     public void OnConfigurationChanged()
     {
         // A device that changes its configuration under ChangeConfiguration has moved the version already.
@@ -176,7 +178,7 @@ internal sealed partial class VirtioTransport : IDisposable
     /// <param name="failure">The exception of the device's code that is the cause, or null.</param>
     public void SetNeedsReset(string reason, Exception? failure = null)
     {
-        if (failure != null)
+        if (failure is not null)
         {
             // Before anything else: an exception with its stack is what a fault is found by, whether or not the driver has been told.
             ReportFailure(failure, reason);
@@ -207,7 +209,9 @@ internal sealed partial class VirtioTransport : IDisposable
         _interrupts.SignalConfiguration(ConfigurationVector);
     }
 
-    /// <summary>Counts an exception of the device's code and logs it with its stack; a guest that provokes it again and again is not heard each time.</summary>
+    /// <summary>
+    /// Counts an exception of the device's code and logs it with its stack; a guest that provokes it again and again is not heard each time.
+    /// </summary>
     private void ReportFailure(Exception failure, string step)
     {
         Interlocked.Increment(ref _deviceFailures);

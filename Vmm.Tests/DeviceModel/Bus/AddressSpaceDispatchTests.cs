@@ -222,7 +222,7 @@ public sealed class AddressSpaceDispatchTests
         ulong value = 0;
         for (int i = 0; i < width; i++)
         {
-            bool claimed = start + i < owner.Length && owner[start + i] != null;
+            bool claimed = start + i < owner.Length && owner[start + i] is not null;
             value |= (claimed ? (written >> (8 * i)) & 0xff : 0xff) << (8 * i);
         }
 

@@ -116,7 +116,7 @@ public sealed class AddressSpaceOverlapTests
                     .Where(p => address >= p.Base && address - p.Base < p.Claim.Length)
                     .OrderByDescending(p => p.Claim.Priority).ThenByDescending(p => p.Order)
                     .Select(p => p.Claim).FirstOrDefault();
-                ulong answer = expected == null ? 0xff : expected.Handler.Read(0, 1) & 0xff;
+                ulong answer = expected is null ? 0xff : expected.Handler.Read(0, 1) & 0xff;
                 At(address).Should().Be(answer, "step {0}, address {1:x}", step, address);
             }
 

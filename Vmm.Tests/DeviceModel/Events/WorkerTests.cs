@@ -174,7 +174,8 @@ public sealed class WorkerTests
     {
         using var worker = new Worker("test");
         using var file = System.IO.File.OpenHandle(typeof(WorkerTests).Assembly.Location);
-        worker.Invoking(w => w.WatchReadable((int)file.DangerousGetHandle(), () => { })).Should().Throw<HostException>().Which.Step.Should().Be("epoll_ctl");
+        worker.Invoking(w => w.WatchReadable((int)file.DangerousGetHandle(), () => { }))
+            .Should().Throw<HostException>().Which.Step.Should().Be("epoll_ctl");
         using var fd = new EventFd();
         using IDisposable watch = worker.Watch(fd, () => { });
         worker.Invoking(w => w.Watch(fd, () => { })).Should().Throw<HostException>("it is watched already");

@@ -177,7 +177,7 @@ public sealed class GuestMemoryTests : IDisposable
             left = leave.IsSet;
         });
         setter.Start();
-        while (_memory.DirtyTracker == null)
+        while (_memory.DirtyTracker is null)
         {
             Thread.Yield();
         }
@@ -244,11 +244,11 @@ public sealed class GuestMemoryTests : IDisposable
         for (ulong address = 0; address < at + 0x20; address++)
         {
             GuestMemoryRegion? region = map.Regions.FirstOrDefault(r => address >= r.Address && address - r.Address < r.Length);
-            ulong expected = region == null ? 0 : region.Length - (address - region.Address);
+            ulong expected = region is null ? 0 : region.Length - (address - region.Address);
             unsafe
             {
                 map.GetContiguous(address, ulong.MaxValue, out byte* host).Should().Be(expected);
-                ((nint)host).Should().Be(region == null ? 0 : (nint)(_host.Pointer + region.Offset + (address - region.Address)));
+                ((nint)host).Should().Be(region is null ? 0 : (nint)(_host.Pointer + region.Offset + (address - region.Address)));
             }
         }
     }

@@ -27,5 +27,6 @@ internal static class MappingFlags
         throw new InvalidOperationException($"no mapping holds 0x{(ulong)address:x}");
     }
 
-    private static bool TryParse(string text, out ulong value) => ulong.TryParse(text, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out value);
+    private static bool TryParse(string text, out ulong value) =>
+        ulong.TryParse(text, NumberStyles.HexNumber, CultureInfo.InvariantCulture, out value);
 }

@@ -15,7 +15,8 @@ public sealed class RegisterMapConstructionTests
     {
         Adding(m => m.Add(4, 1, RegisterAccess.ReadOnly, "b", Read)).Should().Throw<ArgumentException>().WithMessage("*'b' at 0x4*overlaps 'a'*");
         Adding(m => m.Add(0, 8, RegisterAccess.ReadOnly, "b", Read)).Should().Throw<ArgumentException>().WithMessage("*overlaps 'a'*");
-        Adding(m => m.Add(0, 4, RegisterAccess.ReadOnly, "b", 2, 4, static (_, _) => 0)).Should().Throw<ArgumentException>().WithMessage("*overlaps*");
+        Adding(m => m.Add(0, 4, RegisterAccess.ReadOnly, "b", 2, 4, static (_, _) => 0))
+            .Should().Throw<ArgumentException>().WithMessage("*overlaps*");
     }
 
     [Theory]
@@ -77,7 +78,8 @@ public sealed class RegisterMapConstructionTests
     [InlineData(int.MaxValue, int.MaxValue - 3, "leaves")]
     public void Arrays_are_checked(int count, int stride, string problem)
     {
-        Adding(m => m.Add(8, 4, RegisterAccess.ReadOnly, "b", count, stride, static (_, _) => 0)).Should().Throw<ArgumentException>().WithMessage($"*{problem}*");
+        Adding(m => m.Add(8, 4, RegisterAccess.ReadOnly, "b", count, stride, static (_, _) => 0))
+            .Should().Throw<ArgumentException>().WithMessage($"*{problem}*");
     }
 
     [Fact]

@@ -30,6 +30,7 @@ internal sealed class HostileCounts
     {
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{Devices} devices, {Operations} operations, {Started} started, {Submitted} submitted, {Completed} completed, {Abandoned} abandoned; refusals: {string.Join(", ", Refusals.Select(static r => $"{r.Key} {r.Value}"))}");
+            $"{Devices} devices, {Operations} operations, {Started} started, {Submitted} submitted, {Completed} completed, "
+            + $"{Abandoned} abandoned; refusals: {string.Join(", ", Refusals.Select(static r => $"{r.Key} {r.Value}"))}");
     }
 }

@@ -51,7 +51,9 @@ internal sealed partial class HostileDevice
         }
 
         // Device configuration stands still between two generations.
-        return TryFind(_layout.Device, bar, offset, width, out int at) ? (ulong)(at + _generation + 1) * 0x0101_0101 : HostileProfile.Interesting(_random);
+        return TryFind(_layout.Device, bar, offset, width, out int at)
+            ? (ulong)(at + _generation + 1) * 0x0101_0101
+            : HostileProfile.Interesting(_random);
     }
 
     /// <summary>What the driver was told counts, true or not.</summary>

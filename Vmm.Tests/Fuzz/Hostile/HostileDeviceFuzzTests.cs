@@ -21,7 +21,7 @@ public sealed class HostileDeviceFuzzTests(ITestOutputHelper output)
     public void Whatever_a_device_answers_ends_in_a_typed_error_or_a_result(ulong? fixedSeed)
     {
         FuzzSettings settings = FuzzSettings.Read(operations: 30_000, seconds: 6);
-        if (settings.Replay != null)
+        if (settings.Replay is not null)
         {
             HostileRun.Replay(settings.Replay).Should().BeNull();
             return;

@@ -55,7 +55,10 @@ internal sealed class HostileLayout
         List<(byte Type, StructureLocation Where, uint More)> capabilities =
         [
             (1, Common, 0), (2, Notification, Multiplier), (3, Isr, 0), (4, Device, 0),
-            ((byte)random.Next(256), new StructureLocation(random.Next(256), (uint)HostileProfile.Interesting(random), (uint)HostileProfile.Interesting(random)), (uint)random.Next()),
+            (
+                (byte)random.Next(256),
+                new StructureLocation(random.Next(256), (uint)HostileProfile.Interesting(random), (uint)HostileProfile.Interesting(random)),
+                (uint)random.Next()),
             (8, new StructureLocation(Common.Bar, 0x2000, 0x1000), 0),
         ];
         if (profile.Damage == 1 && random.Next(4) == 0)

@@ -61,7 +61,9 @@ internal sealed class HostileProfile
     /// <summary>How often a request is answered when the device comes to it.</summary>
     public int Service { get; }
 
-    /// <summary>Memory is written and interrupts come also while the driver is in the middle of something. That does not follow from the seed.</summary>
+    /// <summary>
+    /// Memory is written and interrupts come also while the driver is in the middle of something. That does not follow from the seed.
+    /// </summary>
     public bool HasSecondThread { get; }
 
     public ushort Queues { get; }

@@ -14,8 +14,9 @@ internal sealed class HostileRun(ulong seed)
 
     private static readonly HostileAction[] _uses =
     [
-        HostileAction.Submit, HostileAction.Submit, HostileAction.Submit, HostileAction.Notify, HostileAction.Notify, HostileAction.Complete, HostileAction.Complete,
-        HostileAction.Wait, HostileAction.Wait, HostileAction.Arm, HostileAction.Request, HostileAction.Request, HostileAction.Request, HostileAction.Request,
+        HostileAction.Submit, HostileAction.Submit, HostileAction.Submit, HostileAction.Notify, HostileAction.Notify, HostileAction.Complete,
+        HostileAction.Complete, HostileAction.Wait, HostileAction.Wait, HostileAction.Arm,
+        HostileAction.Request, HostileAction.Request, HostileAction.Request, HostileAction.Request,
         HostileAction.Configuration, HostileAction.Interrupt, HostileAction.ResetQueue, HostileAction.EnableQueue,
     ];
 
@@ -30,7 +31,7 @@ internal sealed class HostileRun(ulong seed)
     public string? Run(long operations, TimeSpan? limit = null)
     {
         long start = Stopwatch.GetTimestamp();
-        for (int i = 0; Counts.Operations < operations && (limit == null || Stopwatch.GetElapsedTime(start) < limit); i++)
+        for (int i = 0; Counts.Operations < operations && (limit is null || Stopwatch.GetElapsedTime(start) < limit); i++)
         {
             // The seed of a device is the one of a machine, drawn in the same way.
             ulong device = FuzzOptions.Of(seed, i).Seed;

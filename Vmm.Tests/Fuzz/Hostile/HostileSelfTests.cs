@@ -36,7 +36,9 @@ public sealed class HostileSelfTests
             device.MapBuffer(16).Dispose();
         });
         Expect(profile, "an access of 4 bytes at 0x2", static device => device.ReadConfiguration(2, 4));
-        Expect(profile, "an access of 2 bytes at 0x4000 of BAR", static device => device.WriteBar(Enumerable.Range(0, 6).First(bar => device.GetBarLength(bar) != 0), 0x4000, 2, 0));
+        Expect(
+            profile, "an access of 2 bytes at 0x4000 of BAR",
+            static device => device.WriteBar(Enumerable.Range(0, 6).First(bar => device.GetBarLength(bar) != 0), 0x4000, 2, 0));
         Expect(profile, "are mapped", static device => device.MapBuffer((16 << 20) + 1));
     }
 
@@ -80,7 +82,9 @@ public sealed class HostileSelfTests
     {
         return Enumerable.Range(0, 100_000).Select(static i => new HostileProfile(FuzzOptions.Of(3, i).Seed)).First(profile =>
             profile is { Damage: 0, RegisterLies: 0, RingLies: 0, Interrupts: 0, Service: 1, Stuck: null, Queues: 4 }
-            && profile.Kind == kind && (profile.Features >> 32 & 1) != 0 && Enumerable.Range(0, 4).All(q => profile.SizeOf((ushort)q) is > 1 and < 300));
+            && profile.Kind == kind
+            && (profile.Features >> 32 & 1) != 0
+            && Enumerable.Range(0, 4).All(q => profile.SizeOf((ushort)q) is > 1 and < 300));
     }
 
     private static void Expect(HostileProfile profile, string complaint, Action<HostileDevice> mistake)

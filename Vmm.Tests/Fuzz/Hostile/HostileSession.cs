@@ -29,7 +29,7 @@ internal sealed class HostileSession
     public string? Run(IReadOnlyList<HostileOperation> operations, FuzzProgress progress)
     {
         string? wrong = null;
-        for (int i = 0; i < operations.Count && wrong == null; i++)
+        for (int i = 0; i < operations.Count && wrong is null; i++)
         {
             progress.Begin(i);
             wrong = Judge(operations[i]);
@@ -70,7 +70,7 @@ internal sealed class HostileSession
             return $"{operation} allocated {allocated} bytes";
         }
 
-        if (_driver == null && _device.Mapped > 0 && !_device.IsLive)
+        if (_driver is null && _device.Mapped > 0 && !_device.IsLive)
         {
             return $"{operation} left {_device.Mapped} buffers mapped of a device that is not driven";
         }
@@ -83,7 +83,7 @@ internal sealed class HostileSession
         switch (operation.Action)
         {
             case HostileAction.Open:
-                if (_driver == null && !_device.IsLive)
+                if (_driver is null && !_device.IsLive)
                 {
                     _driver = Open(random);
                     _counts.Started += _profile.Kind == DriverKind.Raw ? 0 : 1;
@@ -145,7 +145,8 @@ internal sealed class HostileSession
         return _profile.Kind switch
         {
             DriverKind.Block => new BlockUse(VirtioBlockDriver.Open(_device, options, random.Next(1, 4), 1 << random.Next(1, 9))),
-            DriverKind.Net => new NetUse(VirtioNetDriver.Open(_device, options, new NetDriverOptions { BufferSize = 64 << random.Next(6), QueueSize = 1 << random.Next(8) })),
+            DriverKind.Net => new NetUse(VirtioNetDriver.Open(
+                _device, options, new NetDriverOptions { BufferSize = 64 << random.Next(6), QueueSize = 1 << random.Next(8) })),
             DriverKind.Console => new ConsoleUse(VirtioConsoleDriver.Open(_device, options)),
             DriverKind.Entropy => new EntropyUse(VirtioEntropyDriver.Open(_device, options)),
             _ => new RawUse(VirtioPciDriver.Open(_device, options)),

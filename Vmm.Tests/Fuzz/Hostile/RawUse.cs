@@ -32,14 +32,14 @@ internal sealed class RawUse(VirtioPciDriver driver) : DriverUse(driver)
                 }
 
                 break;
-            case HostileAction.ResetQueue when queue != null && (Pci.Features & TransportFeatures.RingReset) != 0:
+            case HostileAction.ResetQueue when queue is not null && (Pci.Features & TransportFeatures.RingReset) != 0:
                 _outstanding.Remove(queue);
                 Pci.ResetQueue(queue);
                 break;
-            case HostileAction.Submit when queue != null:
+            case HostileAction.Submit when queue is not null:
                 Submit(queue, random, counts);
                 break;
-            case HostileAction.Notify when queue != null:
+            case HostileAction.Notify when queue is not null:
                 if (random.Next(2) == 0)
                 {
                     _ = queue.Notify();
@@ -50,21 +50,21 @@ internal sealed class RawUse(VirtioPciDriver driver) : DriverUse(driver)
                 }
 
                 break;
-            case HostileAction.Complete when queue != null:
+            case HostileAction.Complete when queue is not null:
                 while (queue.TryComplete(out int token, out uint length))
                 {
                     Take(queue, token, length, counts);
                 }
 
                 break;
-            case HostileAction.Wait when queue != null:
+            case HostileAction.Wait when queue is not null:
                 if (queue.TryWaitComplete(HostileSession.Patience, out int waited, out uint written))
                 {
                     Take(queue, waited, written, counts);
                 }
 
                 break;
-            case HostileAction.Arm when queue != null:
+            case HostileAction.Arm when queue is not null:
                 _ = queue.ArmInterrupt();
                 _ = queue.HasCompletion();
                 if (random.Next(2) == 0)
@@ -81,7 +81,11 @@ internal sealed class RawUse(VirtioPciDriver driver) : DriverUse(driver)
 
     private static DriverQueueOptions Options(int index, Random random)
     {
-        return new DriverQueueOptions(index) { MaximumSize = random.Next(3) == 0 ? random.Next(1, 600) : 1 << random.Next(10), IndirectSegments = random.Next(20) };
+        return new DriverQueueOptions(index)
+        {
+            MaximumSize = random.Next(3) == 0 ? random.Next(1, 600) : 1 << random.Next(10),
+            IndirectSegments = random.Next(20),
+        };
     }
 
     private void Submit(DriverQueue queue, Random random, HostileCounts counts)

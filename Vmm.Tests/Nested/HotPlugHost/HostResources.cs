@@ -30,7 +30,8 @@ internal sealed record HostResources(KvmResourceCounts Hypervisor, string Descri
 
     private static string Summary(IEnumerable<string> items)
     {
-        return string.Join(", ", items.GroupBy(static item => item).OrderBy(static group => group.Key, StringComparer.Ordinal).Select(static group => $"{group.Key} x{group.Count()}"));
+        return string.Join(", ", items.GroupBy(static item => item).OrderBy(static group => group.Key, StringComparer.Ordinal)
+            .Select(static group => $"{group.Key} x{group.Count()}"));
     }
 
     private static string Read(string path)

@@ -95,10 +95,16 @@ internal sealed class HotPlugRun
         switch (words[0])
         {
             case "disks":
-                await Task.WhenAll(Enumerable.Range(1, Number(words[1])).Select(port => Task.Run(() => RunDisksAsync(machine, port, Number(words[2])))));
+                await Task.WhenAll(
+                    Enumerable.Range(1, Number(words[1])).Select(port => Task.Run(() => RunDisksAsync(machine, port, Number(words[2])))));
                 break;
             case "net":
-                machine.HotAdd("port1", new NetOptions("vmmhot0", HostAddress: IPAddress.Parse("192.168.57.1"), HostMask: IPAddress.Parse("255.255.255.0")) { Id = "hotnet" });
+                machine.HotAdd(
+                    "port1",
+                    new NetOptions("vmmhot0", HostAddress: IPAddress.Parse("192.168.57.1"), HostMask: IPAddress.Parse("255.255.255.0"))
+                    {
+                        Id = "hotnet",
+                    });
                 Say("PINGED", await _console.WaitAsync("PING"));
                 await machine.HotRemoveAsync("port1", SlotRemoval.Orderly).WaitAsync(Patience);
                 await _console.WaitAsync("NET-GONE");

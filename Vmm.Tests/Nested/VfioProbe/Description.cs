@@ -28,7 +28,10 @@ internal static class Description
             }
 
             string areas = string.Join(' ', region.MappableAreas.Select(area => $"{area.Offset:x}+{area.Length:x}"));
-            Fact(device, "REGION", $"{index} {region.Size:x} {(region.CanRead ? "r" : "")}{(region.CanWrite ? "w" : "")}{(region.TableIsMappable ? "t" : "")} [{areas}]");
+            Fact(
+                device, "REGION",
+                $"{index} {region.Size:x} {(region.CanRead ? "r" : "")}{(region.CanWrite ? "w" : "")}"
+                + $"{(region.TableIsMappable ? "t" : "")} [{areas}]");
             foreach (RegionArea area in region.MappableAreas.Where(area => area.Length >= (ulong)Environment.SystemPageSize))
             {
                 using HostMemory map = device.Map(index, area, writable: true);

@@ -15,7 +15,8 @@ internal static class DiskChecks
         foreach (CompletionMode mode in Enum.GetValues<CompletionMode>())
         {
             using var access = new VfioFunctionAccess(device);
-            using (VirtioBlockDriver disk = VirtioBlockDriver.Open(access, new VirtioDriverOptions { Completion = mode, Timeout = TimeSpan.FromSeconds(60) }))
+            using (VirtioBlockDriver disk = VirtioBlockDriver.Open(
+                access, new VirtioDriverOptions { Completion = mode, Timeout = TimeSpan.FromSeconds(60) }))
             {
                 byte[] content = new byte[disk.Capacity * VirtioBlockDriver.SectorSize];
                 disk.Read(0, content);
@@ -27,7 +28,9 @@ internal static class DiskChecks
                 disk.Flush();
                 disk.Read(1, after);
                 disk.Write(1, before);
-                Console.WriteLine($"DISK-{mode} {disk.Driver.Completion} {(same ? "right" : "wrong")} {(after.AsSpan().SequenceEqual(sector) ? "written" : "lost")}");
+                Console.WriteLine(
+                    $"DISK-{mode} {disk.Driver.Completion} {(same ? "right" : "wrong")} "
+                    + $"{(after.AsSpan().SequenceEqual(sector) ? "written" : "lost")}");
             }
 
             Console.WriteLine($"MAPPINGS-{mode} {device.Dma.Count}");

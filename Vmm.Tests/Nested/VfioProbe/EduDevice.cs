@@ -84,7 +84,9 @@ internal sealed class EduDevice(IPciDeviceBackend device)
     private uint Read(ulong offset)
     {
         Span<byte> bytes = stackalloc byte[4];
-        return device.TryRead(PciRegionIndex.Bar0, offset, bytes) ? BinaryPrimitives.ReadUInt32LittleEndian(bytes) : throw new IOException($"no answer at 0x{offset:x}");
+        return device.TryRead(PciRegionIndex.Bar0, offset, bytes)
+            ? BinaryPrimitives.ReadUInt32LittleEndian(bytes)
+            : throw new IOException($"no answer at 0x{offset:x}");
     }
 
     private void Write(ulong offset, uint value)

@@ -61,7 +61,8 @@ static void Describe(string[] addresses)
         devices.Add(host.Attach(PathOf(address)));
     }
 
-    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"ATTACHED {devices.Count} in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:f0} ms"));
+    Console.WriteLine(string.Create(
+        CultureInfo.InvariantCulture, $"ATTACHED {devices.Count} in {Stopwatch.GetElapsedTime(start).TotalMilliseconds:f0} ms"));
     Console.WriteLine($"SPACES {host.AddressSpaces}");
     foreach (VfioPciDevice device in devices)
     {

@@ -43,7 +43,8 @@ public sealed class AttachFailureTests
                 }
 
                 // Only what has another way, and what is best effort at the end, may be refused without a word.
-                refused.Should().MatchRegex("^(hypervisor remove|VFIO_DEVICE_RESET|VFIO_GROUP_UNSET_CONTAINER|VFIO_IOMMU_UNMAP_DMA|IOMMU_IOAS_UNMAP)");
+                refused.Should().MatchRegex(
+                    "^(hypervisor remove|VFIO_DEVICE_RESET|VFIO_GROUP_UNSET_CONTAINER|VFIO_IOMMU_UNMAP_DMA|IOMMU_IOAS_UNMAP)");
             }
             catch (VfioException e)
             {
@@ -76,7 +77,8 @@ public sealed class AttachFailureTests
         int files = kernel.Files.Count;
         kernel.Refuse = line => line.StartsWith("VFIO_DEVICE_GET_REGION_INFO 0000:00:10.1 3", StringComparison.Ordinal) ? Eio : 0;
 
-        FluentActions.Invoking(() => host.Attach(kernel.Devices[1].Path)).Should().Throw<VfioException>().WithMessage("0000:00:10.1: VFIO_DEVICE_GET_REGION_INFO*");
+        FluentActions.Invoking(() => host.Attach(kernel.Devices[1].Path))
+            .Should().Throw<VfioException>().WithMessage("0000:00:10.1: VFIO_DEVICE_GET_REGION_INFO*");
 
         kernel.Files.Should().HaveCount(files);
         host.AddressSpaces.Should().Be(1);
@@ -93,7 +95,8 @@ public sealed class AttachFailureTests
         var host = new VfioHost(kernel);
         VfioPciDevice device = host.Attach(FakeDevices.Path, iommufd);
 
-        FluentActions.Invoking(() => host.Attach(FakeDevices.Path + "/")).Should().Throw<VfioException>().Where(e => e.Errno == 16 && e.Message.Contains("has the device already"));
+        FluentActions.Invoking(() => host.Attach(FakeDevices.Path + "/"))
+            .Should().Throw<VfioException>().Where(e => e.Errno == 16 && e.Message.Contains("has the device already"));
 
         device.Dispose();
         kernel.ShouldHoldNothing();
@@ -250,7 +253,8 @@ public sealed class AttachFailureTests
         memory.Add(0, ram, 0, 32 << 10);
         memory.Add(1 << 20, ram, 1 << 19, 1 << 19);
 
-        VfioException refused = FluentActions.Invoking(() => new VfioHost(kernel, memory).Attach(FakeDevices.Path)).Should().Throw<VfioException>().Which;
+        VfioException refused = FluentActions.Invoking(() => new VfioHost(kernel, memory).Attach(FakeDevices.Path))
+            .Should().Throw<VfioException>().Which;
 
         refused.Step.Should().Be("VFIO_IOMMU_MAP_DMA");
         refused.Errno.Should().Be(12);
@@ -267,7 +271,8 @@ public sealed class AttachFailureTests
         var memory = new GuestMemory();
         memory.Add(0x1_0000_0000, ram, 0, ram.Length);
 
-        VfioException refused = FluentActions.Invoking(() => new VfioHost(kernel, memory).Attach(FakeDevices.Path)).Should().Throw<VfioException>().Which;
+        VfioException refused = FluentActions.Invoking(() => new VfioHost(kernel, memory).Attach(FakeDevices.Path))
+            .Should().Throw<VfioException>().Which;
 
         refused.Message.Should().Contain("0x100000000").And.Contain("0x0 to 0xfedfffff").And.Contain("0xfef00000 to 0xffffffff");
         kernel.ShouldHoldNothing();

@@ -203,7 +203,11 @@ public sealed class AttachTests
     [InlineData(2)]
     public void A_device_goes_through_its_group_whatever_the_kernel_has_besides(int errno)
     {
-        var kernel = new FakeVfioKernel { HasIommufd = true, Refuse = line => line is "open /dev/iommu" or "open /dev/vfio/devices/vfio0" ? errno : 0 };
+        var kernel = new FakeVfioKernel
+        {
+            HasIommufd = true,
+            Refuse = line => line is "open /dev/iommu" or "open /dev/vfio/devices/vfio0" ? errno : 0,
+        };
         kernel.AddController();
 
         using VfioPciDevice device = kernel.Attach();

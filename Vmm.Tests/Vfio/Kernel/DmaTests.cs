@@ -64,10 +64,12 @@ public sealed class DmaTests : IDisposable
     public void Limits_come_from_the_kernel()
     {
         using var container = new Rig(false, kernel => kernel.PageSizes = 0x4020_0000);
-        container.Dma.ValidRanges.Select(range => (range.Address, range.Length)).Should().Equal((0ul, 0xfee0_0000ul), (0xfef0_0000ul, 0x7f_0110_0000ul));
+        container.Dma.ValidRanges.Select(range => (range.Address, range.Length))
+            .Should().Equal((0ul, 0xfee0_0000ul), (0xfef0_0000ul, 0x7f_0110_0000ul));
         container.Dma.Granularity.Should().Be(0x20_0000, "the smallest page that the IOMMU has");
 
-        using var context = new Rig(true, kernel => kernel.IovaRanges = [.. Enumerable.Range(0, 40).Select(i => ((ulong)i << 20, ((ulong)i << 20) + 0xfffff))]);
+        using var context = new Rig(
+            true, kernel => kernel.IovaRanges = [.. Enumerable.Range(0, 40).Select(i => ((ulong)i << 20, ((ulong)i << 20) + 0xfffff))]);
         context.Dma.ValidRanges.Should().HaveCount(40, "room for 16 was too little: it is asked again");
         context.Dma.Granularity.Should().Be(0x1000);
     }
@@ -102,7 +104,8 @@ public sealed class DmaTests : IDisposable
     {
         using var rig = new Rig(false);
 
-        FluentActions.Invoking(() => rig.Dma.Map(iova, _memory, 0, length)).Should().Throw<VfioException>().WithMessage("*outside what the IOMMU can map*0x0 to 0xfedfffff*");
+        FluentActions.Invoking(() => rig.Dma.Map(iova, _memory, 0, length))
+            .Should().Throw<VfioException>().WithMessage("*outside what the IOMMU can map*0x0 to 0xfedfffff*");
         rig.Kernel.CountOf("VFIO_IOMMU_MAP_DMA").Should().Be(0);
     }
 
@@ -232,7 +235,10 @@ public sealed class DmaTests : IDisposable
             answer => BitConverter.TryWriteBytes(answer.AsSpan(40 + 16), ulong.MaxValue),
         })
         {
-            var kernel = new FakeVfioKernel { Falsify = (request, _, answer) => { if (request == VfioRequests.VFIO_IOMMU_GET_INFO) { lie(answer); } } };
+            var kernel = new FakeVfioKernel
+            {
+                Falsify = (request, _, answer) => { if (request == VfioRequests.VFIO_IOMMU_GET_INFO) { lie(answer); } },
+            };
             kernel.AddController();
 
             kernel.Refused().Step.Should().Be("VFIO_IOMMU_GET_INFO");

@@ -27,7 +27,8 @@ internal static class FakeDevices
     }
 
     /// <summary>Attaches the first device of a kernel.</summary>
-    public static VfioPciDevice Attach(this FakeVfioKernel kernel, bool useIommufd = false) => new VfioHost(kernel).Attach(kernel.Devices[0].Path, useIommufd);
+    public static VfioPciDevice Attach(this FakeVfioKernel kernel, bool useIommufd = false) =>
+        new VfioHost(kernel).Attach(kernel.Devices[0].Path, useIommufd);
 
     /// <summary>What an attach is refused with.</summary>
     public static VfioException Refused(this FakeVfioKernel kernel, string path = Path, bool useIommufd = false)

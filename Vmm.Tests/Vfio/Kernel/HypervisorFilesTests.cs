@@ -35,7 +35,8 @@ public sealed class HypervisorFilesTests : IDisposable
         VfioPciDevice first = _host.Attach(_kernel.Devices[0].Path);
         VfioPciDevice second = _host.Attach(_kernel.Devices[1].Path);
 
-        _kernel.Log.Where(line => line.StartsWith("hyper") || line.StartsWith("VFIO_SET_IOMMU") || line.StartsWith("VFIO_GROUP_GET_DEVICE_FD")).Should().Equal(
+        _kernel.Log.Where(line => line.StartsWith("hyper") || line.StartsWith("VFIO_SET_IOMMU") || line.StartsWith("VFIO_GROUP_GET_DEVICE_FD"))
+            .Should().Equal(
             "VFIO_SET_IOMMU /dev/vfio/vfio",
             "hypervisor add /dev/vfio/5",
             "VFIO_GROUP_GET_DEVICE_FD /dev/vfio/5 0000:00:10.0",

@@ -113,7 +113,8 @@ public sealed class InterruptTests : IDisposable
     {
         Device.SetTriggers(PciInterruptIndex.Pin, 0, [_events[0]]);
 
-        FluentActions.Invoking(() => Device.SetTriggers(PciInterruptIndex.Msi, 0, [_events[1]])).Should().Throw<VfioException>().WithMessage("*another kind*");
+        FluentActions.Invoking(() => Device.SetTriggers(PciInterruptIndex.Msi, 0, [_events[1]]))
+            .Should().Throw<VfioException>().WithMessage("*another kind*");
         _fake.Signal(PciInterruptIndex.Pin).Should().BeTrue("the first still works");
 
         Device.DisableInterrupts(PciInterruptIndex.Pin);
@@ -143,7 +144,8 @@ public sealed class InterruptTests : IDisposable
         _ = Device;
         _kernel.Refuse = line => line.Contains("Msix trigger", StringComparison.Ordinal) ? Errno.ENOSPC : 0;
 
-        FluentActions.Invoking(() => Device.SetTriggers(PciInterruptIndex.Msix, 0, [_events[0]])).Should().Throw<VfioException>().WithMessage("*no interrupt vectors left*");
+        FluentActions.Invoking(() => Device.SetTriggers(PciInterruptIndex.Msix, 0, [_events[0]]))
+            .Should().Throw<VfioException>().WithMessage("*no interrupt vectors left*");
 
         _kernel.Refuse = _ => 0;
         Device.DisableInterrupts(PciInterruptIndex.Msix);
@@ -251,7 +253,8 @@ public sealed class InterruptTests : IDisposable
     {
         _fake.Interrupts[index] = new((uint)count, 9) { Available = _ => answer };
 
-        FluentActions.Invoking(() => Device.SetTriggers((PciInterruptIndex)index, 0, _events.AsSpan(0, count).ToArray())).Should().Throw<VfioException>()
+        FluentActions.Invoking(() => Device.SetTriggers((PciInterruptIndex)index, 0, _events.AsSpan(0, count).ToArray()))
+            .Should().Throw<VfioException>()
             .WithMessage($"*{answer} are available*");
         _fake.Signal((PciInterruptIndex)index).Should().BeFalse();
     }

@@ -176,7 +176,8 @@ public sealed class RegionTests
         }
 
         fake.Accesses.Select(access => (access.Region, access.Offset, access.Width, access.Written is not null)).Should().Equal(
-            new[] { 1, 2, 4, 8 }.SelectMany(width => new[] { (PciRegionIndex.Bar0, 0x10ul, width, false), (PciRegionIndex.Bar0, 0x20ul, width, true) }));
+            new[] { 1, 2, 4, 8 }.SelectMany(
+                width => new[] { (PciRegionIndex.Bar0, 0x10ul, width, false), (PciRegionIndex.Bar0, 0x20ul, width, true) }));
     }
 
     [Fact]

@@ -32,10 +32,15 @@ public sealed class BarPlannerTests
 
     [Theory]
     [Trait("Behaviour", "VFIO-3")]
-    [InlineData(0x2000, 0x100, 0x3000, 0x10, "mapped 0+2000/0, table 2000+100, trapped 2100+f00, pending 3000+10, trapped 3010+ff0, mapped 4000+4000/0")]
-    [InlineData(0x2000, 0x100, 0x2800, 0x10, "mapped 0+2000/0, table 2000+100, trapped 2100+700, pending 2800+10, trapped 2810+7f0, mapped 3000+5000/0")]
-    [InlineData(0x2800, 0x100, 0x2000, 0x10, "mapped 0+2000/0, pending 2000+10, trapped 2010+7f0, table 2800+100, trapped 2900+700, mapped 3000+5000/0")]
-    [InlineData(0x1ff0, 0x20, 0x3ff8, 0x10, "mapped 0+1000/0, trapped 1000+ff0, table 1ff0+20, trapped 2010+1fe8, pending 3ff8+10, trapped 4008+ff8, mapped 5000+3000/0")]
+    [InlineData(
+        0x2000, 0x100, 0x3000, 0x10, "mapped 0+2000/0, table 2000+100, trapped 2100+f00, pending 3000+10, trapped 3010+ff0, mapped 4000+4000/0")]
+    [InlineData(
+        0x2000, 0x100, 0x2800, 0x10, "mapped 0+2000/0, table 2000+100, trapped 2100+700, pending 2800+10, trapped 2810+7f0, mapped 3000+5000/0")]
+    [InlineData(
+        0x2800, 0x100, 0x2000, 0x10, "mapped 0+2000/0, pending 2000+10, trapped 2010+7f0, table 2800+100, trapped 2900+700, mapped 3000+5000/0")]
+    [InlineData(
+        0x1ff0, 0x20, 0x3ff8, 0x10,
+        "mapped 0+1000/0, trapped 1000+ff0, table 1ff0+20, trapped 2010+1fe8, pending 3ff8+10, trapped 4008+ff8, mapped 5000+3000/0")]
     [InlineData(0x7f00, 0x100, 0x0, 0x8, "pending 0+8, trapped 8+ff8, mapped 1000+6000/0, trapped 7000+f00, table 7f00+100")]
     [InlineData(0x0, 0x8000, 0x0, 0x0, "table 0+8000")]
     [InlineData(0x4000, 0x1000, 0x3000, 0x1000, "mapped 0+3000/0, pending 3000+1000, table 4000+1000, mapped 5000+3000/0")]
@@ -68,7 +73,8 @@ public sealed class BarPlannerTests
     public void Table_and_pending_bits_in_another_bar_do_not_concern_this_one()
     {
         Show(BarPlanner.Plan(Request(0x2000, Area(0, 0x2000)) with { TableIsMappable = false })).Should().Be("mapped 0+2000/0");
-        Show(BarPlanner.Plan(Request(0x2000, Area(0, 0x2000)) with { PendingBits = Area(0x1008, 8) })).Should().Be("mapped 0+1000/0, trapped 1000+8, pending 1008+8, trapped 1010+ff0");
+        Show(BarPlanner.Plan(Request(0x2000, Area(0, 0x2000)) with { PendingBits = Area(0x1008, 8) })).Should().Be(
+            "mapped 0+1000/0, trapped 1000+8, pending 1008+8, trapped 1010+ff0");
     }
 
     [Fact]
@@ -133,7 +139,14 @@ public sealed class BarPlannerTests
     [Trait("Behaviour", "VFIO-3")]
     public void Pages_of_64_KiB_round_wider()
     {
-        var request = new BarRequest { Size = 0x4_0000, PageSize = 0x1_0000, MappableAreas = [Area(0, 0x4_0000)], TableIsMappable = true, Table = Area(0x2000, 0x100) };
+        var request = new BarRequest
+        {
+            Size = 0x4_0000,
+            PageSize = 0x1_0000,
+            MappableAreas = [Area(0, 0x4_0000)],
+            TableIsMappable = true,
+            Table = Area(0x2000, 0x100),
+        };
         Show(BarPlanner.Plan(request)).Should().Be("trapped 0+2000, table 2000+100, trapped 2100+df00, mapped 10000+30000/0");
     }
 
@@ -141,9 +154,11 @@ public sealed class BarPlannerTests
     public void What_lies_outside_of_the_bar_is_refused()
     {
         FluentActions.Invoking(() => BarPlanner.Plan(Request(0x1000) with { Table = Area(0xff0, 0x20) })).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => BarPlanner.Plan(Request(0x1000) with { Trapped = [Area(ulong.MaxValue, 2)] })).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => BarPlanner.Plan(Request(0x1000) with { Trapped = [Area(ulong.MaxValue, 2)] }))
+            .Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => BarPlanner.Plan(Request(0x1000) with { Trapped = [Area(0, 0)] })).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => BarPlanner.Plan(Request(0x1000) with { Table = Area(0, 0x20), PendingBits = Area(0x18, 8) })).Should().Throw<ArgumentException>().WithMessage("*overlap*");
+        FluentActions.Invoking(() => BarPlanner.Plan(Request(0x1000) with { Table = Area(0, 0x20), PendingBits = Area(0x18, 8) }))
+            .Should().Throw<ArgumentException>().WithMessage("*overlap*");
         FluentActions.Invoking(() => BarPlanner.Plan(Request(0x1000) with { PageSize = 0xfff })).Should().Throw<ArgumentException>();
     }
 
@@ -156,7 +171,8 @@ public sealed class BarPlannerTests
         for (int round = 0; round < 20_000; round++)
         {
             ulong size = 1ul << random.Next(4, 18);
-            var areas = Enumerable.Range(0, random.Next(4)).Select(_ => Area((ulong)random.Next(0, 80) * 0x400, (ulong)random.Next(0, 80) * 0x400)).ToArray();
+            var areas = Enumerable.Range(0, random.Next(4)).Select(_ => Area((ulong)random.Next(0, 80) * 0x400, (ulong)random.Next(0, 80) * 0x400))
+                .ToArray();
             var request = Request(size, areas) with { TableIsMappable = random.Next(2) == 0, Trapped = Ranges(random, size, random.Next(3)) };
             var tables = Ranges(random, size, 2);
             bool apart = tables[0].Offset + tables[0].Length <= tables[1].Offset || tables[1].Offset + tables[1].Length <= tables[0].Offset;
@@ -185,7 +201,10 @@ public sealed class BarPlannerTests
         var trapped = request.Trapped.Concat(new[] { request.Table, request.PendingBits }.OfType<RegionArea>());
         foreach (var range in trapped)
         {
-            plan.Pieces.Any(piece => piece.Kind == BarPieceKind.Mapped && piece.Offset < range.Offset + range.Length && range.Offset < piece.Offset + piece.Length)
+            plan.Pieces.Any(
+                piece => piece.Kind == BarPieceKind.Mapped
+                    && piece.Offset < range.Offset + range.Length
+                    && range.Offset < piece.Offset + piece.Length)
                 .Should().BeFalse("{0} is trapped", range);
         }
 

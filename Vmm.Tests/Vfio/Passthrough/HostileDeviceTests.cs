@@ -254,7 +254,8 @@ public sealed class HostileDeviceTests
         for (int bar = 0; bar < 7; bar++)
         {
             ulong size = random.Next(3) == 0 ? 0 : random.Next(4) == 0 ? (ulong)random.NextInt64() : 1ul << random.Next(3, 16);
-            RegionArea[] areas = [.. Enumerable.Range(0, random.Next(3)).Select(_ => new RegionArea((ulong)random.Next(16) << random.Next(8, 13), (ulong)random.Next(8) << random.Next(8, 13)))];
+            RegionArea[] areas = [.. Enumerable.Range(0, random.Next(3))
+                .Select(_ => new RegionArea((ulong)random.Next(16) << random.Next(8, 13), (ulong)random.Next(8) << random.Next(8, 13)))];
             device.SetRegion((PciRegionIndex)bar, new BackendRegion
             {
                 Size = size,

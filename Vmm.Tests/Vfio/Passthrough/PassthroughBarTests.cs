@@ -33,7 +33,9 @@ public sealed class PassthroughBarTests
         Size(rig, 0x20).Should().Be(0xffff_c008);
         Size(rig, 0x24).Should().Be(0);
         Size(rig, 0x30).Should().Be(0xffff_0001);
-        device.Calls.Should().NotContain(call => call.StartsWith("write 7 1") || call.StartsWith("write 7 2") || call.StartsWith("write 7 3"), "the device's own BARs are never written");
+        device.Calls.Should().NotContain(
+            call => call.StartsWith("write 7 1") || call.StartsWith("write 7 2") || call.StartsWith("write 7 3"),
+            "the device's own BARs are never written");
         device.Get(0x10, 4).Should().Be(0xfebc_0000);
     }
 
@@ -164,10 +166,17 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-3")]
     public void Ranges_that_the_embedder_traps_are_not_mapped()
     {
-        var options = new PassthroughFunctionOptions { TrappedRanges = new System.Collections.Generic.Dictionary<int, System.Collections.Generic.IReadOnlyList<RegionArea>> { [0] = [new RegionArea(0x10, 4)] } };
+        var options = new PassthroughFunctionOptions
+        {
+            TrappedRanges = new System.Collections.Generic.Dictionary<int, System.Collections.Generic.IReadOnlyList<RegionArea>>
+            {
+                [0] = [new RegionArea(0x10, 4)],
+            },
+        };
         using var rig = new VfioRig(VfioRig.Card(), options).Enable();
         rig.Rig.Slots.Mapped.Select(slot => (slot.Key, slot.Value.Length)).Should().Equal((VfioRig.Bar0 + 0x1000, 0x1000ul));
-        FluentActions.Invoking(() => PassthroughFunction.Attach(new FakePciDevice(), options)).Should().Throw<System.ArgumentException>().WithMessage("*no BAR 0*");
+        FluentActions.Invoking(() => PassthroughFunction.Attach(new FakePciDevice(), options))
+            .Should().Throw<System.ArgumentException>().WithMessage("*no BAR 0*");
     }
 
     [Fact]

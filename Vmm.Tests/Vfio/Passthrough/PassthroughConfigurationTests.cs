@@ -42,7 +42,8 @@ public sealed class PassthroughConfigurationTests
         rig.Write(0x10, 4, 0xffff_ffff);
         rig.Write(0x28, 4, 0x0102_0304);
         rig.Write(0xf0, 1, 0x77);
-        device.Calls.Should().Equal("write 7 6 2 f900", "write 7 c 2 3344", "write 7 f 1 11", "write 7 3e 2 1122", "write 7 28 4 1020304", "write 7 f0 1 77");
+        device.Calls.Should().Equal(
+            "write 7 6 2 f900", "write 7 c 2 3344", "write 7 f 1 11", "write 7 3e 2 1122", "write 7 28 4 1020304", "write 7 f0 1 77");
         rig.Read(0x3c, 2).Should().Be(0x01ff, "the line is the guest's, the pin is ours");
     }
 
@@ -235,7 +236,8 @@ public sealed class PassthroughConfigurationTests
         full.Set(0xcc, 4, 1);
         full.Set(0xd4, 4, 1);
         var options = new PassthroughFunctionOptions { GpuDirectClique = 1 };
-        FluentActions.Invoking(() => PassthroughFunction.Attach(full, options)).Should().Throw<VfioException>().WithMessage("*x_nv_gpudirect_clique*no room*");
+        FluentActions.Invoking(() => PassthroughFunction.Attach(full, options))
+            .Should().Throw<VfioException>().WithMessage("*x_nv_gpudirect_clique*no room*");
         FluentActions.Invoking(() => PassthroughFunction.Attach(new FakePciDevice(), options)).Should().Throw<VfioException>().WithMessage("*empty*");
         FluentActions.Invoking(() => PassthroughFunction.Attach(full, options with { GpuDirectClique = 16 })).Should().Throw<ArgumentException>();
     }

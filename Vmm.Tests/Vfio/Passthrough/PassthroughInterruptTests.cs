@@ -172,7 +172,8 @@ public sealed class PassthroughInterruptTests
         device.Calls.Should().Equal("disable Msix", "triggers Msix 0 " + new string('x', 32));
         rig.Write(MsixControl, 2, 0);
         rig.Write(MsixControl, 2, 0x8000);
-        device.Calls.Skip(2).Should().Equal("disable Msix", "triggers Pin 0 x", "resample x", "disable Pin", "triggers Msix 0 " + new string('x', 32));
+        device.Calls.Skip(2).Should().Equal(
+            "disable Msix", "triggers Pin 0 x", "resample x", "disable Pin", "triggers Msix 0 " + new string('x', 32));
     }
 
     [Fact]
@@ -259,7 +260,8 @@ public sealed class PassthroughInterruptTests
         rig.Rig.Lines.RefuseConnections = false;
         device.Fail = call => call == "resample x";
         rig.Write(4, 2, 7);
-        (rig.Function.InterruptMode, rig.Rig.Lines.Connections.Count).Should().Be((PassthroughInterruptMode.None, 0), "what was connected is not left half-way");
+        (rig.Function.InterruptMode, rig.Rig.Lines.Connections.Count).Should().Be(
+            (PassthroughInterruptMode.None, 0), "what was connected is not left half-way");
         device.Triggers(PciInterruptIndex.Pin).Should().BeEmpty();
         device.Fail = null;
         rig.Write(4, 2, 6);

@@ -53,7 +53,8 @@ public sealed class SiblingResetTests : IDisposable
         Add(1);
 
         HotResets.Should().Be(1);
-        _log.Entries.Should().ContainSingle(entry => entry.Text.Contains("0000:01:00.0", StringComparison.Ordinal) && entry.Text.Contains("in use", StringComparison.Ordinal));
+        _log.Entries.Should().ContainSingle(
+            entry => entry.Text.Contains("0000:01:00.0", StringComparison.Ordinal) && entry.Text.Contains("in use", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -101,7 +102,8 @@ public sealed class SiblingResetTests : IDisposable
 
     private PassthroughFunction Add(int number)
     {
-        PassthroughFunction function = PassthroughFunction.Attach(_host.Attach(_kernel.Devices[number].Path), new PassthroughFunctionOptions { LoggerFactory = _log });
+        PassthroughFunction function = PassthroughFunction.Attach(
+            _host.Attach(_kernel.Devices[number].Path), new PassthroughFunctionOptions { LoggerFactory = _log });
         _functions.Add(function);
         _rig.Add(function, 5 + number);
         return function;

@@ -24,7 +24,9 @@ internal sealed class VfioRig : IDisposable
 
     public PassthroughFunction Function { get; }
 
-    /// <summary>A network card as they are: registers, table and pending bits on pages of their own, pin, MSI, MSI-X, PM and Express with FLR.</summary>
+    /// <summary>
+    /// A network card as they are: registers, table and pending bits on pages of their own, pin, MSI, MSI-X, PM and Express with FLR.
+    /// </summary>
     public static FakePciDevice Card(int vectors = 4, bool canGrow = false)
     {
         return new FakePciDevice()

@@ -156,7 +156,8 @@ public sealed class LongRequestTests
         var backend = new DescriptorConsoleBackend(-1, (int)pipe.ClientSafePipeHandle.DangerousGetHandle());
         using DeviceHarness console = new DeviceHarness(new ConsoleDevice(backend)).Start();
         ulong place = console.Ram.Allocate(1 << 16);
-        console.Drivers[Output].AddIndirect([.. Enumerable.Repeat(Readable(place, 1 << 16), 2), .. Enumerable.Repeat(Readable(place, 1), pieces - 2)]);
+        console.Drivers[Output].AddIndirect(
+            [.. Enumerable.Repeat(Readable(place, 1 << 16), 2), .. Enumerable.Repeat(Readable(place, 1), pieces - 2)]);
         console.Kick(Output);
         DeviceHarness.Eventually(() => !console.Drivers[Output].HasUsed && PipeIsFull(backend), "the first 64 KiB fill the pipe");
 

@@ -308,7 +308,8 @@ public sealed class NetDeviceTests
     private static byte Command(DeviceHarness net, byte category, byte command, byte[] data)
     {
         ulong answer = net.Ram.Place([0xaa]);
-        net.Drivers[Control].Add(Readable(net.Ram.Place([category, command]), 2), Readable(net.Ram.Place(data), (uint)data.Length), Writable(answer, 1));
+        net.Drivers[Control].Add(
+            Readable(net.Ram.Place([category, command]), 2), Readable(net.Ram.Place(data), (uint)data.Length), Writable(answer, 1));
         net.Kick(Control);
         net.WaitUsed(Control).Length.Should().Be(1);
         return net.Ram.Read<byte>(answer);

@@ -351,7 +351,8 @@ public sealed class NetQueuePairsTests
     private static byte Command(DeviceHarness net, int queue, byte category, byte command, byte[] data)
     {
         ulong answer = net.Ram.Place([0xaa]);
-        net.Drivers[queue].Add(Readable(net.Ram.Place([category, command]), 2), Readable(net.Ram.Place(data), (uint)data.Length), Writable(answer, 1));
+        net.Drivers[queue].Add(
+            Readable(net.Ram.Place([category, command]), 2), Readable(net.Ram.Place(data), (uint)data.Length), Writable(answer, 1));
         net.Kick(queue);
         net.WaitUsed(queue).Length.Should().Be(1);
         return net.Ram.Read<byte>(answer);

@@ -31,7 +31,7 @@ internal static partial class NetworkNamespace
         });
         thread.Start();
         thread.Join();
-        if (failure != null)
+        if (failure is not null)
         {
             ExceptionDispatchInfo.Throw(failure);
         }

@@ -34,7 +34,7 @@ public sealed class TapInterfaceTests
         // The host asks who has the address; the answer brings the packet, which takes several buffers.
         byte[] hostMac = new byte[6];
         byte[]? received = null;
-        while (received == null)
+        while (received is null)
         {
             byte[] frame = TakeFrame(net, buffers);
             ushort type = BinaryPrimitives.ReadUInt16BigEndian(frame.AsSpan(12));
@@ -102,7 +102,8 @@ public sealed class TapInterfaceTests
     public void Packets_of_a_flow_come_to_the_pair_that_sends_it() => NetworkNamespace.Run(() =>
     {
         const int Pairs = 4;
-        var device = new NetDevice(TapInterface.OpenQueues("vmmtest2", Pairs, HostAddress, Mask), new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
+        var device = new NetDevice(
+            TapInterface.OpenQueues("vmmtest2", Pairs, HostAddress, Mask), new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
         using DeviceHarness net = new DeviceHarness(device).Start();
         var buffers = new ulong[Pairs][];
         for (int pair = 0; pair < Pairs; pair++)
@@ -325,7 +326,8 @@ public sealed class TapInterfaceTests
 
     private static byte[] UdpFrame(byte[] hostMac, byte[] data, bool plain = false)
     {
-        byte[] ip = [0x45, 0, 0, (byte)(28 + data.Length), 0, 1, 0, 0, 64, 17, 0, 0, .. GuestAddress.GetAddressBytes(), .. HostAddress.GetAddressBytes()];
+        byte[] ip =
+            [0x45, 0, 0, (byte)(28 + data.Length), 0, 1, 0, 0, 64, 17, 0, 0, .. GuestAddress.GetAddressBytes(), .. HostAddress.GetAddressBytes()];
         BinaryPrimitives.WriteUInt16BigEndian(ip.AsSpan(10), (ushort)~Sum(ip));
         byte[] udp = new byte[8];
         BinaryPrimitives.WriteUInt16BigEndian(udp, 5000);

@@ -25,7 +25,8 @@ public sealed class BlockDriverTests
         using (var driver = VirtioBlockDriver.Open(disk, new VirtioDriverOptions { Completion = asked, MaximumVectors = vectors }, 3))
         {
             driver.Driver.Completion.Should().Be(used);
-            driver.Driver.Queues.Should().OnlyContain(queue => (queue.Vector != null) == (used == CompletionMode.Messages) && queue.Vector < vectors == (queue.Vector != null));
+            driver.Driver.Queues.Should().OnlyContain(
+                queue => (queue.Vector != null) == (used == CompletionMode.Messages) && queue.Vector < vectors == (queue.Vector != null));
             driver.Capacity.Should().Be(512);
             byte[] data = [.. Enumerable.Range(0, 70 * 1024).Select(i => (byte)(i * 31 / 5))];
             driver.Write(100, data);
@@ -98,7 +99,10 @@ public sealed class BlockDriverTests
         int most = 0;
         for (int sector = 0, done = 0; done < 512;)
         {
-            while (sector < 512 && queue.TrySubmit(BlockRequestType.Read, (ulong)sector, [new DriverSegment(memory.Iova + ((ulong)sector * 512), 512, true)]) is { } request)
+            while (sector < 512
+                && queue.TrySubmit(
+                    BlockRequestType.Read, (ulong)sector,
+                    [new DriverSegment(memory.Iova + ((ulong)sector * 512), 512, true)]) is { } request)
             {
                 sectorOf[request] = (ulong)sector++;
             }

@@ -23,7 +23,8 @@ public sealed class DeviceOffersTests
     [InlineData(RingFeatures.Packed | RingFeatures.IndirectDescriptors | RingFeatures.EventIndex)]
     public void Two_descriptors_are_enough_for_a_disk(ulong features)
     {
-        using var disk = new DriverDisk(new VirtioPciOptions { PackedRing = true }, device: new BlockDeviceOptions { QueueSize = 2, Serial = "small" });
+        using var disk = new DriverDisk(
+            new VirtioPciOptions { PackedRing = true }, device: new BlockDeviceOptions { QueueSize = 2, Serial = "small" });
         byte[] content = disk.File.Content;
         using var driver = VirtioBlockDriver.Open(disk, new VirtioDriverOptions { RequiredFeatures = features });
         driver.Queues[0].Queue.Size.Should().Be(2);
@@ -127,7 +128,8 @@ public sealed class DeviceOffersTests
     [InlineData(0xffff)]
     public void A_number_of_queue_pairs_that_cannot_be_is_refused(ushort pairs)
     {
-        using HostileAccess access = Function(VirtioDeviceType.Net, 16, MultiQueue | (1UL << 17), [0, 0, 0, 0, 0, 0, 1, 0, (byte)pairs, (byte)(pairs >> 8), 0, 0]);
+        using HostileAccess access = Function(
+            VirtioDeviceType.Net, 16, MultiQueue | (1UL << 17), [0, 0, 0, 0, 0, 0, 1, 0, (byte)pairs, (byte)(pairs >> 8), 0, 0]);
         access.Invoking(a => VirtioNetDriver.Open(a, _impatient with { WantedFeatures = MultiQueue }))
             .Should().Throw<DriverException>().Which.Step.Should().Be("device configuration");
         access.Inner.Iovas.Count.Should().Be(0);
@@ -156,9 +158,11 @@ public sealed class DeviceOffersTests
     public void Memory_that_cannot_be_is_a_mistake_of_the_caller_whatever_the_device_offers()
     {
         using HostileAccess access = Function(VirtioDeviceType.Net, 16);
-        access.Invoking(a => VirtioNetDriver.Open(a, null, new NetDriverOptions { QueueSize = 32768, BufferSize = 65_562 })).Should().Throw<ArgumentException>();
+        access.Invoking(a => VirtioNetDriver.Open(a, null, new NetDriverOptions { QueueSize = 32768, BufferSize = 65_562 }))
+            .Should().Throw<ArgumentException>();
         using var driver = VirtioPciDriver.Open(access);
-        driver.Invoking(d => d.Start([new DriverQueueOptions(0) { MaximumSize = 32768, IndirectSegments = 32768 }])).Should().Throw<ArgumentException>();
+        driver.Invoking(d => d.Start([new DriverQueueOptions(0) { MaximumSize = 32768, IndirectSegments = 32768 }]))
+            .Should().Throw<ArgumentException>();
         driver.Invoking(d => d.Start([new DriverQueueOptions(0) { MaximumSize = 8, MinimumSize = 9 }])).Should().Throw<ArgumentException>();
         driver.Start(1);
     }

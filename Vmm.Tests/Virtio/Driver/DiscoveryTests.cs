@@ -59,7 +59,8 @@ public sealed class DiscoveryTests
     public void A_driver_leaves_a_device_of_another_type_alone()
     {
         using var disk = new DriverDisk();
-        disk.Invoking(d => VirtioEntropyDriver.Open(d)).Should().Throw<DriverException>().WithMessage("*Block*Entropy*").Which.Step.Should().Be("discovery");
+        disk.Invoking(d => VirtioEntropyDriver.Open(d))
+            .Should().Throw<DriverException>().WithMessage("*Block*Entropy*").Which.Step.Should().Be("discovery");
         disk.Steps.Should().BeEmpty();
         disk.Writes.Should().BeEmpty();
     }

@@ -20,8 +20,11 @@ internal sealed class DriverDisk : HostileAccess
     {
     }
 
-    private DriverDisk(TemporaryFile file, RawFileBackend backend, VirtioPciOptions? options, int queues, ulong iovaLength, BlockDeviceOptions? device)
-        : base(dma => new VirtioPciFunction(new BlockDevice(backend, (device ?? new BlockDeviceOptions()) with { QueueCount = queues }), dma, options), iovaLength)
+    private DriverDisk(
+        TemporaryFile file, RawFileBackend backend, VirtioPciOptions? options, int queues, ulong iovaLength, BlockDeviceOptions? device)
+        : base(
+            dma => new VirtioPciFunction(new BlockDevice(backend, (device ?? new BlockDeviceOptions()) with { QueueCount = queues }), dma, options),
+            iovaLength)
     {
         (File, _backend) = (file, backend);
     }

@@ -36,7 +36,8 @@ public sealed class DriverInitialisationTests
             0x12 or 0x18 when offset == (ulong)register => 0,
             _ => value,
         };
-        disk.Invoking(d => VirtioBlockDriver.Open(d)).Should().Throw<DriverException>($"register 0x{register:x} of {width} bytes lies").Which.Step.Should().Be(step);
+        disk.Invoking(d => VirtioBlockDriver.Open(d))
+            .Should().Throw<DriverException>($"register 0x{register:x} of {width} bytes lies").Which.Step.Should().Be(step);
         disk.Steps.Should().Contain(s => s == "status 80");
         disk.Inner.Iovas.Count.Should().Be(0);
     }

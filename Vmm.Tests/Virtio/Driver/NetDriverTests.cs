@@ -58,7 +58,8 @@ public sealed class NetDriverTests : IDisposable
 
         net.WaitTransmitted();
         _backend.Sent.Should().HaveCount(500);
-        _backend.Sent.Select((packet, i) => packet.AsSpan(0, 12).IndexOfAnyExcept((byte)0) < 0 && packet.AsSpan(12).SequenceEqual(Frame(14 + (i * 3 % 1500), i)))
+        _backend.Sent.Select(
+            (packet, i) => packet.AsSpan(0, 12).IndexOfAnyExcept((byte)0) < 0 && packet.AsSpan(12).SequenceEqual(Frame(14 + (i * 3 % 1500), i)))
             .Should().OnlyContain(same => same);
     }
 
@@ -140,6 +141,7 @@ public sealed class NetDriverTests : IDisposable
 
     private VirtioNetDriver Open(ulong required, ulong refused, CompletionMode completion, NetDriverOptions? net = null)
     {
-        return VirtioNetDriver.Open(_card, new VirtioDriverOptions { RequiredFeatures = required, RefusedFeatures = refused, Completion = completion }, net);
+        return VirtioNetDriver.Open(
+            _card, new VirtioDriverOptions { RequiredFeatures = required, RefusedFeatures = refused, Completion = completion }, net);
     }
 }

@@ -19,7 +19,8 @@ internal sealed class QueueRig : IDisposable
 
     public QueueRig(VirtioDriverOptions options, params ushort[] sizes)
     {
-        _options = options with { Timeout = TimeSpan.FromMilliseconds(options.Timeout.TotalSeconds > 9 ? 20_000 : options.Timeout.TotalMilliseconds) };
+        _options =
+            options with { Timeout = TimeSpan.FromMilliseconds(options.Timeout.TotalSeconds > 9 ? 20_000 : options.Timeout.TotalMilliseconds) };
         Device = new FakeVirtioDevice(sizes)
         {
             Features = RingFeatures.IndirectDescriptors | RingFeatures.EventIndex | RingFeatures.InOrder | 0x51,

@@ -17,7 +17,9 @@ public sealed class QueueSetUpTests
     [InlineData(RingBits, 0, RingFeatures.Packed, RingFeatures.IndirectDescriptors | RingFeatures.EventIndex)]
     [InlineData(0, RingFeatures.EventIndex, 0, RingFeatures.EventIndex)]
     [InlineData(RingBits, 0, RingBits, 0)]
-    [InlineData(VirtioDriverOptions.TransportFeaturesSpoken, 0, RingFeatures.InOrder | TransportFeatures.NotificationData, RingBits | TransportFeatures.RingReset)]
+    [InlineData(
+        VirtioDriverOptions.TransportFeaturesSpoken, 0, RingFeatures.InOrder | TransportFeatures.NotificationData,
+        RingBits | TransportFeatures.RingReset)]
     [InlineData(0x50, 0x01, 0x40, 0x11)]
     public void What_is_wanted_or_required_is_taken_and_what_is_refused_is_not(ulong wanted, ulong required, ulong refused, ulong taken)
     {

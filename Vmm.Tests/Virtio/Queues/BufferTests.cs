@@ -151,7 +151,8 @@ public sealed class BufferTests : IDisposable
         var translator = new ShiftingTranslator(1UL << 30);
         _ram.Dma.Translator = translator;
         VirtqueueConfiguration configuration = driver.Configuration;
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out _, out string? reason).Should().BeFalse("these addresses mean nothing to the device");
+        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out _, out string? reason)
+            .Should().BeFalse("these addresses mean nothing to the device");
         reason.Should().Contain("not in one region of RAM");
         Virtqueue queue = Create(configuration with
         {

@@ -90,7 +90,7 @@ public sealed class ConcurrencyTests
         long received = 0;
         long[] sequenceOf = new long[size];
         var random = new Random(5);
-        while (received < chains && deviceFailure == null)
+        while (received < chains && deviceFailure is null)
         {
             int batch = random.Next(1, 8);
             while (batch-- > 0 && sent < chains && driver.FreeDescriptors >= 2)

@@ -247,7 +247,8 @@ public sealed class DmaPlacementTests : IDisposable
         }
 
         _ram.Dma.Translator = translator;
-        Virtqueue.TryCreate(driver.Configuration with { Descriptors = LastPage + (4096 - 64) }, _ram.Dma, _interrupt, out _, out string? refused).Should().BeFalse();
+        Virtqueue.TryCreate(driver.Configuration with { Descriptors = LastPage + (4096 - 64) }, _ram.Dma, _interrupt, out _, out string? refused)
+            .Should().BeFalse();
         refused.Should().Contain(DescriptorArea(form));
         Virtqueue queue = Create(driver.Configuration);
         if (what == "table")

@@ -102,7 +102,8 @@ public sealed class PackedMalformedRingTests : IDisposable
         using var ram = new GuestRam();
         var driver = new PackedGuestDriver(ram, 5);
         var state = new VirtqueueState { AvailableIndex = (ushort)available, UsedIndex = (ushort)used };
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        Virtqueue.TryCreate(driver.Configuration with { State = state }, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
+            .Should().BeTrue(reason);
         var chain = new DescriptorChain();
         uint place = (uint)available & 0x7fff;
         bool wrap = available >= 0x8000;

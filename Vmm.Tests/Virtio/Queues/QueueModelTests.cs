@@ -82,7 +82,7 @@ public sealed class QueueModelTests
                     }
 
                     break;
-                case 7 when lastPopped != null && popped.Count > 0 && popped[^1].Model == lastPopped:
+                case 7 when lastPopped is not null && popped.Count > 0 && popped[^1].Model == lastPopped:
                     queue.UndoPop(popped[^1].Chain);
                     spare.Push(popped[^1].Chain);
                     popped.RemoveAt(popped.Count - 1);
@@ -101,7 +101,8 @@ public sealed class QueueModelTests
 
     private static Virtqueue Make(GuestDriver driver, GuestRam ram, CountingVector interrupt, VirtqueueState? state)
     {
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, ram.Dma, interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        Virtqueue.TryCreate(driver.Configuration with { State = state }, ram.Dma, interrupt, out Virtqueue? queue, out string? reason)
+            .Should().BeTrue(reason);
         return queue!;
     }
 

@@ -68,7 +68,9 @@ public sealed class SplitVirtqueueTests : IDisposable
         int interrupts = 0;
         for (int i = 0; i < 150_000; i++)
         {
-            ushort head = indirect ? driver.AddIndirectAt(table, Readable(data, 8), Writable(data + 8, 8)) : driver.Add(Readable(data, 8), Writable(data + 8, 8));
+            ushort head = indirect
+                ? driver.AddIndirectAt(table, Readable(data, 8), Writable(data + 8, 8))
+                : driver.Add(Readable(data, 8), Writable(data + 8, 8));
             driver.UsedEvent = driver.LastUsed;
             driver.Publish();
             using (queue.Enter())

@@ -25,7 +25,7 @@ public sealed class ActivationTests
 
         rig.Driver.Status.Should().Be(0xf);
         rig.Device.Calls.Should().Equal(new[] { "reset", "start" }.Concat(queues.Select(q => $"start-queue {q}")));
-        rig.Device.Rings.Select((ring, i) => ring != null ? i : -1).Where(i => i >= 0).Should().Equal(queues);
+        rig.Device.Rings.Select((ring, i) => ring is not null ? i : -1).Where(i => i >= 0).Should().Equal(queues);
     }
 
     [Fact]

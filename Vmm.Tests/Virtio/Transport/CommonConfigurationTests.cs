@@ -85,7 +85,8 @@ public sealed class CommonConfigurationTests
     {
         using var rig = new TransportRig();
         string before = rig.Dump();
-        foreach (RegisterInfo register in VirtioTransport.CommonConfiguration.Where(r => r.Access is RegisterAccess.ReadOnly or RegisterAccess.ReadSideEffect))
+        foreach (RegisterInfo register in VirtioTransport.CommonConfiguration.Where(
+            r => r.Access is RegisterAccess.ReadOnly or RegisterAccess.ReadSideEffect))
         {
             rig.Driver.Set(register.Offset, register.Width, 0x5a5a5a5a);
         }

@@ -7,7 +7,8 @@ using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 namespace Vmm.Tests.Virtio.Transport;
 
 /// <summary>
-/// Steps that were asked for before the ones asked for earlier have been made, as by two vCPUs: each looks at the registers as they are when its turn comes.
+/// Steps that were asked for before the ones asked for earlier have been made, as by two vCPUs: each looks at the registers as they are when its turn
+/// comes.
 /// </summary>
 [Trait("Behaviour", "VTP-7")]
 public sealed class EffectOrderTests

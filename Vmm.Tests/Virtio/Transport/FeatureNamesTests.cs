@@ -16,7 +16,8 @@ public sealed class FeatureNamesTests
         (VirtioDeviceType Type, string Prefix, string Header)[] groups =
         [
             (VirtioDeviceType.Net, "VIRTIO_NET_F_", "linux/virtio_net.h"), (VirtioDeviceType.Block, "VIRTIO_BLK_F_", "linux/virtio_blk.h"),
-            (VirtioDeviceType.Console, "VIRTIO_CONSOLE_F_", "linux/virtio_console.h"), (VirtioDeviceType.Entropy, "VIRTIO_F_", "linux/virtio_config.h"),
+            (VirtioDeviceType.Console, "VIRTIO_CONSOLE_F_", "linux/virtio_console.h"),
+            (VirtioDeviceType.Entropy, "VIRTIO_F_", "linux/virtio_config.h"),
             (VirtioDeviceType.Entropy, "VIRTIO_RING_F_", "linux/virtio_ring.h"),
         ];
         int named = 0;

@@ -80,7 +80,8 @@ public sealed class IdentityTests
         (all[^1].Offset + all[^1].Length).Should().BeLessThanOrEqualTo((uint)rig.Function.Bars[0].Size);
         foreach (var part in interrupts)
         {
-            var pages = Enumerable.Range((int)(part.Offset >> 12), (int)(((part.Offset + part.Length - 1) >> 12) - (part.Offset >> 12) + 1)).ToHashSet();
+            var pages = Enumerable.Range((int)(part.Offset >> 12), (int)(((part.Offset + part.Length - 1) >> 12) - (part.Offset >> 12) + 1))
+                .ToHashSet();
             all.Where(other => other != part).Should().OnlyContain(
                 other => !pages.Contains((int)(other.Offset >> 12)) && !pages.Contains((int)((other.Offset + other.Length - 1) >> 12)));
         }

@@ -78,7 +78,8 @@ public sealed class InterruptTests
         other.Place(TransportRig.BarBase + 0x100000);
         rig.Driver.Start(queues: 0);
         other.Start(queues: 0);
-        rig.Bridge.Root.InterruptRouting.GetGsi(5, rig.Function.Intx.Pin).Should().Be(rig.Bridge.Root.InterruptRouting.GetGsi(1, rig.Function.Intx.Pin));
+        rig.Bridge.Root.InterruptRouting.GetGsi(5, rig.Function.Intx.Pin)
+            .Should().Be(rig.Bridge.Root.InterruptRouting.GetGsi(1, rig.Function.Intx.Pin));
         rig.Device.Rings[0]!.Interrupt.Signal();
         second.Rings[0]!.Interrupt.Signal();
 

@@ -193,8 +193,8 @@ public sealed class ResetTests
                 rig.Memory.Write(status, 1, written);
             }))).WaitAsync(Long);
 
-            (rig.Device.Rings[0] != null).Should().Be(rig.Driver.Status == 0xf);
-            rig.Doorbells.Addresses.Should().HaveCount(rig.Device.Rings[0] != null ? 1 : 0);
+            (rig.Device.Rings[0] is not null).Should().Be(rig.Driver.Status == 0xf);
+            rig.Doorbells.Addresses.Should().HaveCount(rig.Device.Rings[0] is not null ? 1 : 0);
         }
     }
 }

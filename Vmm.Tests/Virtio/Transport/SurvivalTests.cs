@@ -25,7 +25,13 @@ public sealed class SurvivalTests
         {
             int width = widths[random.Next(widths.Length)];
             ulong at = rig.Driver.Bar + (random.Next(2) == 0 ? (ulong)random.Next(Reg.Length) : (ulong)random.NextInt64((long)size));
-            ulong value = random.Next(4) switch { 0 => 0, 1 => (ulong)random.Next(4), 2 => statuses[random.Next(statuses.Length)], _ => (ulong)random.NextInt64() };
+            ulong value = random.Next(4) switch
+            {
+                0 => 0,
+                1 => (ulong)random.Next(4),
+                2 => statuses[random.Next(statuses.Length)],
+                _ => (ulong)random.NextInt64(),
+            };
             switch (random.Next(6))
             {
                 case 0:
@@ -78,12 +84,22 @@ public sealed class SurvivalTests
             tasks[t] = Task.Run(() =>
             {
                 var random = new Random(seed);
-                int[] offsets = [Reg.DeviceStatus, Reg.QueueSelect, Reg.QueueEnable, Reg.QueueReset, Reg.DriverFeatureSelect, Reg.DriverFeature, Reg.QueueDescriptors];
+                int[] offsets =
+                [
+                    Reg.DeviceStatus, Reg.QueueSelect, Reg.QueueEnable, Reg.QueueReset, Reg.DriverFeatureSelect, Reg.DriverFeature,
+                    Reg.QueueDescriptors,
+                ];
                 ulong[] values = [0, 1, 3, 0xb, 0xf, 0x8f, 0xffffffff];
                 for (int i = 0; i < 5_000; i++)
                 {
                     int offset = offsets[random.Next(offsets.Length)];
-                    int width = offset switch { Reg.DeviceStatus => 1, Reg.QueueDescriptors => 8, Reg.DriverFeature or Reg.DriverFeatureSelect => 4, _ => 2 };
+                    int width = offset switch
+                    {
+                        Reg.DeviceStatus => 1,
+                        Reg.QueueDescriptors => 8,
+                        Reg.DriverFeature or Reg.DriverFeatureSelect => 4,
+                        _ => 2,
+                    };
                     rig.Memory.Write(rig.Driver.Common + (uint)offset, width, values[random.Next(values.Length)]);
                     rig.Memory.Read(rig.Driver.Common + (uint)offset, width);
                 }

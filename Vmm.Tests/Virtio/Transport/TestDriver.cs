@@ -181,13 +181,15 @@ internal sealed class TestDriver
             lines.Add($"{offset:x2}: {Get(offset, 4):x}");
         }
 
-        lines.Add($"vector {Get(Reg.ConfigMsixVector, 2):x} queues {Get(Reg.NumQueues, 2)} status {Status:x} generation {Get(Reg.ConfigGeneration, 1)}");
+        lines.Add(
+            $"vector {Get(Reg.ConfigMsixVector, 2):x} queues {Get(Reg.NumQueues, 2)} status {Status:x} generation {Get(Reg.ConfigGeneration, 1)}");
         lines.Add($"select {select:x}");
         for (uint queue = 0; queue <= Get(Reg.NumQueues, 2); queue++)
         {
             Set(Reg.QueueSelect, 2, queue);
             lines.Add(
-                $"queue {queue}: size {Get(Reg.QueueSize, 2)} vector {Get(Reg.QueueMsixVector, 2):x} enable {Get(Reg.QueueEnable, 2)} off {Get(Reg.QueueNotifyOff, 2)} "
+                $"queue {queue}: size {Get(Reg.QueueSize, 2)} vector {Get(Reg.QueueMsixVector, 2):x} "
+                + $"enable {Get(Reg.QueueEnable, 2)} off {Get(Reg.QueueNotifyOff, 2)} "
                 + $"desc {Get(Reg.QueueDescriptors, 8):x} driver {Get(Reg.QueueDriver, 8):x} device {Get(Reg.QueueDevice, 8):x} "
                 + $"data {Get(Reg.QueueNotifyData, 2):x} reset {Get(Reg.QueueReset, 2):x}");
         }
