@@ -3,7 +3,6 @@ using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Interop;
 
@@ -50,7 +49,7 @@ public sealed unsafe partial class Worker : IDisposable
     {
         _startThread = startThread;
         ArgumentException.ThrowIfNullOrEmpty(name);
-        _logger = loggerFactory?.CreateLogger<Worker>() ?? (ILogger)NullLogger.Instance;
+        _logger = GuardedLogger.Create<Worker>(loggerFactory);
         _epoll = new FileDescriptor(Libc.epoll_create1(Libc.EPOLL_CLOEXEC));
         if (_epoll.IsInvalid)
         {

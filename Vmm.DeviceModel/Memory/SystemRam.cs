@@ -73,6 +73,7 @@ public sealed class SystemRam : IDisposable
     public void Remove(GuestMemoryRegion region)
     {
         ArgumentNullException.ThrowIfNull(region);
+        Memory.Domain.ThrowIfInside();
         lock (_changes)
         {
             if (!_claims.TryGetValue(region, out MemoryClaim? claim))

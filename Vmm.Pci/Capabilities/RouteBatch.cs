@@ -39,11 +39,7 @@ internal sealed class RouteBatch(IIrqRouting? routing)
         }
         finally
         {
-            foreach (var vector in _held)
-            {
-                vector.SendPending();
-                vector.Release();
-            }
+            LetGo();
         }
     }
 
@@ -70,6 +66,24 @@ internal sealed class RouteBatch(IIrqRouting? routing)
         foreach (var vector in _waiting)
         {
             vector.Arm();
+        }
+    }
+
+    private void LetGo()
+    {
+        try
+        {
+            foreach (var vector in _held)
+            {
+                vector.SendPending();
+            }
+        }
+        finally
+        {
+            foreach (var vector in _held)
+            {
+                vector.Release();
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 using System;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Vfio.Backend;
@@ -11,7 +11,7 @@ namespace Vmm.Vfio.Backend;
 /// <param name="loggerFactory">Where a refused removal is logged.</param>
 public sealed class GuestMemoryDma(IDmaMapper mapper, ILoggerFactory? loggerFactory = null) : IGuestMemoryListener
 {
-    private readonly ILogger _logger = (loggerFactory ?? NullLoggerFactory.Instance).CreateLogger<GuestMemoryDma>();
+    private readonly ILogger _logger = GuardedLogger.Create<GuestMemoryDma>(loggerFactory);
 
     /// <summary>Maps a region.</summary>
     /// <param name="region">The region.</param>

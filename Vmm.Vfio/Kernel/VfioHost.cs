@@ -5,6 +5,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
@@ -50,7 +51,7 @@ public sealed class VfioHost
     internal VfioHost(IVfioCalls calls, GuestMemory? memory = null, IHostDeviceFiles? hypervisor = null, ILoggerFactory? loggerFactory = null)
     {
         (_calls, _memory, _hypervisor, _loggers) = (calls, memory, hypervisor, loggerFactory ?? NullLoggerFactory.Instance);
-        _logger = _loggers.CreateLogger<VfioHost>();
+        _logger = GuardedLogger.Create<VfioHost>(loggerFactory);
     }
 
     /// <summary>I/O address spaces that are open: one, unless devices do not go together.</summary>

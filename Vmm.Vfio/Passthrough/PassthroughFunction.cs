@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.Pci;
@@ -135,7 +134,7 @@ public sealed partial class PassthroughFunction : PciFunction
             throw new ArgumentException($"a clique is 0 to 15, not {options.GpuDirectClique}", nameof(options));
         }
 
-        var logger = options.LoggerFactory?.CreateLogger<PassthroughFunction>() ?? (ILogger)NullLogger.Instance;
+        var logger = GuardedLogger.Create<PassthroughFunction>(options.LoggerFactory);
         var access = new DeviceAccess(backend);
         DeviceOpening.ResetWithBus(backend, logger);
         var layout = DeviceOpening.ReadLayout(backend, access);

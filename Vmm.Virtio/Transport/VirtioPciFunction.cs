@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
@@ -48,7 +48,7 @@ public sealed class VirtioPciFunction : PciFunction
             ? null
             : new MsixCapability(vectors, VirtioPciLayout.Bar, layout.TableOffset, VirtioPciLayout.Bar, layout.PendingOffset);
         var isr = new IsrRegister(Intx);
-        ILogger logger = options.LoggerFactory?.CreateLogger<VirtioPciFunction>() ?? (ILogger)NullLogger.Instance;
+        ILogger logger = GuardedLogger.Create<VirtioPciFunction>(options.LoggerFactory);
         _transport = new VirtioTransport(device, new TransportHost(this, layout), msix, isr, options, Name, logger);
         AddStructures(layout, msix, isr);
         AddSharedMemory(new SharedMemoryLayout(device));
