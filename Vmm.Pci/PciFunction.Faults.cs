@@ -1,12 +1,14 @@
 using System;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Pci;
 
 /// <content>Exceptions of the device's code: they end here and are the function's own affair (BUS-8).</content>
 public partial class PciFunction
 {
+    private readonly TokenBucket _faultReports = new(burst: 3);
     private long _faults;
 
     /// <summary>
@@ -73,7 +75,7 @@ public partial class PciFunction
     private void Fault(Exception reason, int offset)
     {
         Interlocked.Increment(ref _faults);
-        if (_reports.TryTake(out long suppressed))
+        if (_faultReports.TryTake(out long suppressed))
         {
             Log.Faulted(_logger, reason, Name, Address, offset, suppressed);
         }

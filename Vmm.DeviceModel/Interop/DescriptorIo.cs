@@ -1,4 +1,5 @@
 using System;
+using System.Globalization;
 
 namespace Vmm.DeviceModel.Interop;
 
@@ -19,6 +20,22 @@ internal static unsafe class DescriptorIo
         int error = Libc.ErrorOf(number);
         descriptor = new FileDescriptor(number);
         return error;
+    }
+
+    /// <summary>
+    /// Opens what a descriptor of somebody else writes to once more, so that writing there never waits: a terminal says that it takes output while
+    /// it has room for less than is written, and so does a pipe with a second writer. The other's descriptor keeps its mode.
+    /// </summary>
+    /// <returns>Null where that is not needed (a file, whose position is the descriptor's) or not possible (a socket).</returns>
+    public static FileDescriptor? ReopenForOutput(int descriptor)
+    {
+        if (descriptor < 0 || Libc.lseek(descriptor, 0, Libc.SEEK_CUR) >= 0)
+        {
+            return null;
+        }
+
+        string path = string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{descriptor}");
+        return Open(path, Libc.O_WRONLY | Libc.O_NONBLOCK | Libc.O_NOCTTY, out FileDescriptor own) == 0 ? own : null;
     }
 
     /// <summary>Whether a read would not wait: there is input, or its end.</summary>

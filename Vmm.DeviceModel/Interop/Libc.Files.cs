@@ -28,6 +28,7 @@ internal static unsafe partial class Libc
     public const int FALLOC_FL_PUNCH_HOLE = 2;
     public const int FALLOC_FL_ZERO_RANGE = 16;
 
+    public const int SEEK_CUR = 1;
     public const int SEEK_END = 2;
 
     public const int AT_EMPTY_PATH = 0x1000;
@@ -75,6 +76,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, SetLastError = true)]
     public static partial long lseek(FileDescriptor fd, long offset, int whence);
+
+    [LibraryImport(Library, SetLastError = true)]
+    public static partial long lseek(int fd, long offset, int whence);
 
     [LibraryImport(Library, SetLastError = true)]
     public static partial int fdatasync(FileDescriptor fd);

@@ -12,11 +12,12 @@ namespace Vmm.Machine.Devices;
 public sealed class DescriptorSink : ICharacterSink, IDisposable
 {
     private const int Capacity = 1 << 16;
-    private const int Chunk = 4096;                             // a pipe that polls as writable takes that much at once
+    private const int Chunk = 4096;                             // a pipe that polls as writable takes that much at once, if it is ours alone
     private const int PollMilliseconds = 50;
 
     private readonly Lock _lock = new();
     private readonly int _descriptor;
+    private readonly FileDescriptor? _own;
     private readonly EventFd _wake = new();
     private readonly IDisposable _watch;
     private readonly ManualResetEventSlim _empty = new(true);
@@ -33,7 +34,8 @@ public sealed class DescriptorSink : ICharacterSink, IDisposable
     public DescriptorSink(Worker worker, int descriptor)
     {
         ArgumentNullException.ThrowIfNull(worker);
-        _descriptor = descriptor;
+        _own = DescriptorIo.ReopenForOutput(descriptor);
+        _descriptor = _own?.Number ?? descriptor;
         _watch = worker.Watch(_wake, WriteOut);
     }
 
@@ -83,6 +85,7 @@ public sealed class DescriptorSink : ICharacterSink, IDisposable
         _watch.Dispose();
         _wake.Dispose();
         _empty.Dispose();
+        _own?.Dispose();
     }
 
     private void WriteOut()

@@ -33,6 +33,7 @@ namespace Vmm.Pci.Capabilities;
 public abstract class MessageVector : IInterruptVector
 {
     private readonly MessageCapability _owner;
+    private readonly bool _alwaysKeeps;
     private int _held;
     private bool _effective;
     private bool _pending;
@@ -51,6 +52,7 @@ public abstract class MessageVector : IInterruptVector
         _owner = owner;
         Index = index;
         _masked = masked;
+        _alwaysKeeps = keeps;
         _keeps = keeps;
     }
 
@@ -102,7 +104,7 @@ public abstract class MessageVector : IInterruptVector
             {
                 Send();
             }
-            else if (_owner.KeepsEvents(Index))
+            else if (_alwaysKeeps || _owner.KeepsEvents(Index))
             {
                 _pending = true;
             }
@@ -258,14 +260,11 @@ public abstract class MessageVector : IInterruptVector
     {
         bool was = _effective;
         bool now = !_masked && _owner.IsEffective(Index);
-        bool keeps = _owner.KeepsEvents(Index);
-        if (keeps && !_keeps)
+        if (!_alwaysKeeps)
         {
-            // Takes what the eventfd collected meanwhile, and forgets it.
-            Fold();
+            FollowKeeping();
         }
 
-        _keeps = keeps;
         Volatile.Write(ref _effective, now);
         if (now && !was)
         {
@@ -282,6 +281,18 @@ public abstract class MessageVector : IInterruptVector
 
         // A route that was refused with the message before is tried again.
         return now && messageChanged;
+    }
+
+    private void FollowKeeping()
+    {
+        bool keeps = _owner.KeepsEvents(Index);
+        if (keeps && !_keeps)
+        {
+            // Takes what the eventfd collected meanwhile, and forgets it.
+            Fold();
+        }
+
+        _keeps = keeps;
     }
 
     /// <summary>Sends the one message of the events that waited, if the vector is effective. The gate is held.</summary>

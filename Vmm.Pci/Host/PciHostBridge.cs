@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Host;
@@ -113,7 +114,14 @@ public sealed class PciHostBridge : IDisposable
             Root.Hierarchy.IsClosed = true;
             foreach ((AddressSpace space, Claim claim) in _claims)
             {
-                space.Remove(claim);
+                try
+                {
+                    space.Remove(claim);
+                }
+                catch (HostException e)
+                {
+                    Log.DisposalFailed(Root.Logger, e, claim.Name);
+                }
             }
 
             functions = Root.CollectBelow();

@@ -270,6 +270,11 @@ internal sealed class PassthroughInterrupts(
         int wanted = triggers.Length;
         for (int available; (available = backend.SetTriggers(index, 0, triggers)) < triggers.Length;)
         {
+            if (available < 1)
+            {
+                throw new VfioException("set triggers", function.Name, 0, $"the back-end has {available} of {triggers.Length} vectors and did not refuse");
+            }
+
             // A device takes a power of two of messages, and would signal those beyond what there are.
             _given = index == PciInterruptIndex.Msi ? 1 << BitOperations.Log2((uint)available) : available;
             triggers = triggers[.._given];

@@ -77,7 +77,7 @@ internal sealed class BlockRequestServer : RequestServer
         }
 
         writable.Slice(writable.Length - 1).Fill((byte)_status.Value);
-        written = (uint)writable.Length;
+        written = WholeLength(chain);
         return RequestOutcome.Done;
     }
 

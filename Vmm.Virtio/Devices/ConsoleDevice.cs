@@ -142,14 +142,17 @@ public sealed class ConsoleDevice : WorkerDevice
             return _position < output.Length ? RequestOutcome.Continue : RequestOutcome.Done;
         }
 
-        protected override void BetweenParts()
+        protected override bool WaitBetweenParts()
         {
-            if (_waits)
+            if (!_waits)
             {
-                // Short, so that a stop is seen.
-                _waits = false;
-                DescriptorIo.WaitWritable(_backend.OutputDescriptor, LookMilliseconds);
+                return false;
             }
+
+            // Short, so that a stop is seen.
+            _waits = false;
+            DescriptorIo.WaitWritable(_backend.OutputDescriptor, LookMilliseconds);
+            return true;
         }
 
         private bool HasPatience()

@@ -7,7 +7,7 @@ namespace Vmm.Virtio.Devices;
 /// <remarks>The modes of a terminal (raw input) are the embedder's business.</remarks>
 public sealed class DescriptorConsoleBackend : IConsoleBackend
 {
-    // A pipe that polls writable takes this much without blocking, and a descriptor that was handed to us may block.
+    // A pipe that polls writable takes this much without blocking, for a descriptor that cannot be opened once more.
     private const int AtOnce = 4096;
 
     private readonly FileDescriptor? _owned;
@@ -18,12 +18,14 @@ public sealed class DescriptorConsoleBackend : IConsoleBackend
     public DescriptorConsoleBackend(int inputDescriptor, int outputDescriptor)
     {
         InputDescriptor = inputDescriptor;
-        OutputDescriptor = outputDescriptor;
+        _owned = DescriptorIo.ReopenForOutput(outputDescriptor);
+        OutputDescriptor = _owned?.Number ?? outputDescriptor;
     }
 
     private DescriptorConsoleBackend(FileDescriptor owned)
-        : this(-1, owned.Number)
     {
+        InputDescriptor = -1;
+        OutputDescriptor = owned.Number;
         _owned = owned;
     }
 

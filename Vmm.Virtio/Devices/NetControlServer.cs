@@ -47,7 +47,7 @@ internal sealed class NetControlServer : RequestServer
         }
 
         chain.Writable.Slice(last).Fill(_answer);
-        written = (uint)chain.WritableLength;
+        written = WholeLength(chain);
         return RequestOutcome.Done;
     }
 

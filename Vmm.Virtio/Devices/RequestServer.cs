@@ -69,7 +69,19 @@ internal abstract class RequestServer : QueueServer
                 }
 
                 left--;
-                RequestOutcome outcome = Handle(_chain, out uint written);
+                RequestOutcome outcome;
+                uint written;
+                try
+                {
+                    outcome = Handle(_chain, out written);
+                }
+                catch
+                {
+                    // Whatever was written is marked by it (MEM-5).
+                    Queue.UndoPop(_chain);
+                    throw;
+                }
+
                 IsContinued = outcome == RequestOutcome.Continue;
                 if (outcome != RequestOutcome.Done)
                 {
@@ -82,7 +94,11 @@ internal abstract class RequestServer : QueueServer
                         return false;
                     }
                 }
-                else if (!Queue.IsBroken)
+                else if (Queue.IsBroken)
+                {
+                    Queue.UndoPop(_chain);
+                }
+                else
                 {
                     Queue.Complete(_chain, written);
                     if (++unsignalled == _signalEvery)
@@ -93,9 +109,10 @@ internal abstract class RequestServer : QueueServer
                 }
             }
 
-            if (IsContinued)
+            if (IsContinued && WaitBetweenParts())
             {
-                BetweenParts();
+                // The other queues of the worker have their turn.
+                return true;
             }
         }
     }
@@ -125,7 +142,10 @@ internal abstract class RequestServer : QueueServer
     }
 
     /// <summary>Runs between two parts, outside guest memory: the place to wait, for no longer than a stop may take.</summary>
-    protected virtual void BetweenParts()
-    {
-    }
+    /// <returns>True if it waited.</returns>
+    protected virtual bool WaitBetweenParts() => false;
+
+    /// <summary>A used length of all of a chain's writable part; it has 32 bits, and a chain may have one byte more than they count.</summary>
+    /// <param name="chain">The chain.</param>
+    protected static uint WholeLength(DescriptorChain chain) => (uint)Math.Min(chain.WritableLength, uint.MaxValue);
 }

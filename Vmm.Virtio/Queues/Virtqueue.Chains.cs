@@ -113,6 +113,12 @@ public abstract unsafe partial class Virtqueue
     [MethodImpl(MethodImplOptions.NoInlining)]
     private protected void MarkDirty(DescriptorChain chain, long written)
     {
+        if (written == uint.MaxValue)
+        {
+            // A used length has 32 bits, and the chain may have one byte more.
+            written = chain.WritableLength;
+        }
+
         GuestSegment* segment = chain.Segments + chain.ReadableCount;
         for (ulong left = (ulong)Math.Min(written, chain.WritableLength); left > 0; segment++)
         {

@@ -102,8 +102,17 @@ public abstract partial class Virtqueue
     public AccessDomain.ReadScope Enter()
     {
         AccessDomain.ReadScope scope = _dma.Memory.Domain.Enter();
-        Refresh();
-        return scope;
+        try
+        {
+            Refresh();
+            return scope;
+        }
+        catch
+        {
+            // A translator that throws must not leave the thread inside, where a removal of RAM would wait for it for ever.
+            scope.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Takes the next available chain and resolves its buffers to host memory.</summary>

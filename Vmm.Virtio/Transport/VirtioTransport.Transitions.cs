@@ -156,6 +156,12 @@ internal sealed partial class VirtioTransport
 
     private bool TryStartQueue(QueueRegisters queue)
     {
+        bool started = false;
+        return TryStart($"start of queue {queue.Index}", () => started = StartQueue(queue)) && started;
+    }
+
+    private bool StartQueue(QueueRegisters queue)
+    {
         var configuration = new VirtqueueConfiguration
         {
             Index = queue.Index,
@@ -172,13 +178,11 @@ internal sealed partial class VirtioTransport
             return false;
         }
 
-        return TryStart($"start of queue {queue.Index}", () =>
-        {
-            EventFd kick = queue.Kick ??= new EventFd();
-            queue.IsRunning = true;
-            _device.StartQueue(queue.Index, ring, kick);
-            _host.AddDoorbell(queue);
-        });
+        EventFd kick = queue.Kick ??= new EventFd();
+        queue.IsRunning = true;
+        _device.StartQueue(queue.Index, ring, kick);
+        _host.AddDoorbell(queue);
+        return true;
     }
 
     private bool TryStart(string step, Action action)

@@ -36,6 +36,7 @@ internal sealed partial class VirtioTransport : IDisposable
     private readonly QueueRegisters _absentQueue;
     private readonly ConfigurationGeneration _generation = new();
     private readonly TokenBucket _reports = new();
+    private readonly TokenBucket _resetReports = new();
     private readonly TokenBucket _failureReports = new();
     private readonly Lock _transition = new();
     private readonly Lock _negotiation = new();
@@ -201,7 +202,7 @@ internal sealed partial class VirtioTransport : IDisposable
             seen = before;
         }
 
-        if (_reports.TryTake(out long suppressed))
+        if (_resetReports.TryTake(out long suppressed))
         {
             Log.NeedsReset(_logger, _name, reason, suppressed);
         }
