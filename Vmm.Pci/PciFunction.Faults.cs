@@ -1,6 +1,5 @@
 using System;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Pci;
@@ -17,22 +16,7 @@ public partial class PciFunction
     /// </summary>
     public long Faults => Volatile.Read(ref _faults);
 
-    /// <summary>A configuration read as the host bridge passes it on: an exception of the function ends here.</summary>
-    internal uint ReadFromBus(int offset, int width)
-    {
-        try
-        {
-            return ReadConfiguration(offset, width);
-        }
-        catch (Exception e)
-        {
-            // Beyond, it would take the configuration space of all functions out of service.
-            Fault(e, offset);
-            return (uint)AccessWidth.Mask(width);
-        }
-    }
-
-    /// <summary>As <see cref="ReadFromBus"/>.</summary>
+    /// <summary>A configuration write as the host bridge passes it on: an exception of the function ends here.</summary>
     internal void WriteFromBus(int offset, int width, uint value)
     {
         try
@@ -42,19 +26,6 @@ public partial class PciFunction
         catch (Exception e)
         {
             Fault(e, offset);
-        }
-    }
-
-    /// <summary>Called when entries of the MSI-X table were written.</summary>
-    internal void VectorsWritten(int first, int count)
-    {
-        try
-        {
-            OnVectorsWritten(first, count);
-        }
-        catch (Exception e)
-        {
-            Fault(e, _msix?.Offset ?? 0);
         }
     }
 
@@ -71,8 +42,11 @@ public partial class PciFunction
         }
     }
 
-    /// <summary>Counts and logs a fault of a hook, a capability or a region.</summary>
-    private void Fault(Exception reason, int offset)
+    /// <summary>
+    /// Counts and logs a fault of a hook, a capability or a region. Callers on a path that is often taken catch for themselves: a method that
+    /// catches is not inlined. What they let out would take the configuration space of all functions, or the BAR, out of service.
+    /// </summary>
+    internal void Fault(Exception reason, int offset)
     {
         Interlocked.Increment(ref _faults);
         if (_faultReports.TryTake(out long suppressed))

@@ -1,3 +1,4 @@
+using System;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Capabilities;
@@ -63,6 +64,16 @@ internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors
             return;
         }
 
-        owner.Function?.VectorsWritten((int)index, touched);
+        if (owner.Function is { } function)
+        {
+            try
+            {
+                function.OnVectorsWritten((int)index, touched);
+            }
+            catch (Exception e)
+            {
+                function.Fault(e, owner.Offset);
+            }
+        }
     }
 }

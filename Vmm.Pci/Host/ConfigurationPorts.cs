@@ -1,3 +1,4 @@
+using System;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
 
@@ -25,7 +26,16 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler
             return ulong.MaxValue;
         }
 
-        return function.ReadFromBus(Register(address, offset), width);
+        int register = Register(address, offset);
+        try
+        {
+            return function.ReadConfiguration(register, width);
+        }
+        catch (Exception e)
+        {
+            function.Fault(e, register);
+            return ulong.MaxValue;
+        }
     }
 
     public void Write(ulong offset, int width, ulong value)

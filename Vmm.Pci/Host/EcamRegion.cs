@@ -1,3 +1,4 @@
+using System;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Host;
@@ -15,9 +16,17 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
         }
 
         int register = (int)offset & 0xfff;
-        return width <= 4
-            ? function.ReadFromBus(register, width)
-            : function.ReadFromBus(register, 4) | ((ulong)function.ReadFromBus(register + 4, 4) << 32);
+        try
+        {
+            return width <= 4
+                ? function.ReadConfiguration(register, width)
+                : function.ReadConfiguration(register, 4) | ((ulong)function.ReadConfiguration(register + 4, 4) << 32);
+        }
+        catch (Exception e)
+        {
+            function.Fault(e, register);
+            return ulong.MaxValue;
+        }
     }
 
     public void Write(ulong offset, int width, ulong value)
