@@ -6,6 +6,7 @@ using System.Linq;
 using Vmm.Conformance;
 using Vmm.Conformance.Models;
 using Vmm.Conformance.Reports;
+using Vmm.Machine;
 using Vmm.Vfio;
 using Vmm.Virtio.Devices;
 
@@ -39,10 +40,10 @@ public sealed class ConformanceCommand
     /// <summary>Does what a parsed command line says.</summary>
     /// <param name="result">The command line.</param>
     /// <param name="output">Where the results are shown.</param>
-    /// <param name="error">Where a failure of the host is named; standard error without it.</param>
     /// <returns>The exit status.</returns>
     /// <exception cref="UsageException">A value is wrong.</exception>
-    public int Execute(ParseResult result, TextWriter output, TextWriter? error)
+    /// <exception cref="MachineException">The host gives no file, or not the device.</exception>
+    public int Execute(ParseResult result, TextWriter output)
     {
         IReadOnlyList<Check> checks = ReadChecks(result.GetValue(_only) ?? []);
         if (result.GetValue(_list))
@@ -51,12 +52,7 @@ public sealed class ConformanceCommand
             return ExitStatus.Success;
         }
 
-        string[] json = result.GetValue(_json) ?? [];
-        if (json.Length > 1)
-        {
-            throw new UsageException(_json.Name, json[1], "is given twice");
-        }
-
+        string? json = ReadJson(result.GetValue(_json) ?? []);
         List<ModelOptions> models = [.. (result.GetValue(_model) ?? []).SelectMany(ModelOptionParser.Read)];
         List<Func<HostFunction>> devices = [.. (result.GetValue(_device) ?? []).Select(text => HostFunction.Read(_device.Name, text))];
         if (models.Count + devices.Count == 0)
@@ -64,33 +60,34 @@ public sealed class ConformanceCommand
             throw new UsageException(_model.Name, null, $"is needed: the device to check (or {_device.Name})");
         }
 
+        using FileStream? file = json is null ? null : CreateReport(json);
+        var reports = new List<ConformanceReport>();
+        foreach (ModelOptions model in models)
+        {
+            using ModelFunction function = Make(model);
+            reports.Add(Check(function.Target, checks, output));
+        }
+
         try
         {
-            using FileStream? file = json is [string path] ? File.Create(path) : null;
-            var reports = new List<ConformanceReport>();
-            foreach (ModelOptions model in models)
-            {
-                using var function = new ModelFunction(model);
-                reports.Add(Check(function.Target, checks, output));
-            }
-
             foreach (Func<HostFunction> take in devices)
             {
                 using HostFunction function = take();
                 reports.Add(Check(function.Target, checks, output));
             }
-
-            if (file is not null)
-            {
-                ReportDocument.Create(reports).Write(file);
-            }
-
-            return StatusOf(reports);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or BackendException or VfioException)
+        catch (VfioException e)
         {
-            return VmmCommand.Fail(error, e.Message, ExitStatus.HostFailed);
+            // The message begins with the path.
+            throw new MachineException("device", e.Path, e.Message[(e.Path!.Length + 2)..], e);
         }
+
+        if (file is not null)
+        {
+            WriteReport(file, json!, reports);
+        }
+
+        return StatusOf(reports);
     }
 
     /// <summary>The exit status of some runs.</summary>
@@ -107,6 +104,63 @@ public sealed class ConformanceCommand
         printer.End(report);
         return report;
     }
+
+    private static ModelFunction Make(ModelOptions model)
+    {
+        try
+        {
+            return new ModelFunction(model);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or BackendException)
+        {
+            throw new MachineException("model", model.Name, e.Message, e);
+        }
+    }
+
+    /// <summary>Before the checks, which take their time. Without a buffer: closing it has nothing left to write.</summary>
+    private static FileStream CreateReport(string path)
+    {
+        try
+        {
+            return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw CannotBeWritten(path, e);
+        }
+    }
+
+    private static void WriteReport(FileStream file, string path, IEnumerable<ConformanceReport> reports)
+    {
+        try
+        {
+            ReportDocument.Create(reports).Write(file);
+        }
+        catch (IOException e)
+        {
+            throw CannotBeWritten(path, e);
+        }
+    }
+
+    private static MachineException CannotBeWritten(string path, Exception e)
+    {
+        string reason = e switch
+        {
+            _ when Directory.Exists(path) => "is a directory",
+            DirectoryNotFoundException => "no such folder",
+            UnauthorizedAccessException => "permission denied",
+            _ => e.Message.Replace($" : '{Path.GetFullPath(path)}'", "", StringComparison.Ordinal),
+        };
+        return new MachineException("json", path, $"cannot be written: {reason}", e);
+    }
+
+    private static string? ReadJson(string[] paths) => paths switch
+    {
+        [] => null,
+        [""] => throw new UsageException("--json", null, "an empty path"),
+        [string path] => path,
+        _ => throw new UsageException("--json", paths[1], "is given twice"),
+    };
 
     private static IReadOnlyList<Check> ReadChecks(string[] ids)
     {

@@ -13,13 +13,13 @@ public sealed class RunOptions
 {
     private static readonly string[] LogLevels = ["trace", "debug", "info", "warn", "error", "off"];
 
-    private readonly Option<string[]> _kernel = Text("--kernel", "FILE", "Kernel: a bzImage, or an ELF vmlinux with a PVH entry (needed)");
+    private readonly Option<string[]> _kernel = Text("--kernel", "FILE", "Kernel: a bzImage, or an ELF vmlinux with a PVH entry (needed by run)");
     private readonly Option<string[]> _initramfs = Text("--initramfs", "FILE", "Initramfs");
     private readonly Option<string[]> _cmdline = Text("--cmdline", "TEXT", "Command line of the kernel");
     private readonly Option<string[]> _cpus = Text("--cpus", "boot=N", $"vCPUs, 1 to {MachineLimits.Cpus} (1)");
     private readonly Option<string[]> _memory = Text(
         "--memory", "size=SIZE,...",
-        "RAM, with K, M or G for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
+        "RAM, with K, M, G or T for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _disk = Text(
         "--disk", "path=FILE,...", "Virtio block device over a raw file; readonly=on, serial=TEXT, num_queues=N; may be repeated");
     private readonly Option<string[]> _net = Text(
@@ -27,7 +27,8 @@ public sealed class RunOptions
         "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, "
         + "num_queues=N receive and transmit queues, 2 a pair (2); may be repeated");
     private readonly Option<string[]> _rng = Text("--rng", "src=FILE,...", "Virtio entropy device");
-    private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE,...", "Virtio console (off)");
+    private readonly Option<string[]> _console = Text(
+        "--console", "off|tty|file=FILE,...", "Virtio console (off); tty needs --serial off, null or file=FILE");
     private readonly Option<string[]> _device = Text(
         "--device", "path=FOLDER,...",
         "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, "

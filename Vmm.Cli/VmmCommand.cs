@@ -30,6 +30,11 @@ public static class VmmCommand
         {
             return Fail(error, Describe(e), ExitStatus.HostFailed);
         }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // What is read or written beside it has failed with its own name before. The reason of a closed one is inside.
+            return Fail(error, $"standard output: {(e.InnerException ?? e).Message}", ExitStatus.HostFailed);
+        }
     }
 
     /// <summary>How the words are taken apart: a value that starts with @ is a value, and -abc is not -a -b -c.</summary>
@@ -38,7 +43,15 @@ public static class VmmCommand
     /// <summary>Writes the one line that a failing run ends with.</summary>
     internal static int Fail(TextWriter? error, string message, int status)
     {
-        (error ?? Console.Error).WriteLine($"vmm: {message.ReplaceLineEndings(" ")}");
+        try
+        {
+            (error ?? Console.Error).WriteLine($"vmm: {message.ReplaceLineEndings(" ")}");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // There is no place left to say it; the status does.
+        }
+
         return status;
     }
 
@@ -53,15 +66,16 @@ public static class VmmCommand
         var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run, check, list };
         ParseResult result = root.Parse(args, CreateParserConfiguration());
 
-        // Help and version.
+        // Help and version. An output that cannot be written is for the caller to name.
+        var plain = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
         if (result.Action is { } action && result.Errors.Count == 0 && result.CommandResult.Command == root)
         {
-            return result.Invoke();
+            return result.Invoke(plain);
         }
 
         if (result.Action is System.CommandLine.Help.HelpAction)
         {
-            int status = result.Invoke();
+            int status = result.Invoke(plain);
             Console.Out.WriteLine(TransportOptionParser.Help);
             return status;
         }
@@ -83,7 +97,7 @@ public static class VmmCommand
 
         if (result.CommandResult.Command == check)
         {
-            return conformance.Execute(result, Console.Out, error);
+            return conformance.Execute(result, Console.Out);
         }
 
         if (result.CommandResult.Command == list)

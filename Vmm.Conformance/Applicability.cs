@@ -1,3 +1,4 @@
+using System;
 using Vmm.Conformance.Driving;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Devices;
@@ -15,10 +16,12 @@ internal sealed class Applicability
     private readonly KnownState _state;
     private readonly ulong _features;
     private readonly int _queues;
+    private readonly bool _isVirtio;
 
     public Applicability(ConformanceTarget target, IPciFunctionAccess access, KnownState state)
     {
         (_target, _access, _state) = (target, access, state);
+        _isVirtio = target.IsVirtio || VirtioPciStructures.TryIdentify(access, out _);
         if (state.Structures is { Common: var common })
         {
             for (uint bank = 0; bank < 2; bank++)
@@ -36,6 +39,11 @@ internal sealed class Applicability
     /// <summary>The reason, or null if the check applies.</summary>
     public string? Explain(Check check)
     {
+        if (!_isVirtio && check.Section.StartsWith("virtio ", StringComparison.Ordinal))
+        {
+            return "it is not a virtio function";
+        }
+
         if (check.DeviceType is { } type && DeviceType != (int)type)
         {
             return $"it is about {type.ToString().ToLowerInvariant()} devices";
@@ -123,7 +131,7 @@ internal sealed class Applicability
         _ => need.ToString(),
     };
 
-    private bool HasBar(System.Func<PciBarFacts, bool> wanted)
+    private bool HasBar(Func<PciBarFacts, bool> wanted)
     {
         foreach (PciBarFacts bar in _state.Facts.Bars)
         {

@@ -14,6 +14,12 @@ public sealed record ConformanceTarget
     /// <summary>What the way lets through.</summary>
     public TargetReach Reach { get; init; }
 
+    /// <summary>
+    /// The function is known to be a virtio device, whatever its ids say: wrong ones are failures then. Without it a function whose vendor and
+    /// device id are none of virtio's is checked as a PCI function alone.
+    /// </summary>
+    public bool IsVirtio { get; init; }
+
     /// <summary>What the device stores may be overwritten. Without it nothing is written to a medium.</summary>
     public bool IsScratch { get; init; }
 }

@@ -13,7 +13,8 @@ public partial class PciFunction
 
     /// <summary>
     /// How often a hook of the device, a capability or, reached by configuration space, a BAR region threw (BUS-8). Such a read gives all-ones;
-    /// after such a write everything else that follows from it is done. No other function notices.
+    /// after such a write everything else that follows from it is done. No other function notices. A region that throws in a memory or port
+    /// access is counted by <see cref="Vmm.DeviceModel.Bus.AddressSpace.HandlerFaults"/> alone.
     /// </summary>
     public long Faults => Volatile.Read(ref _faults);
 

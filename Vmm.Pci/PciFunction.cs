@@ -264,6 +264,11 @@ public partial class PciFunction : IDisposable
     }
 
     /// <summary>The function was reset: registers, interrupts and BARs are at their power-on values, the device follows here.</summary>
+    /// <remarks>
+    /// On the thread of the vCPU whose access asked for it, after that access has ended and before the vCPU goes on; or on the thread that calls
+    /// <see cref="Reset"/> or <see cref="Vmm.Pci.Host.PciHostBridge.Reset"/>, or takes the function out of a slot. No lock of the function is held.
+    /// Accesses of other vCPUs may come meanwhile, and another reset with them.
+    /// </remarks>
     protected virtual void OnReset()
     {
     }
@@ -271,11 +276,21 @@ public partial class PciFunction : IDisposable
     /// <summary>
     /// The device may master the bus now, or may not any more; <see cref="IsBusMaster"/> says to what. A device that waited for it goes on here.
     /// </summary>
+    /// <remarks>
+    /// On the thread of the vCPU that wrote Command, a power state or a bridge's register, inside its access: what waits or changes an address space
+    /// goes to <see cref="Vmm.DeviceModel.Bus.AccessDomain.RunAfterAccess"/>. Or on the thread of a reset, or of whoever adds the function to a bus.
+    /// No lock of the function is held; accesses and a further change may come meanwhile, on other threads.
+    /// </remarks>
     protected virtual void OnBusMasterChanged()
     {
     }
 
     /// <summary>MSI-X was enabled, disabled, masked or unmasked as a whole, or MSI was enabled or disabled.</summary>
+    /// <remarks>
+    /// On the thread of the vCPU that wrote the control word, inside its access, or of whoever calls
+    /// <see cref="Vmm.Pci.Capabilities.MessageCapability.Disable"/>; not at a reset, which <see cref="OnReset"/> tells. No lock of the function is
+    /// held; accesses and a further change may come meanwhile, on other threads.
+    /// </remarks>
     protected virtual void OnInterruptModeChanged()
     {
     }

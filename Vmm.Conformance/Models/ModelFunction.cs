@@ -32,7 +32,14 @@ public sealed class ModelFunction : IDisposable
             throw;
         }
 
-        Target = new ConformanceTarget { Name = options.Name ?? NameOf(options.Model), Access = _access, Reach = TargetReach.All, IsScratch = true };
+        Target = new ConformanceTarget
+        {
+            Name = options.Name ?? NameOf(options.Model),
+            Access = _access,
+            Reach = TargetReach.All,
+            IsVirtio = true,
+            IsScratch = true,
+        };
     }
 
     /// <summary>What to hand to <see cref="ConformanceRun"/>.</summary>

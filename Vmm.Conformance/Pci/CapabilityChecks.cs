@@ -35,10 +35,12 @@ internal static class CapabilityChecks
         check.Require(pointer == 0 || (pointer >= Reg.FirstCapability && pointer % 4 == 0), "a multiple of 4 from 0x40, or 0", Hex(pointer));
     }
 
-    private static void End(CheckContext check) =>
-        check.Require(
-            check.Facts.CapabilitiesEnd, "a list that ends",
-            $"{check.Facts.Capabilities.Count} entries and no end, the last at {Hex((uint)check.Facts.Capabilities[^1].Offset)}");
+    private static void End(CheckContext check)
+    {
+        // A function without any has an end, and no last one.
+        string last = check.Facts.Capabilities is [.., var entry] ? $", the last at {Hex((uint)entry.Offset)}" : "";
+        check.Require(check.Facts.CapabilitiesEnd, "a list that ends", $"{check.Facts.Capabilities.Count} entries and no end{last}");
+    }
 
     private static void Aligned(CheckContext check)
     {

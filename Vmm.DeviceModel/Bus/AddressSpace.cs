@@ -184,7 +184,10 @@ public sealed partial class AddressSpace
         }
     }
 
-    /// <summary>True once the handler of the claim has thrown; it answers all-ones until it is removed and added again (BUS-8).</summary>
+    /// <summary>
+    /// True once the handler of the claim has thrown; it answers all-ones until it is removed and added again (BUS-8): one of a BAR until the
+    /// function leaves its bus, whatever its guest does with decoding.
+    /// </summary>
     /// <param name="claim">A claim of this space, or one that is in no space now.</param>
     /// <exception cref="ArgumentException">The claim is in another space.</exception>
     public bool IsFaulted(Claim claim)

@@ -4,7 +4,8 @@ namespace Vmm.DeviceModel.Bus;
 /// <remarks>
 /// The bus calls with naturally aligned pieces of 1, 2, 4 or 8 bytes that lie wholly inside the region (BUS-3, BUS-4).
 /// Calls come from any vCPU thread, several at once; the handler locks for itself and never blocks for long.
-/// An exception marks the claim as faulted (BUS-8); no guest access should be able to cause one.
+/// An exception marks the claim as faulted (BUS-8): it answers all-ones until it is taken out of the space and put back, one of a BAR until the
+/// function leaves its bus. No guest access should be able to cause one.
 /// </remarks>
 public interface IRegionHandler
 {

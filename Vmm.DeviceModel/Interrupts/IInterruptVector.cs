@@ -5,7 +5,10 @@ namespace Vmm.DeviceModel.Interrupts;
 /// <summary>A device's view of one interrupt: something to signal. Whether it is masked, pending or delivered is the function's business.</summary>
 public interface IInterruptVector
 {
-    /// <summary>Signals the interrupt once. Callable from any thread; allocates nothing; never throws.</summary>
+    /// <summary>
+    /// Signals the interrupt once. Callable from any thread; allocates nothing; never throws. Nothing is sent while the guest has the
+    /// mechanism disabled: a device with another way to tell an event (a pin) uses <c>MessageVector.TrySignal</c> of <c>Vmm.Pci</c>, which says so.
+    /// </summary>
     void Signal();
 
     /// <summary>

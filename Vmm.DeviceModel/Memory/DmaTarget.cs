@@ -16,7 +16,7 @@ public sealed class DmaTarget
         Memory = memory;
     }
 
-    /// <summary>Guest RAM.</summary>
+    /// <summary>Guest RAM. Accesses here look at neither <see cref="Enabled"/> nor <see cref="Translator"/>: a device checks both itself.</summary>
     public GuestMemory Memory { get; }
 
     /// <summary>False while the device may not master the bus; queues then wait.</summary>

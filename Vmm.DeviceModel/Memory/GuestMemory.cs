@@ -150,7 +150,9 @@ public sealed unsafe partial class GuestMemory
         return new Listening(this, listener);
     }
 
-    /// <summary>Copies guest bytes out, piecewise across regions.</summary>
+    /// <summary>
+    /// Copies guest bytes out, piecewise across regions. Enters the domain itself; callable from any thread, also from a region's handler.
+    /// </summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="destination">Where to.</param>
     /// <returns>False, and nothing promised about the destination, if any byte is not RAM.</returns>
@@ -179,7 +181,10 @@ public sealed unsafe partial class GuestMemory
         return true;
     }
 
-    /// <summary>Copies bytes into the guest, piecewise across regions; marks them dirty when tracking is on.</summary>
+    /// <summary>
+    /// Copies bytes into the guest, piecewise across regions; marks them dirty when tracking is on. Enters the domain itself; callable from any
+    /// thread, also from a region's handler.
+    /// </summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="source">What to write.</param>
     /// <returns>False, with nothing written, if any byte is not RAM.</returns>

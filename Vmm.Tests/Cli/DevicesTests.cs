@@ -95,7 +95,17 @@ public sealed class DevicesTests : IDisposable
     {
         VmmProcess.Run("devices", "--disk", "path=/a,vectors=x").ShouldHaveFailed(2, "--disk", "vectors=x", "not a number", "vmm devices --help");
         VmmProcess.Run("devices", "fly").ShouldHaveFailed(2, "fly", "unknown word");
-        VmmProcess.Run("devices", "--help").Output.Should().ContainAll("--disk", "--config-space", "packed=on");
+        VmmProcess.Run("devices", "--help").Output.Should().ContainAll("--disk", "--config-space", "packed=on")
+            .And.NotContain("(needed)", "a machine can be shown without a kernel");
+    }
+
+    [Theory]
+    [InlineData("/")]
+    [InlineData("//")]
+    public void A_device_of_the_host_without_a_name_is_called_as_it_was_given(string path)
+    {
+        VmmProcess.Run("devices", "--device", $"path={path}").Should()
+            .Be(new VmmResult(1, "", $"vmm: --device {path}: looking the device up: not a PCI device; want /sys/bus/pci/devices/ADDRESS\n"));
     }
 
     [RootFact("unshare", "mount")]

@@ -21,6 +21,7 @@ internal sealed class CheckedFunction : IDisposable
     {
         (_owner, Target) = words switch
         {
+            "foreign" => Plain(function => function.AddBar(new PciBar(0, PciBarKind.Memory32, 0x1000, [])), vendor: 0x8086),
             "ports" => Plain(function => function.AddBar(new PciBar(0, PciBarKind.Io, 0x40, []))),
             "rom" => Plain(function => function.AddBar(new PciBar(PciBar.RomIndex, PciBarKind.Rom, 0x10000, []))),
             "shared" => Plain(AddSharedMemory),
@@ -71,11 +72,12 @@ internal sealed class CheckedFunction : IDisposable
         return (access, new ConformanceTarget { Name = "device", Access = access, Reach = TargetReach.All });
     }
 
-    private static (IDisposable Owner, ConformanceTarget Target) Plain(Action<PciFunction> add)
+    private static (IDisposable Owner, ConformanceTarget Target) Plain(Action<PciFunction> add, ushort vendor = 0x1af4)
     {
         var access = new InProcessFunctionAccess(_ =>
         {
-            var function = new PciFunction(new PciIdentity { VendorId = 0x1af4, DeviceId = 0x1042, ClassCode = 0x00ff00 });
+            var function = new PciFunction(
+                new PciIdentity { VendorId = vendor, DeviceId = 0x1042, ClassCode = 0x00ff00, SubsystemVendorId = vendor, SubsystemId = 0x1100 });
             add(function);
             return function;
         });

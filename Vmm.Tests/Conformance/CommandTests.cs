@@ -74,16 +74,27 @@ public sealed class CommandTests
     [InlineData("not a power of two", "--model", "blk,queue_size=100")]
     [InlineData("--only NO-SUCH", "--model", "blk", "--only", "NO-SUCH")]
     [InlineData("given twice", "--model", "blk", "--json", "a", "--json", "b")]
+    [InlineData("--json: an empty path", "--model", "blk", "--json", "")]
     public void Wrong_options(string named, params string[] arguments)
     {
         VmmProcess.Run(["conformance", .. arguments]).ShouldHaveFailed(2, named);
     }
 
-    [Fact]
-    public void A_report_that_cannot_be_written_is_a_failure_of_the_host()
+    [Theory]
+    [InlineData("/no/such/folder/report", "no such folder")]
+    [InlineData("/proc", "is a directory")]
+    public void A_report_that_cannot_be_written_is_a_failure_of_the_host(string path, string reason)
     {
-        VmmProcess.Run("conformance", "--model", "rng", "--only", "VTP-ID-VENDOR", "--json", "/no/such/folder/report")
-            .ShouldHaveFailed(1, "/no/such/folder");
+        VmmProcess.Run("conformance", "--model", "rng", "--only", "VTP-ID-VENDOR", "--json", path)
+            .Should().Be(new VmmResult(1, "", $"vmm: --json {path}: cannot be written: {reason}\n"));
+    }
+
+    [Fact]
+    public void A_report_that_does_not_fit_is_a_failure_of_the_host_too()
+    {
+        VmmResult result = VmmProcess.Run("conformance", "--model", "rng", "--only", "VTP-ID-VENDOR", "--json", "/dev/full");
+        result.Status.Should().Be(1);
+        result.Error.Should().Be("vmm: --json /dev/full: cannot be written: No space left on device\n");
     }
 
     [Fact]

@@ -22,7 +22,7 @@ public sealed class HostFunctionTests
     {
         VmmResult result = VmmProcess.Run("conformance", "--device", "path=/sys/bus/pci/devices/ffff:ff:1f.7");
         result.Status.Should().Be(1);
-        result.Error.Should().StartWith("vmm: /sys/bus/pci/devices/ffff:ff:1f.7: looking the device up: there is no such device; lspci -D");
+        result.Error.Should().StartWith("vmm: --device /sys/bus/pci/devices/ffff:ff:1f.7: looking the device up: there is no such device; lspci -D");
         result.Error.TrimEnd().Should().NotContain("\n");
         result.Output.Should().BeEmpty();
     }

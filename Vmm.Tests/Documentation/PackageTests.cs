@@ -37,6 +37,7 @@ public sealed class PackageTests
                 Child(package, "projectUrl").Should().BeNull("no address is known");
                 Child(package, "repository")?.Attribute("url").Should().BeNull("no address is known");
                 CheckContents(folder, id, Text(package, "version"));
+                CheckDependencies(package);
             }
         }
         finally
@@ -60,6 +61,20 @@ public sealed class PackageTests
 
         using ZipArchive symbols = ZipFile.OpenRead(Path.Combine(folder, $"{id}.{version}.snupkg"));
         symbols.Entries.Select(entry => entry.FullName).Should().Contain($"lib/net10.0/{id}.pdb");
+    }
+
+    /// <summary>The libraries are friends and use each other's internals: only those of one build belong together.</summary>
+    private static void CheckDependencies(XElement package)
+    {
+        string exactly = $"[{Text(package, "version")}]";
+        string[] friends =
+        [
+            .. package.Descendants()
+                .Where(element => element.Name.LocalName == "dependency" && Libraries.Contains(element.Attribute("id")!.Value))
+                .Select(friend => friend.Attribute("version")!.Value),
+        ];
+        friends.Should().NotContain(version => version != exactly);
+        (friends.Length != 0).Should().Be(Text(package, "id") != "Vmm.DeviceModel");
     }
 
     private static XElement Open(string path)

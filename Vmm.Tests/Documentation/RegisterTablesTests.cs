@@ -29,7 +29,8 @@ public sealed class RegisterTablesTests
     [Fact]
     public void The_documentation_shows_the_registers_as_they_are()
     {
-        var text = new StringBuilder("# Register blocks\n\nPrinted from the tables and masks that decide about accesses.\n");
+        var text = new StringBuilder("# Register blocks\n\nPrinted from the tables and masks that decide about accesses ");
+        text.Append("(VMMDEVICES_UPDATE_DOCS=1 with `RegisterTablesTests` prints it anew).\n");
         text.Append("\n## virtio-pci common configuration (virtio 1.2, 4.1.4.3)\n\n");
         text.Append(RegisterTable.ToMarkdown(VirtioTransport.CommonConfiguration));
         using var rig = new TransportRig();

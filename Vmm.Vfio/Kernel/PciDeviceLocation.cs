@@ -22,8 +22,9 @@ internal sealed record PciDeviceLocation(string Path, string Name, int Group, Ho
     /// <exception cref="VfioException">Not there, not a PCI device, without an IOMMU, not VFIO's: the message says what to do.</exception>
     public static PciDeviceLocation Find(IVfioCalls calls, string path)
     {
-        path = path.TrimEnd('/');
-        if (path.Length == 0 || !calls.Exists(path))
+        // The root keeps its name, to be named as what it is not.
+        path = path.TrimEnd('/') is { Length: > 0 } folder ? folder : path;
+        if (!calls.Exists(path))
         {
             throw new VfioException(
                 Step, path, Errno.ENOENT, "there is no such device; lspci -D names those that there are, as /sys/bus/pci/devices/ADDRESS");

@@ -1,6 +1,6 @@
 namespace Vmm.Virtio.Devices;
 
-/// <summary>Device types of virtio 1.2, section 5; the PCI device id is 0x1040 plus the value.</summary>
+/// <summary>Device types of virtio 1.2, section 5; the PCI device id is 0x1040 plus the value. The number of another type may be cast.</summary>
 public enum VirtioDeviceType : ushort
 {
     /// <summary>Network device, 5.1.</summary>

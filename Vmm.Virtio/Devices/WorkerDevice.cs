@@ -8,6 +8,7 @@ namespace Vmm.Virtio.Devices;
 /// <summary>
 /// A device that serves its queues on workers of its own, one unless it asks for more; they run from <see cref="Start"/> to <see cref="Reset"/>.
 /// </summary>
+/// <remarks>Base of this library's devices; others derive from <see cref="VirtioDevice"/> and use a <see cref="Worker"/>.</remarks>
 public abstract class WorkerDevice : VirtioDevice
 {
     private readonly QueueServer?[] _servers;
