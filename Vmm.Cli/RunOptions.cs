@@ -27,7 +27,8 @@ public sealed class RunOptions
         "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, "
         + "num_queues=N receive and transmit queues, 2 a pair (2); may be repeated");
     private readonly Option<string[]> _rng = Text("--rng", "src=FILE,...", "Virtio entropy device");
-    private readonly Option<string[]> _console = Text("--console", "off|tty|file=FILE,...", "Virtio console (off); tty needs --serial off, null or file=FILE");
+    private readonly Option<string[]> _console = Text(
+        "--console", "off|tty|file=FILE,...", "Virtio console (off); tty needs --serial off, null or file=FILE");
     private readonly Option<string[]> _device = Text(
         "--device", "path=FOLDER,...",
         "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, "

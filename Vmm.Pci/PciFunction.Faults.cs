@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Pci;
@@ -16,6 +17,20 @@ public partial class PciFunction
     /// access is counted by <see cref="Vmm.DeviceModel.Bus.AddressSpace.HandlerFaults"/> alone.
     /// </summary>
     public long Faults => Volatile.Read(ref _faults);
+
+    /// <summary>A configuration read as the host bridge passes it on: an exception of the function ends here.</summary>
+    internal uint ReadFromBus(int offset, int width)
+    {
+        try
+        {
+            return ReadConfiguration(offset, width);
+        }
+        catch (Exception e)
+        {
+            Fault(e, offset);
+            return (uint)AccessWidth.Mask(width);
+        }
+    }
 
     /// <summary>A configuration write as the host bridge passes it on: an exception of the function ends here.</summary>
     internal void WriteFromBus(int offset, int width, uint value)

@@ -150,7 +150,9 @@ public sealed unsafe partial class GuestMemory
         return new Listening(this, listener);
     }
 
-    /// <summary>Copies guest bytes out, piecewise across regions. Enters the domain itself; callable from any thread, also from a region's handler.</summary>
+    /// <summary>
+    /// Copies guest bytes out, piecewise across regions. Enters the domain itself; callable from any thread, also from a region's handler.
+    /// </summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="destination">Where to.</param>
     /// <returns>False, and nothing promised about the destination, if any byte is not RAM.</returns>

@@ -1,4 +1,3 @@
-using System;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Capabilities;
@@ -64,16 +63,7 @@ internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors
             return;
         }
 
-        if (owner.Function is { } function)
-        {
-            try
-            {
-                function.OnVectorsWritten((int)index, touched);
-            }
-            catch (Exception e)
-            {
-                function.Fault(e, owner.Offset);
-            }
-        }
+        // A hook that throws takes this region out of service, as any region of a BAR (BUS-8).
+        owner.Function?.OnVectorsWritten((int)index, touched);
     }
 }

@@ -16,11 +16,14 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
         }
 
         int register = (int)offset & 0xfff;
+        if (width > 4)
+        {
+            return function.ReadFromBus(register, 4) | ((ulong)function.ReadFromBus(register + 4, 4) << 32);
+        }
+
         try
         {
-            return width <= 4
-                ? function.ReadConfiguration(register, width)
-                : function.ReadConfiguration(register, 4) | ((ulong)function.ReadConfiguration(register + 4, 4) << 32);
+            return function.ReadConfiguration(register, width);
         }
         catch (Exception e)
         {
