@@ -184,7 +184,7 @@ public sealed class MemoryLayout
         return address >= HighMemory && GuestRange.Fits(address, length, LowLength);
     }
 
-    /// <summary>What can be used above 4 GiB.</summary>
+    /// <summary>The ranges above 4 GiB that can be used.</summary>
     private static IEnumerable<GuestRange> HighSpaces(ulong addressable)
     {
         yield return Range(HoleEnd, Math.Min(addressable, HyperTransportStart) - HoleEnd);

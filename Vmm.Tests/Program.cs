@@ -3,7 +3,7 @@ using Vmm.Tests.Kvm;
 
 namespace Vmm.Tests;
 
-/// <summary>What build/test asks of the tests outside the test platform.</summary>
+/// <summary>The commands that build/test gives to the tests outside the test platform.</summary>
 internal static class Program
 {
     public static int Main(string[] arguments)

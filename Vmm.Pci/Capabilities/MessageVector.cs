@@ -149,7 +149,7 @@ public abstract class MessageVector : IInterruptVector
 
     internal EventFd? EventFdOrNull => Volatile.Read(ref _eventFd);
 
-    /// <summary>What is to be armed, or null without an eventfd. The gate is held.</summary>
+    /// <summary>The route and its message, for arming; null without an eventfd. The gate is held.</summary>
     internal RouteArming? Arming => _route is null ? null : new RouteArming(_route, new MsiMessage(_address, _data));
 
     /// <summary>

@@ -48,7 +48,7 @@ internal sealed class FakeVfioDevice
     /// </summary>
     public string? VirtualOf { get; set; }
 
-    /// <summary>What sysfs says of vendor and device.</summary>
+    /// <summary>Vendor and device as sysfs has them.</summary>
     public (ushort Vendor, ushort Device) Ids { get; set; } = (0x8086, 0x5678);
 
     public uint Flags { get; set; } = 2;

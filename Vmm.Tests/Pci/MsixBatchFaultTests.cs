@@ -3,7 +3,7 @@ using System.Threading.Tasks;
 
 namespace Vmm.Tests.Pci;
 
-/// <summary>What the hypervisor's side throws while vectors change together leaves none of them out of reach.</summary>
+/// <summary>An exception of the hypervisor's side while vectors change together leaves none of them out of reach.</summary>
 public sealed class MsixBatchFaultTests
 {
     [Fact]

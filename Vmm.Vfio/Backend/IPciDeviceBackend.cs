@@ -16,7 +16,7 @@ public interface IPciDeviceBackend : IDisposable
     /// <summary>Names the device in messages, for example <c>0000:00:10.0</c>.</summary>
     string Name { get; }
 
-    /// <summary>What the host knows of the device beyond its registers; null if nothing.</summary>
+    /// <summary>The device's identity as the host knows it; null if it knows none.</summary>
     HostIdentity? Identity { get; }
 
     /// <summary>Whether <see cref="Reset"/> can work. Such a device comes reset, and disposing the backend resets it once more (VFIO-10).</summary>

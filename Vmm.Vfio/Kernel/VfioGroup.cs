@@ -22,7 +22,7 @@ internal sealed unsafe class VfioGroup : IDisposable
     /// <summary>Where it is; null while it is in none.</summary>
     public VfioContainer? Container { get; set; }
 
-    /// <summary>What the hypervisor knows of it; null if it was not told.</summary>
+    /// <summary>The hypervisor's registration of it; null if it was not told.</summary>
     public IDisposable? Registration { get; set; }
 
     /// <summary>Devices of it that are attached; the owner counts.</summary>

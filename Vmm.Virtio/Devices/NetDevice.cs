@@ -145,10 +145,10 @@ public sealed class NetDevice : WorkerDevice
         ? LargestPacket
         : NetHeader.Size + EthernetHeaderSize + VlanTagSize + Math.Max((ushort)1500, _mtu);
 
-    /// <summary>What sent packets may ask the back-end for.</summary>
+    /// <summary>Offloads that sent packets may ask the back-end for.</summary>
     internal NetOffloads TransmitOffloads { get; private set; }
 
-    /// <summary>What received packets may leave to the driver.</summary>
+    /// <summary>Offloads that received packets may leave to the driver.</summary>
     private NetOffloads ReceiveOffloads
     {
         get => (NetOffloads)Volatile.Read(ref _receiveOffloads);

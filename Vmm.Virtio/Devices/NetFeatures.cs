@@ -34,10 +34,10 @@ internal static class NetFeatures
             && Holds(features, ControlReceiveMode | MultiQueue | ControlMacAddress, ControlQueue);
     }
 
-    /// <summary>What the driver does by itself with a packet that it receives.</summary>
+    /// <summary>Offloads that the driver handles in packets that it receives.</summary>
     public static NetOffloads ReceiveOffloads(ulong features) => Offloads(features, GuestChecksum, GuestTso4, GuestTso6, GuestEcn);
 
-    /// <summary>What the back-end does for the driver with a packet that it sends.</summary>
+    /// <summary>Offloads that the back-end does for the driver in packets that it sends.</summary>
     public static NetOffloads TransmitOffloads(ulong features) => Offloads(features, Checksum, HostTso4, HostTso6, HostEcn);
 
     private static NetOffloads Offloads(ulong features, ulong checksum, ulong tso4, ulong tso6, ulong ecn)

@@ -4,7 +4,7 @@ using System.IO;
 
 namespace Vmm.Tests.DeviceModel.Memory;
 
-/// <summary>What the kernel says of a mapping of this process in /proc/self/smaps.</summary>
+/// <summary>A mapping of this process as /proc/self/smaps describes it.</summary>
 internal static class MappingFlags
 {
     /// <summary>The words of VmFlags (proc(5)) of the mapping that holds an address.</summary>

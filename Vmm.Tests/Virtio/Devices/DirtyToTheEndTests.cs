@@ -9,7 +9,7 @@ using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
 
-/// <summary>What devices write is marked dirty after it is there, also where a request ends in an unusual way.</summary>
+/// <summary>Bytes that devices write are marked dirty after they are there, also where a request ends in an unusual way.</summary>
 [Trait("Behaviour", "MEM-5")]
 public sealed class DirtyToTheEndTests
 {

@@ -7,7 +7,7 @@ using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
 
-/// <summary>What devices write into their rings and buffers, or have the kernel write, is marked dirty.</summary>
+/// <summary>Bytes that devices write into their rings and buffers, or have the kernel write, are marked dirty.</summary>
 [Trait("Behaviour", "MEM-5")]
 public sealed class DirtyTrackingTests
 {

@@ -7,7 +7,7 @@ using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
 
-/// <summary>What was not negotiated does not happen, in either direction (virtio 1.2, 5.1.4.1, 5.1.6.2 and 5.1.6.4).</summary>
+/// <summary>Nothing happens that was not negotiated, in either direction (virtio 1.2, 5.1.4.1, 5.1.6.2 and 5.1.6.4).</summary>
 [Trait("Behaviour", "VTP-4")]
 public sealed class NetNegotiationTests
 {

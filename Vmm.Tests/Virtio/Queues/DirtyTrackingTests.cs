@@ -6,7 +6,7 @@ using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Queues;
 
-/// <summary>What a ring and its device write is marked dirty.</summary>
+/// <summary>Bytes that a ring and its device write are marked dirty.</summary>
 [Trait("Behaviour", "MEM-5")]
 public sealed class DirtyTrackingTests
 {

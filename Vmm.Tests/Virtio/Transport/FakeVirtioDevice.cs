@@ -53,7 +53,7 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public ulong StartedFeatures { get; private set; }
 
-    /// <summary>What the transport said was negotiated, in order.</summary>
+    /// <summary>The feature sets that the transport announced, in order.</summary>
     public ConcurrentQueue<ulong> Negotiations { get; } = new();
 
     public int Count(string call) => Calls.Count(c => c == call);
