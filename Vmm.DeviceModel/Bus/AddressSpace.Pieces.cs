@@ -94,7 +94,7 @@ public sealed partial class AddressSpace
         }
         catch (Exception exception)
         {
-            segment.Space!.Fault(segment.Claim!, offset, exception);
+            segment.Space!.Fault(segment.Handler!, segment.Claim!, offset, exception);
             return AccessWidth.Mask(width);
         }
     }
@@ -109,7 +109,7 @@ public sealed partial class AddressSpace
         }
         catch (Exception exception)
         {
-            segment.Space!.Fault(segment.Claim!, offset, exception);
+            segment.Space!.Fault(segment.Handler!, segment.Claim!, offset, exception);
         }
     }
 
@@ -131,10 +131,18 @@ public sealed partial class AddressSpace
         return following < (uint)rest ? (int)following + 1 : rest;
     }
 
-    /// <summary>Stops a handler's exception: from now on all-ones stand in for it, everywhere the claim is visible (BUS-8).</summary>
+    /// <summary>
+    /// Stops a handler's exception: unless the handler knows whose it is, from now on all-ones stand in for it, everywhere the claim is visible
+    /// (BUS-8).
+    /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void Fault(Claim claim, ulong offset, Exception exception)
+    private void Fault(IRegionHandler handler, Claim claim, ulong offset, Exception exception)
     {
+        if (handler is IFaultContainment container && container.TryContain(offset, exception))
+        {
+            return;
+        }
+
         Interlocked.Increment(ref _handlerFaults);
         if (claim.TryMarkFaulted())
         {

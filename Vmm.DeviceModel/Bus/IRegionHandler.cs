@@ -5,7 +5,8 @@ namespace Vmm.DeviceModel.Bus;
 /// The bus calls with naturally aligned pieces of 1, 2, 4 or 8 bytes that lie wholly inside the region (BUS-3, BUS-4).
 /// Calls come from any vCPU thread, several at once; the handler locks for itself and never blocks for long.
 /// An exception marks the claim as faulted (BUS-8): it answers all-ones until it is taken out of the space and put back, one of a BAR until the
-/// function leaves its bus. No guest access should be able to cause one.
+/// function leaves its bus. A handler that stands for several devices says whose it is instead (<see cref="IFaultContainment"/>). No guest access
+/// should be able to cause one.
 /// </remarks>
 public interface IRegionHandler
 {

@@ -5,7 +5,7 @@ namespace Vmm.Pci.Host;
 
 /// <summary>Configuration space in memory: 4 KiB a function, 1 MiB a bus (PCIe base, 7.2.2; PCI-2).</summary>
 /// <remarks>An 8-byte access is two 4-byte ones, lower half first.</remarks>
-internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
+internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultContainment
 {
     public ulong Read(ulong offset, int width)
     {
@@ -21,15 +21,7 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
             return function.ReadFromBus(register, 4) | ((ulong)function.ReadFromBus(register + 4, 4) << 32);
         }
 
-        try
-        {
-            return function.ReadConfiguration(register, width);
-        }
-        catch (Exception e)
-        {
-            function.Fault(e, register);
-            return ulong.MaxValue;
-        }
+        return function.ReadConfiguration(register, width);
     }
 
     public void Write(ulong offset, int width, ulong value)
@@ -43,12 +35,22 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler
         int register = (int)offset & 0xfff;
         if (width <= 4)
         {
-            function.WriteFromBus(register, width, (uint)value);
+            function.WriteConfiguration(register, width, (uint)value);
             return;
         }
 
         function.WriteFromBus(register, 4, (uint)value);
         function.WriteFromBus(register + 4, 4, (uint)(value >> 32));
+    }
+
+    /// <summary>
+    /// The exception is the affair of the function that was accessed. Fencing each access here instead would cost all of them what a fence costs.
+    /// </summary>
+    public bool TryContain(ulong offset, Exception failure)
+    {
+        // One that has left its bus meanwhile is past caring.
+        Find(offset)?.Fault(failure, (int)offset & 0xfff);
+        return true;
     }
 
     private PciFunction? Find(ulong offset) => bridge.Find((int)(offset >> 20), (int)(offset >> 12) & 0xff);

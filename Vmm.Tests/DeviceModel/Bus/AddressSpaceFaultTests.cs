@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
@@ -52,6 +53,26 @@ public sealed class AddressSpaceFaultTests
 
         space.IsFaulted(writes).Should().BeTrue();
         space.IsFaulted(pieces).Should().BeTrue();
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    [Trait("Behaviour", "BUS-8")]
+    public void A_handler_that_stands_for_several_devices_says_whose_an_exception_is(bool contains)
+    {
+        AddressSpace space = Space();
+        var handler = new Several(contains);
+        var claim = new HandlerClaim("several", 0x1000, handler);
+        space.Add(claim, 0x1000);
+
+        space.Read(0x1010, 4).Should().Be(0xffff_ffff);
+        space.Write(0x1021, 2, 7);
+        space.Read(0x1040, 8).Should().Be(contains ? 0x40UL : ulong.MaxValue);
+
+        handler.Contained.Should().Equal(contains ? [0x10UL, 0x21, 0x22] : [0x10UL]);
+        space.IsFaulted(claim).Should().Be(!contains);
+        space.HandlerFaults.Should().Be(contains ? 0 : 1);
     }
 
     [Fact]
@@ -257,6 +278,22 @@ public sealed class AddressSpaceFaultTests
             {
                 throw new InvalidOperationException("sink");
             }
+        }
+    }
+
+    /// <summary>Several devices of 64 bytes, of which the first throws.</summary>
+    private sealed class Several(bool contains) : IRegionHandler, IFaultContainment
+    {
+        public List<ulong> Contained { get; } = [];
+
+        public ulong Read(ulong offset, int width) => offset < 0x40 ? throw new InvalidOperationException() : offset;
+
+        public void Write(ulong offset, int width, ulong value) => _ = Read(offset, width);
+
+        public bool TryContain(ulong offset, Exception failure)
+        {
+            Contained.Add(offset);
+            return contains;
         }
     }
 }
