@@ -254,6 +254,16 @@ public abstract class MessageVector : IInterruptVector
         SendPending();
     }
 
+    /// <summary>Follows a change of the message alone, which never makes a vector effective or ends that. The gate is held.</summary>
+    private protected void FollowMessage()
+    {
+        if (_effective)
+        {
+            // Also a route that was refused with the message before is tried again.
+            Arm();
+        }
+    }
+
     /// <summary>The one place where a vector changes between effective and not (MSIX-7). The gate is held.</summary>
     /// <returns>True if the route, if any, is to be armed.</returns>
     private bool Update(bool messageChanged)

@@ -6,6 +6,8 @@ namespace Vmm.Pci.Capabilities;
 /// <remarks>Threading is described on <see cref="MessageVector"/>.</remarks>
 public sealed class MsixVector : MessageVector
 {
+    private const int MaskField = 3;
+
     internal MsixVector(MsixCapability owner, int index)
         : base(owner, index, masked: true, keeps: true)
     {
@@ -35,9 +37,13 @@ public sealed class MsixVector : MessageVector
                 changed |= Store(field + 1, (uint)(value >> 32));
             }
 
-            if (changed)
+            if (changed && field + count > MaskField)
             {
                 Refresh(messageChanged: true);
+            }
+            else if (changed)
+            {
+                FollowMessage();
             }
         }
         finally
