@@ -9,6 +9,7 @@ using Vmm.Tests.Fakes;
 namespace Vmm.Tests.DeviceModel.Bus;
 
 /// <summary>Changes while other threads access. No test asserts a duration; a hang ends in the limit of <see cref="WithinLimit"/>.</summary>
+[Trait("Category", "Long")]
 public sealed class AddressSpaceConcurrencyTests
 {
     private const int Moves = 100_000;
