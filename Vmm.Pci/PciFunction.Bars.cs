@@ -264,6 +264,18 @@ public partial class PciFunction
         OnLeft();
     }
 
+    /// <summary>
+    /// Waits for the accesses to blocking regions that were in flight when the function left its bus. Under no lock of the bus, since it takes as
+    /// long as the handlers do.
+    /// </summary>
+    internal void WaitForBlockingCalls()
+    {
+        foreach (var mapping in _mappings)
+        {
+            mapping.WaitForBlockingCalls();
+        }
+    }
+
     private BarMapping MappingOf(int index)
     {
         return (uint)index < 7 && _mappingByRegister[index] is { } mapping && mapping.Bar.Index == index

@@ -106,7 +106,7 @@ public partial class PciFunction
                 function.ForEachMapping(belongs, mapping => mapping.Stage(transaction));
             }
 
-            transaction.Commit();
+            transaction.Commit(waitsForBlocking: false);
             foreach (var function in functions)
             {
                 function.ForEachMapping(belongs, static mapping => mapping.Committed());

@@ -207,6 +207,7 @@ public partial class PciFunction : IDisposable
         if (!_disposed)
         {
             Bus?.RemoveForDisposal(this);
+            WaitForBlockingCalls();
             _disposed = true;
             Dispose(true);
         }

@@ -25,16 +25,17 @@ namespace Vmm.DeviceModel.Bus;
 /// </remarks>
 public sealed class AccessDomain
 {
-    private const int SpinsBeforePausing = 100;
-    private static readonly ManualResetEventSlim Never = new(false);
+    private const int MostDeferred = 1024;
 
     private readonly Lock _lock = new();
     private readonly List<AccessSlot> _slots = [];
     private readonly Stack<int> _freeCounters = new();
     private readonly ILogger _logger;
+    private readonly Queue<Action> _deferred = new();
     private long[] _folded = [];
     private int _nextCounter = AccessSlot.FirstCounter;
     private long _failedEffects;
+    private bool _runsDeferred;
 
     /// <summary>Makes a domain with nobody inside.</summary>
     /// <param name="loggerFactory">Where effects that fail are logged.</param>
@@ -44,10 +45,10 @@ public sealed class AccessDomain
         Identity = new WeakReference<AccessDomain>(this);
     }
 
-    /// <summary>True if the calling thread is inside an access or a scope of this domain.</summary>
+    /// <summary>True if the calling thread is inside an access or a scope of this domain, also in the handler of a blocking claim.</summary>
     public bool IsInside => AccessSlot.Find(Identity)?.IsInside ?? false;
 
-    /// <summary>How many effects of <see cref="RunAfterAccess"/> threw.</summary>
+    /// <summary>How many effects of <see cref="RunAfterAccess"/> and actions of <see cref="WhenQuiet"/> threw.</summary>
     public long FailedEffects => Volatile.Read(ref _failedEffects);
 
     /// <summary>What slots are told apart by.</summary>
@@ -125,6 +126,45 @@ public sealed class AccessDomain
         slot.HasEffects = true;
     }
 
+    /// <summary>
+    /// Has an action run once everybody who is inside now has left once, without waiting for that: what frees something that an earlier view still
+    /// shows. Callable from inside and with locks held.
+    /// </summary>
+    /// <remarks>
+    /// Actions run in the order in which they were queued, on a thread of the domain that lives while there are any; the accesses of blocking claims
+    /// are not waited for. While 1,024 actions are queued, a caller waits for its own: at once, or after its access if it is inside.
+    /// </remarks>
+    /// <param name="action">Must handle its own failures: an exception out of it is logged and counted.</param>
+    public void WhenQuiet(Action action)
+    {
+        ArgumentNullException.ThrowIfNull(action);
+        bool full;
+        bool starts = false;
+        lock (_lock)
+        {
+            full = _deferred.Count >= MostDeferred;
+            if (!full)
+            {
+                _deferred.Enqueue(action);
+                starts = !_runsDeferred;
+                _runsDeferred = true;
+            }
+        }
+
+        if (starts)
+        {
+            new Thread(RunDeferred) { Name = "bus quiet", IsBackground = true }.Start();
+        }
+        else if (full)
+        {
+            RunAfterAccess(() =>
+            {
+                Synchronize();
+                RunEffect(action);
+            });
+        }
+    }
+
     /// <summary>Throws if the calling thread is inside: waiting for the readers would be waiting for itself.</summary>
     internal void ThrowIfInside()
     {
@@ -168,9 +208,10 @@ public sealed class AccessDomain
     [MethodImpl(MethodImplOptions.NoInlining)]
     internal static void RunEffects(AccessSlot slot)
     {
-        if (slot.RunsEffects)
+        if (slot.RunsEffects || slot.BlockingCalls != 0)
         {
-            // An access made by an effect has ended: the loop below us goes on with what it queued.
+            // An access made by an effect has ended: the loop below us goes on with what it queued. Or one made by a blocking handler: the effects
+            // follow when that handler's own access has ended.
             return;
         }
 
@@ -237,18 +278,10 @@ public sealed class AccessDomain
 
     private static void WaitForLeaving(AccessSlot slot, long seen)
     {
-        var spin = new SpinWait();
+        var wait = default(PollingWait);
         while (Volatile.Read(ref slot.Sequence) == seen && !slot.IsDead)
         {
-            if (spin.Count < SpinsBeforePausing)
-            {
-                spin.SpinOnce(-1);
-            }
-            else
-            {
-                // A device is taking its time; looking again every millisecond costs nothing and needs no help from the reader.
-                Never.Wait(1);
-            }
+            wait.Once();
         }
     }
 
@@ -262,6 +295,33 @@ public sealed class AccessDomain
         {
             Interlocked.Increment(ref _failedEffects);
             Log.EffectFailed(_logger, exception);
+        }
+    }
+
+    private void RunDeferred()
+    {
+        var batch = new List<Action>();
+        while (true)
+        {
+            lock (_lock)
+            {
+                if (_deferred.Count == 0)
+                {
+                    _runsDeferred = false;
+                    return;
+                }
+
+                batch.AddRange(_deferred);
+                _deferred.Clear();
+            }
+
+            Synchronize();
+            foreach (Action action in batch)
+            {
+                RunEffect(action);
+            }
+
+            batch.Clear();
         }
     }
 

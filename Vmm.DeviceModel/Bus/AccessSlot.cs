@@ -38,6 +38,9 @@ internal sealed class AccessSlot
     /// <summary>True while the thread runs its effects, which are outside accesses of their own.</summary>
     internal bool RunsEffects;
 
+    /// <summary>How many handlers of blocking claims the thread is in, one inside the other; outside the epoch in each of them.</summary>
+    internal int BlockingCalls;
+
     /// <summary>True once the thread has ended.</summary>
     internal volatile bool IsDead;
 
@@ -51,8 +54,8 @@ internal sealed class AccessSlot
         Counts = new long[counts];
     }
 
-    /// <summary>True while the thread is inside.</summary>
-    internal bool IsInside => (Sequence & 1) != 0;
+    /// <summary>True while the thread is inside an access, also while a blocking claim answers it and no other change waits for the thread.</summary>
+    internal bool IsInside => (Sequence & 1) != 0 || BlockingCalls != 0;
 
     /// <summary>The calling thread's slot of a domain, or null if it never was inside.</summary>
     internal static AccessSlot? Find(WeakReference<AccessDomain> owner)
@@ -94,6 +97,20 @@ internal sealed class AccessSlot
         kept.Add(slot);
         all.Slots = kept.ToArray();
         Current = slot;
+    }
+
+    /// <summary>Leaves the epoch in the middle of an access, for a handler that may wait. No view that was read before may be used after.</summary>
+    internal void LeaveToBlock()
+    {
+        BlockingCalls++;
+        Volatile.Write(ref Sequence, Sequence + 1);
+    }
+
+    /// <summary>Comes back into the epoch, to go on with the access.</summary>
+    internal void ReturnFromBlocking()
+    {
+        Volatile.Write(ref Sequence, Sequence + 1);
+        BlockingCalls--;
     }
 
     /// <summary>Adds one to a count. Only the slot's own thread calls this.</summary>

@@ -42,7 +42,9 @@ public sealed partial class AddressSpace
     }
 
     /// <summary>Makes a transaction's steps take effect, or none of them.</summary>
-    internal void Commit(IReadOnlyList<TransactionStep> steps)
+    /// <param name="steps">In their order.</param>
+    /// <param name="waitsForBlocking">False where the caller waits for the accesses of removed blocking claims by itself, or need not.</param>
+    internal void Commit(IReadOnlyList<TransactionStep> steps, bool waitsForBlocking)
     {
         Domain.ThrowIfInside();
         ChangeSet changes;
@@ -82,16 +84,39 @@ public sealed partial class AddressSpace
 
         foreach (Claim claim in changes.Removed)
         {
-            int position = claim.CounterPosition;
-            lock (_lock)
+            if (!waitsForBlocking || !claim.IsBlocking)
             {
-                // Nobody counts there any more: the sum is final, and the next user of the position starts from it.
-                claim.CountedEarlier = CountersOf(claim);
-                claim.Leave();
+                Settle(claim);
             }
-
-            Domain.FreeCounter(position);
         }
+
+        if (!waitsForBlocking)
+        {
+            return;
+        }
+
+        foreach (Claim claim in changes.Removed)
+        {
+            if (claim.IsBlocking)
+            {
+                claim.WaitForBlockingCalls();
+                Settle(claim);
+            }
+        }
+    }
+
+    /// <summary>Gives a removed claim free. Nobody is in an access that counts for it any more.</summary>
+    private void Settle(Claim claim)
+    {
+        int position = claim.CounterPosition;
+        lock (_lock)
+        {
+            // Nobody counts there any more: the sum is final, and the next user of the position starts from it.
+            claim.CountedEarlier = CountersOf(claim);
+            claim.Leave();
+        }
+
+        Domain.FreeCounter(position);
     }
 
     private static void StandInForFaulted(FlatView view)

@@ -10,8 +10,12 @@ namespace Vmm.DeviceModel.Bus;
 public sealed partial class AddressSpace
 {
     /// <summary>Reads piece by piece: each naturally aligned in its claim and inside it (BUS-3, BUS-4). The calling thread is inside.</summary>
+    /// <param name="slot">The calling thread's.</param>
+    /// <param name="address">First byte.</param>
+    /// <param name="width">1 to 8.</param>
+    /// <param name="mayLeave">True for the outermost access: nothing around it relies on the thread staying inside.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ulong ReadPieces(AccessSlot slot, ulong address, int width)
+    private ulong ReadPieces(AccessSlot slot, ulong address, int width, bool mayLeave)
     {
         FlatView view = _view;
         ulong value = 0;
@@ -34,7 +38,15 @@ public sealed partial class AddressSpace
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter);
-                part = CallRead(segment, at - segment.Base, piece);
+                if (mayLeave && segment.Claim.IsBlocking)
+                {
+                    part = ReadBlocking(slot, segment, at - segment.Base, piece);
+                    view = _view;
+                }
+                else
+                {
+                    part = CallRead(segment, at - segment.Base, piece);
+                }
             }
             else
             {
@@ -52,7 +64,7 @@ public sealed partial class AddressSpace
 
     /// <summary>Writes piece by piece, as <see cref="ReadPieces"/>.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void WritePieces(AccessSlot slot, ulong address, int width, ulong value)
+    private void WritePieces(AccessSlot slot, ulong address, int width, ulong value, bool mayLeave)
     {
         FlatView view = _view;
         int done = 0;
@@ -72,7 +84,15 @@ public sealed partial class AddressSpace
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter + 1);
-                CallWrite(segment, at - segment.Base, piece, rest);
+                if (mayLeave && segment.Claim.IsBlocking)
+                {
+                    WriteBlocking(slot, segment, at - segment.Base, piece, rest);
+                    view = _view;
+                }
+                else
+                {
+                    CallWrite(segment, at - segment.Base, piece, rest);
+                }
             }
             else
             {
@@ -82,6 +102,32 @@ public sealed partial class AddressSpace
 
             done += piece;
         }
+    }
+
+    /// <summary>
+    /// Calls a handler that may wait, outside the epoch: a change of the space does not wait for it. Counted before the epoch is left, so that a
+    /// removal, which waits for the epoch first, finds the count of everybody who found the claim.
+    /// </summary>
+    private static ulong ReadBlocking(AccessSlot slot, FlatSegment segment, ulong offset, int width)
+    {
+        Claim claim = segment.Claim!;
+        claim.BeginBlockingCall();
+        slot.LeaveToBlock();
+        ulong value = CallRead(segment, offset, width);
+        slot.ReturnFromBlocking();
+        claim.EndBlockingCall();
+        return value;
+    }
+
+    /// <summary>As <see cref="ReadBlocking"/>.</summary>
+    private static void WriteBlocking(AccessSlot slot, FlatSegment segment, ulong offset, int width, ulong value)
+    {
+        Claim claim = segment.Claim!;
+        claim.BeginBlockingCall();
+        slot.LeaveToBlock();
+        CallWrite(segment, offset, width, value);
+        slot.ReturnFromBlocking();
+        claim.EndBlockingCall();
     }
 
     /// <summary>Calls the handler; its exceptions end here. Kept apart so that the caller's variables can stay in registers.</summary>

@@ -14,7 +14,8 @@ namespace Vmm.DeviceModel.Bus;
 /// That is why the fast path needs no finally.</para>
 /// <para>Lock order: the space's lock, then the <see cref="AccessDomain"/>'s. Under the space's lock the hypervisor is called, but nothing of a
 /// device.</para>
-/// <para>A change that takes something away waits for the accesses in flight: whoever commits it must hold no lock that a handler may want.</para>
+/// <para>A change that takes something away waits for the accesses in flight: whoever commits it must hold no lock that a handler may want.
+/// Accesses to a blocking claim (<see cref="Claim.IsBlocking"/>) are waited for by that claim's own removal alone.</para>
 /// </remarks>
 public sealed partial class AddressSpace
 {
@@ -97,7 +98,7 @@ public sealed partial class AddressSpace
         long sequence = slot.Sequence;
         if ((sequence & 1) != 0)
         {
-            return ReadPieces(slot, address, width);
+            return ReadPieces(slot, address, width, mayLeave: false);
         }
 
         // Inside from here on: the view that is read next stays usable until the store after the access (see AccessDomain).
@@ -113,7 +114,8 @@ public sealed partial class AddressSpace
         }
         else
         {
-            value = ReadPieces(slot, address, width);
+            value = ReadPieces(slot, address, width, mayLeave: true);
+            sequence = slot.Sequence - 1;
         }
 
         Volatile.Write(ref slot.Sequence, sequence + 2);
@@ -146,7 +148,7 @@ public sealed partial class AddressSpace
         long sequence = slot.Sequence;
         if ((sequence & 1) != 0)
         {
-            WritePieces(slot, address, width, value);
+            WritePieces(slot, address, width, value, mayLeave: false);
             return;
         }
 
@@ -160,7 +162,8 @@ public sealed partial class AddressSpace
         }
         else
         {
-            WritePieces(slot, address, width, value);
+            WritePieces(slot, address, width, value, mayLeave: true);
+            sequence = slot.Sequence - 1;
         }
 
         Volatile.Write(ref slot.Sequence, sequence + 2);

@@ -8,10 +8,11 @@ namespace Vmm.DeviceModel.Bus;
 /// <para>Commit order: the new flat view is computed, doorbells and slots that went are unregistered, new ones registered, the view is published,
 /// and the call returns after the last access in flight to what was removed or moved away has ended. Registrations that stay the same are
 /// not touched. If the hypervisor refuses a slot that may not be dispatched, the earlier steps are undone, the old view stays, and
-/// <see cref="Commit"/> throws <see cref="HostException"/>; a refused doorbell is no failure, its writes are dispatched (VTP-14), nor is a refused
+/// <see cref="Commit()"/> throws <see cref="HostException"/>; a refused doorbell is no failure, its writes are dispatched (VTP-14), nor is a refused
 /// slot of a claim with <see cref="MemoryClaim.MayDispatch"/>.</para>
 /// <para>Commit must not be called from inside an access of the same domain: use <see cref="AccessDomain.RunAfterAccess"/>.
-/// Nor may the caller hold a lock that a handler takes, since the handler's access is waited for.
+/// Nor may the caller hold a lock that a handler takes, since the handler's access is waited for. For the handler of a blocking claim
+/// (<see cref="Claim.IsBlocking"/>) that is so at its removal alone, and there the wait is as long as the handler takes.
 /// A transaction belongs to one thread and is committed once; after a failed commit it may be tried again.</para>
 /// </remarks>
 public sealed class AddressSpaceTransaction
@@ -58,10 +59,13 @@ public sealed class AddressSpaceTransaction
     /// <exception cref="ArgumentException">A claim to add is in a space already, or one to move or remove is not in this one.</exception>
     /// <exception cref="HostException">The hypervisor refused a step; nothing has changed.</exception>
     /// <exception cref="InvalidOperationException">Called from inside an access of the same domain, or a second time.</exception>
-    public void Commit()
+    public void Commit() => Commit(waitsForBlocking: true);
+
+    /// <summary>Makes the changes take effect; see <see cref="AddressSpace.Commit"/>.</summary>
+    internal void Commit(bool waitsForBlocking)
     {
         ThrowIfCommitted();
-        Space.Commit(_steps);
+        Space.Commit(_steps, waitsForBlocking);
         _committed = true;
     }
 

@@ -12,6 +12,7 @@ public abstract class Claim
 {
     private AddressSpace? _space;
     private int _faulted;
+    private int _blockingCalls;
 
     private protected Claim(string name, ulong length, int priority)
     {
@@ -30,6 +31,17 @@ public abstract class Claim
 
     /// <summary>Higher wins where claims overlap; see <see cref="ClaimPriority"/> for the usual ones.</summary>
     public int Priority { get; }
+
+    /// <summary>
+    /// True if the handler may wait for something outside this process, so that an access may take long. Such an access stalls its own vCPU and the
+    /// removal of this claim; no other change of the space waits for it. False by default, which costs less an access.
+    /// </summary>
+    /// <remarks>
+    /// The removal waits until the handler has returned, so it is the handler that bounds it, by a limit of its own or by what tells it that the
+    /// device goes. An access that a handler of another claim makes of this one is a part of that claim's access: there the other claim must be
+    /// declared blocking too. A doorbell has no handler; for it this says nothing.
+    /// </remarks>
+    public bool IsBlocking { get; init; }
 
     /// <summary>The space the claim is in, or null.</summary>
     public AddressSpace? Space => Volatile.Read(ref _space);
@@ -63,6 +75,25 @@ public abstract class Claim
 
     /// <summary>Gives the claim free for another space.</summary>
     internal void Leave() => Volatile.Write(ref _space, null);
+
+    /// <summary>An access to a blocking claim begins. The calling thread is inside.</summary>
+    internal void BeginBlockingCall() => Interlocked.Increment(ref _blockingCalls);
+
+    /// <summary>The handler has returned.</summary>
+    internal void EndBlockingCall() => Interlocked.Decrement(ref _blockingCalls);
+
+    /// <summary>
+    /// Waits until no access to a blocking claim is in flight any more; at once for any other claim. The claim is visible nowhere, so that none
+    /// comes, and the caller holds no lock that somebody else may want.
+    /// </summary>
+    internal void WaitForBlockingCalls()
+    {
+        var wait = default(PollingWait);
+        while (Volatile.Read(ref _blockingCalls) != 0)
+        {
+            wait.Once();
+        }
+    }
 
     /// <summary>Gives the handler another chance: the claim begins a stay in a space.</summary>
     internal void BeginStay()

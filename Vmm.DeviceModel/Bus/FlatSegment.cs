@@ -27,8 +27,8 @@ internal sealed class FlatSegment
     public AddressSpace? Space;
 
     /// <summary>
-    /// One past the last byte that the short way of dispatch serves, or 0 if it serves none: in a gap, and in a claim whose base is not a multiple
-    /// of the largest width, where an aligned address is no aligned offset. The top byte of the address space is left to the long way.
+    /// One past the last byte that the short way of dispatch serves, or 0 if it serves none: in a gap, in a blocking claim, and in one whose base is
+    /// not a multiple of the largest width, where an aligned address is no aligned offset. The top byte of the address space is left to the long way.
     /// </summary>
     public ulong ShortWayEnd;
 
@@ -48,7 +48,7 @@ internal sealed class FlatSegment
     /// <summary>Works out <see cref="ShortWayEnd"/>, when all else is set.</summary>
     public void Finish()
     {
-        bool serves = Handler is not null && (Base & 7) == 0;
+        bool serves = Handler is not null && (Base & 7) == 0 && Claim is not { IsBlocking: true };
         ShortWayEnd = !serves ? 0 : Last == ulong.MaxValue ? Last : Last + 1;
     }
 }

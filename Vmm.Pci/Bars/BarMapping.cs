@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using System.Globalization;
+using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
@@ -17,6 +18,7 @@ internal sealed class BarMapping(PciBar bar)
     private readonly List<BarDoorbell> _doorbells = [];
     private readonly List<BarDoorbell> _current = [];
     private readonly List<(Claim Claim, ulong Offset, PciBarRegion? Region)> _claims = [];
+    private Claim[] _blocking = [];
     private ulong? _failedAt;
     private ulong _mappedAt;
     private volatile bool _mapped;
@@ -72,9 +74,23 @@ internal sealed class BarMapping(PciBar bar)
         {
             string name = $"{prefix} {region.Name}";
             Claim claim = region.Handler is { } handler
-                ? new HandlerClaim(name, region.Length, handler) { FaultOutlivesRemoval = true }
+                ? new HandlerClaim(name, region.Length, handler) { FaultOutlivesRemoval = true, IsBlocking = region.IsBlocking }
                 : CreateMemoryClaim(name, region);
             _claims.Add((claim, region.Offset, region));
+        }
+
+        _blocking = [.. _claims.Select(static entry => entry.Claim).Where(static claim => claim.IsBlocking)];
+    }
+
+    /// <summary>
+    /// Waits for the accesses to blocking regions that were in flight when the BAR was unmapped. Under no lock: these may take as long as the
+    /// handlers do.
+    /// </summary>
+    public void WaitForBlockingCalls()
+    {
+        foreach (var claim in Volatile.Read(ref _blocking))
+        {
+            claim.WaitForBlockingCalls();
         }
     }
 
@@ -172,7 +188,7 @@ internal sealed class BarMapping(PciBar bar)
         {
             var transaction = space.BeginTransaction();
             Stage(transaction);
-            transaction.Commit();
+            transaction.Commit(waitsForBlocking: false);
             Committed();
             return null;
         }
@@ -199,7 +215,7 @@ internal sealed class BarMapping(PciBar bar)
             transaction.Remove(claim);
         }
 
-        transaction.Commit();
+        transaction.Commit(waitsForBlocking: false);
         MappedAt = null;
         lock (_doorbellLock)
         {
@@ -219,6 +235,7 @@ internal sealed class BarMapping(PciBar bar)
             name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar, access, mayDispatch: true)
         {
             FaultOutlivesRemoval = true,
+            IsBlocking = region.IsBlocking,
         };
     }
 

@@ -87,6 +87,12 @@ public sealed class PciBarRegion
     /// <summary>True if guest writes to <see cref="Memory"/> are dropped.</summary>
     public bool ReadOnly { get; }
 
+    /// <summary>
+    /// True if the handler may wait for something outside this process (<see cref="Claim.IsBlocking"/>): only its own vCPU and the removal of its
+    /// function from the bus wait for an access then. A guest that moves the BAR or turns decoding off waits for no access in flight.
+    /// </summary>
+    public bool IsBlocking { get; init; }
+
     /// <summary>Reaches the region's bytes without an address: the handler, or one over the host memory.</summary>
     internal IRegionHandler Access { get; }
 

@@ -141,6 +141,7 @@ public sealed partial class PciBus
 
     /// <summary>
     /// Takes a function off the bus: nothing of it decodes, and no access to it is in flight, when this returns. Its addresses are free again.
+    /// The accesses to its blocking regions (<see cref="PciBarRegion.IsBlocking"/>) are waited for last, when the bus can be changed again.
     /// </summary>
     /// <param name="function">A function of this bus.</param>
     /// <exception cref="ArgumentException">
@@ -150,6 +151,13 @@ public sealed partial class PciBus
     public void Remove(PciFunction function)
     {
         ArgumentNullException.ThrowIfNull(function);
+        TakeOff(function);
+        function.WaitForBlockingCalls();
+    }
+
+    /// <summary>As <see cref="Remove"/>, without waiting for the accesses to blocking regions.</summary>
+    internal void TakeOff(PciFunction function)
+    {
         lock (_hierarchy.Topology)
         {
             if (function.Bus != this)
@@ -211,7 +219,7 @@ public sealed partial class PciBus
                     throw new InvalidOperationException(reason);
                 }
 
-                Remove(function);
+                TakeOff(function);
             }
         }
     }

@@ -126,10 +126,10 @@ public sealed class PciHostBridge : IDisposable
 
             functions = Root.CollectBelow();
             functions.Reverse();
-            ForEach(functions, static function => function.Bus!.Remove(function));
+            ForEach(functions, static function => function.Bus!.TakeOff(function));
         }
 
-        // Without the lock: a worker that is waited for may be about to take its function off the bus itself.
+        // Without the lock: a worker that is waited for may be about to take its function off the bus itself, and a blocking region may take long.
         ForEach(functions, static function => function.Dispose());
     }
 

@@ -98,6 +98,86 @@ public sealed class AccessDomainTests
     }
 
     [Fact]
+    [Trait("Behaviour", "BUS-6")]
+    public async Task What_is_deferred_until_all_is_quiet_follows_those_who_were_inside()
+    {
+        var domain = new AccessDomain();
+        using var inside = new ManualResetEventSlim();
+        using var leave = new ManualResetEventSlim();
+        using var done = new CountdownEvent(3);
+        var order = new System.Collections.Concurrent.ConcurrentQueue<int>();
+        bool left = false;
+        Task reader = OnThread(() =>
+        {
+            using (domain.Enter())
+            {
+                inside.Set();
+                leave.Wait();
+                Volatile.Write(ref left, true);
+            }
+        });
+        inside.Wait();
+        for (int i = 0; i < 3; i++)
+        {
+            int number = i;
+
+            // From inside as well: nobody waits here.
+            using AccessDomain.ReadScope scope = domain.Enter();
+            domain.WhenQuiet(() =>
+            {
+                order.Enqueue(Volatile.Read(ref left) ? number : -1);
+                done.Signal();
+                throw new InvalidOperationException("of the action");
+            });
+        }
+
+        order.Should().BeEmpty();
+        leave.Set();
+        done.Wait(TimeSpan.FromMinutes(1)).Should().BeTrue();
+        await reader;
+        order.Should().Equal(0, 1, 2);
+        SpinWait.SpinUntil(() => domain.FailedEffects == 3, TimeSpan.FromMinutes(1)).Should().BeTrue();
+    }
+
+    [Fact]
+    public async Task Who_defers_more_than_the_domain_keeps_waits_for_it()
+    {
+        const int Kept = 1024;
+        var domain = new AccessDomain();
+        using var inside = new ManualResetEventSlim();
+        using var leave = new ManualResetEventSlim();
+        Task reader = OnThread(() =>
+        {
+            using (domain.Enter())
+            {
+                inside.Set();
+                leave.Wait();
+            }
+        });
+        inside.Wait();
+        int ran = 0;
+        int queued = 0;
+        Task caller = OnThread(() =>
+        {
+            // Twice as many as are kept, and one more than the domain's thread may have taken.
+            for (int i = 0; i < (2 * Kept) + 1; i++)
+            {
+                domain.WhenQuiet(() => Interlocked.Increment(ref ran));
+                Interlocked.Increment(ref queued);
+            }
+        });
+
+        SpinWait.SpinUntil(() => Volatile.Read(ref queued) >= Kept, TimeSpan.FromMinutes(1)).Should().BeTrue();
+        ran.Should().Be(0);
+        caller.IsCompleted.Should().BeFalse("the actions that nobody keeps are waited for");
+        queued.Should().BeLessThanOrEqualTo(2 * Kept);
+        leave.Set();
+        await caller.WaitAsync(TimeSpan.FromMinutes(1));
+        await reader;
+        SpinWait.SpinUntil(() => Volatile.Read(ref ran) == (2 * Kept) + 1, TimeSpan.FromMinutes(1)).Should().BeTrue();
+    }
+
+    [Fact]
     public void Waiting_from_inside_is_refused_with_the_way_out()
     {
         var domain = new AccessDomain();
