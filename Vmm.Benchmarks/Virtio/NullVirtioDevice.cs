@@ -1,5 +1,5 @@
 using System.Collections.Generic;
-using Vmm.DeviceModel.Events;
+using System.Diagnostics.CodeAnalysis;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 
@@ -39,17 +39,22 @@ internal sealed class NullVirtioDevice : VirtioDevice
     {
     }
 
-    public override void StartQueue(int index, Virtqueue queue, EventFd kick)
+    public override bool TryStartQueue(QueueResources queue, [NotNullWhen(false)] out string? reason)
     {
-        if (index == 0)
+        if (!Virtqueue.TryCreate(queue, out Virtqueue? ring, out reason))
         {
-            Ring = queue;
+            return false;
         }
+
+        if (queue.Configuration.Index == 0)
+        {
+            Ring = ring;
+        }
+
+        return true;
     }
 
-    public override void StopQueue(int index)
-    {
-    }
+    public override VirtqueueState? StopQueue(int index) => null;
 
     public override void Reset()
     {

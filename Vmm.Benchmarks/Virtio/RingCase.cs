@@ -4,14 +4,13 @@ using System.Runtime.CompilerServices;
 using System.Threading;
 using Vmm.Benchmarks.Harness;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Interrupts;
 using Vmm.DeviceModel.Memory;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Benchmarks.Virtio;
 
 /// <summary>A full split ring that is drained: pop, walk, complete, need-notify for each chain.</summary>
-internal sealed unsafe class RingCase : IInterruptVector
+internal sealed unsafe class RingCase : IQueueInterrupt
 {
     private const ushort Size = 256;
     private const ulong Descriptors = 0x1_0000;
@@ -26,6 +25,7 @@ internal sealed unsafe class RingCase : IInterruptVector
     private const ushort IndirectFlag = 4;
 
     private readonly GuestMemory _memory = new();
+    private readonly EventFd _kick = new();
     private readonly byte* _ram;
     private readonly Virtqueue _queue;
     private readonly DescriptorChain _chain = new();
@@ -84,7 +84,8 @@ internal sealed unsafe class RingCase : IInterruptVector
             Device = Used,
             Features = (indirect ? RingFeatures.IndirectDescriptors : 0) | (eventIndex ? RingFeatures.EventIndex : 0),
         };
-        if (!Virtqueue.TryCreate(configuration, new DmaTarget(_memory), this, out Virtqueue? queue, out string? reason))
+        var resources = new QueueResources { Configuration = configuration, Dma = new DmaTarget(_memory), Kick = _kick, Interrupt = this };
+        if (!Virtqueue.TryCreate(resources, out Virtqueue? queue, out string? reason))
         {
             throw new InvalidOperationException(reason);
         }

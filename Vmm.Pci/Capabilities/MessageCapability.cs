@@ -110,8 +110,16 @@ public abstract class MessageCapability : PciCapability, IDisposable
     protected internal override void OnAttached()
     {
         Sink = Function!.Bus!.MsiSink ?? NoMsiSink.Instance;
-        _routing = Function.Bus.IrqRouting;
         RequesterId = Function.Address.RequesterId;
+        lock (_creation)
+        {
+            _routing = Function.Bus.IrqRouting;
+            foreach (var vector in Vectors)
+            {
+                vector.Sources?.CreateRoutes(_routing);
+            }
+        }
+
         FunctionChanged();
     }
 
@@ -120,7 +128,6 @@ public abstract class MessageCapability : PciCapability, IDisposable
     {
         Release();
         Sink = NoMsiSink.Instance;
-        _routing = null;
     }
 
     /// <summary>The function has another address now: its messages carry that requester id.</summary>
@@ -143,7 +150,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
         {
             foreach (var vector in Vectors)
             {
-                if (vector.EventFdOrNull is null)
+                if (vector.Sources is null)
                 {
                     vector.RefreshFromFunction();
                 }
@@ -170,6 +177,15 @@ public abstract class MessageCapability : PciCapability, IDisposable
         return vector.EventFdOrNull ?? throw new InvalidOperationException("the function left its bus");
     }
 
+    /// <summary>Maps a source to a vector: what it has collected is an event of the vector.</summary>
+    internal void Attach(MessageVector vector, MessageSource source)
+    {
+        lock (_creation)
+        {
+            vector.GetOrCreateSources().Attach(source, _routing);
+        }
+    }
+
     internal void RouteRefused(MessageVector vector, HostException reason)
     {
         Interlocked.Increment(ref _refusedRoutes);
@@ -188,7 +204,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
         var eventFd = new EventFd();
         try
         {
-            batch.Adopt(vector, eventFd, routing.CreateRoute(eventFd));
+            batch.Adopt(vector, new MessageSource(eventFd, routing.CreateRoute(eventFd)));
         }
         catch
         {
@@ -201,11 +217,10 @@ public abstract class MessageCapability : PciCapability, IDisposable
     {
         lock (_creation)
         {
+            _routing = null;
             foreach (var vector in Vectors)
             {
-                var (eventFd, route) = vector.Abandon();
-                route?.Dispose();
-                eventFd?.Dispose();
+                vector.Sources?.Abandon();
             }
         }
     }

@@ -27,7 +27,8 @@ namespace Vmm.Pci.Capabilities;
 /// </para>
 /// <para>
 /// With an eventfd (<see cref="GetEventFd"/>) the hypervisor delivers while the vector is effective; otherwise the route is disarmed, the
-/// eventfd keeps the events, and they are folded into the pending bit when it is read and when the vector turns effective (MSIX-5).
+/// eventfd keeps the events, and they are folded into the pending bit when it is read and when the vector turns effective (MSIX-5). Several
+/// <see cref="MessageSource"/>s may be mapped to the vector besides.
 /// </para>
 /// </remarks>
 public abstract class MessageVector : IInterruptVector
@@ -38,12 +39,11 @@ public abstract class MessageVector : IInterruptVector
     private bool _effective;
     private bool _pending;
     private bool _masked;
-    private bool _armed;
     private bool _keeps;
     private ulong _address;
     private uint _data;
-    private EventFd? _eventFd;
-    private IIrqRoute? _route;
+    private MessageSource? _own;
+    private MessageSources? _sources;
     private long _sent;
     private long _unaccepted;
 
@@ -79,7 +79,7 @@ public abstract class MessageVector : IInterruptVector
     {
         get
         {
-            if (Volatile.Read(ref _eventFd) is not null)
+            if (Sources is not null)
             {
                 Acquire();
                 if (!_effective)
@@ -147,10 +147,14 @@ public abstract class MessageVector : IInterruptVector
     /// </exception>
     public EventFd GetEventFd() => _owner.GetOrCreateEventFd(this);
 
-    internal EventFd? EventFdOrNull => Volatile.Read(ref _eventFd);
+    /// <summary>The eventfd of <see cref="GetEventFd"/>, if it was made.</summary>
+    internal EventFd? EventFdOrNull => Volatile.Read(ref _own)?.EventFd;
 
-    /// <summary>The route and its message, for arming; null without an eventfd. The gate is held.</summary>
-    internal RouteArming? Arming => _route is null ? null : new RouteArming(_route, new MsiMessage(_address, _data));
+    /// <summary>The eventfds that signal the vector; null as long as there was none.</summary>
+    internal MessageSources? Sources => Volatile.Read(ref _sources);
+
+    /// <summary>The capability that the vector belongs to.</summary>
+    internal MessageCapability Owner => _owner;
 
     /// <summary>
     /// Something outside the vector may have changed: enable, function mask, bus mastering, registers that it takes its message from.
@@ -185,8 +189,7 @@ public abstract class MessageVector : IInterruptVector
         {
             ResetRegisters();
             Refresh(messageChanged: true);
-            Fold();
-            _pending = false;
+            Forget();
         }
         finally
         {
@@ -200,8 +203,7 @@ public abstract class MessageVector : IInterruptVector
         Acquire();
         try
         {
-            Fold();
-            _pending = false;
+            Forget();
         }
         finally
         {
@@ -209,26 +211,55 @@ public abstract class MessageVector : IInterruptVector
         }
     }
 
-    /// <summary>Takes an eventfd and its route into use. Called under the owner's creation lock; the gate is held.</summary>
+    /// <summary>Takes the vector's own eventfd and its route into use. Called under the owner's creation lock; the gate is held.</summary>
     /// <returns>True if the route is to be armed.</returns>
-    internal bool Adopt(EventFd eventFd, IIrqRoute route)
+    internal bool Adopt(MessageSource own)
     {
-        _eventFd = eventFd;
-        _route = route;
+        GetOrCreateSources().Add(own);
+        Volatile.Write(ref _own, own);
         return _effective;
     }
 
-    /// <summary>Gives eventfd and route back, disarmed. Called under the owner's creation lock.</summary>
-    internal (EventFd? EventFd, IIrqRoute? Route) Abandon()
+    /// <summary>Gives the vector's own eventfd back, which delivers nothing any more. The gate is held.</summary>
+    internal MessageSource? AbandonOwn()
+    {
+        var own = _own;
+        Volatile.Write(ref _own, null);
+        return own;
+    }
+
+    /// <summary>What keeps the eventfds of the vector. Called under the owner's creation lock.</summary>
+    internal MessageSources GetOrCreateSources()
+    {
+        if (_sources is null)
+        {
+            Volatile.Write(ref _sources, new MessageSources(_owner, this));
+        }
+
+        return _sources!;
+    }
+
+    /// <summary>Takes what a source has collected: sends it, or keeps it in the pending bit.</summary>
+    /// <returns>False if there was something and the mechanism is disabled: the event is the caller's.</returns>
+    internal bool TryRelay(MessageSource source)
     {
         Acquire();
         try
         {
-            var result = (_eventFd, _route);
-            Disarm();
-            _eventFd = null;
-            _route = null;
-            return result;
+            if (source.IsArmed || !source.EventFd.TryConsume(out _))
+            {
+                return true;
+            }
+
+            if (_effective)
+            {
+                Send();
+                return true;
+            }
+
+            bool enabled = _owner.IsEnabled;
+            _pending |= enabled && _owner.KeepsEvents(Index);
+            return enabled;
         }
         finally
         {
@@ -286,7 +317,7 @@ public abstract class MessageVector : IInterruptVector
 
         if (was && !now)
         {
-            Disarm();
+            _sources?.Disarm();
         }
 
         // A route that was refused with the message before is tried again.
@@ -315,28 +346,8 @@ public abstract class MessageVector : IInterruptVector
         }
     }
 
-    /// <summary>Arms the route, if any. The gate is held.</summary>
-    internal void Arm()
-    {
-        if (_route is null)
-        {
-            return;
-        }
-
-        try
-        {
-            _route.Arm(new MsiMessage(_address, _data));
-            _armed = true;
-        }
-        catch (HostException e)
-        {
-            _armed = false;
-            _owner.RouteRefused(this, e);
-        }
-    }
-
-    /// <summary>The route was armed together with others. The gate is held.</summary>
-    internal void WasArmed() => _armed = true;
+    /// <summary>Arms the routes, if any. The gate is held.</summary>
+    private void Arm() => _sources?.Arm(Message);
 
     /// <summary>Stores the message. The gate is held.</summary>
     /// <returns>True if it changed.</returns>
@@ -369,19 +380,16 @@ public abstract class MessageVector : IInterruptVector
 
     private void Fold()
     {
-        if (!_armed && _eventFd is not null && _eventFd.TryConsume(out _))
+        if (_sources is { } sources && sources.Collect(relayedToo: _owner.IsEnabled))
         {
             _pending |= _keeps;
         }
     }
 
-    private void Disarm()
+    private void Forget()
     {
-        if (_armed)
-        {
-            _armed = false;
-            _route!.Disarm();
-        }
+        _sources?.Collect(relayedToo: true);
+        _pending = false;
     }
 
     private void Send()

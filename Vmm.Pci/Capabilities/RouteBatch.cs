@@ -1,6 +1,5 @@
 using System.Collections.Generic;
 using Vmm.DeviceModel;
-using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Pci.Capabilities;
@@ -13,21 +12,30 @@ namespace Vmm.Pci.Capabilities;
 internal sealed class RouteBatch(IIrqRouting? routing)
 {
     private readonly List<MessageVector> _held = [];
-    private readonly List<MessageVector> _waiting = [];
+    private readonly List<(MessageVector Vector, MessageSource Source)> _waiting = [];
     private readonly List<RouteArming> _armings = [];
 
     /// <summary>Has a vector follow the registers. Its index is above those before.</summary>
     public void Refresh(MessageVector vector)
     {
         Hold(vector);
-        Await(vector, vector.UpdateFromFunction());
+        if (vector.UpdateFromFunction() && vector.Sources is { } sources)
+        {
+            foreach (var source in sources.All)
+            {
+                Await(vector, source);
+            }
+        }
     }
 
     /// <summary>Gives a vector its eventfd and route. Its index is above those before.</summary>
-    public void Adopt(MessageVector vector, EventFd eventFd, IIrqRoute route)
+    public void Adopt(MessageVector vector, MessageSource own)
     {
         Hold(vector);
-        Await(vector, vector.Adopt(eventFd, route));
+        if (vector.Adopt(own))
+        {
+            Await(vector, own);
+        }
     }
 
     /// <summary>Arms, sends what is pending, and lets the vectors go.</summary>
@@ -50,9 +58,9 @@ internal sealed class RouteBatch(IIrqRouting? routing)
             try
             {
                 routing.ArmAll(_armings);
-                foreach (var vector in _waiting)
+                foreach (var (vector, source) in _waiting)
                 {
-                    vector.WasArmed();
+                    vector.Sources!.SetArmed(source, true);
                 }
 
                 return;
@@ -63,9 +71,9 @@ internal sealed class RouteBatch(IIrqRouting? routing)
             }
         }
 
-        foreach (var vector in _waiting)
+        foreach (var (vector, source) in _waiting)
         {
-            vector.Arm();
+            vector.Sources!.Arm(source, vector.Message);
         }
     }
 
@@ -93,12 +101,12 @@ internal sealed class RouteBatch(IIrqRouting? routing)
         _held.Add(vector);
     }
 
-    private void Await(MessageVector vector, bool arms)
+    private void Await(MessageVector vector, MessageSource source)
     {
-        if (arms && vector.Arming is { } arming)
+        if (source.Route is { } route)
         {
-            _waiting.Add(vector);
-            _armings.Add(arming);
+            _waiting.Add((vector, source));
+            _armings.Add(new RouteArming(route, vector.Message));
         }
     }
 }

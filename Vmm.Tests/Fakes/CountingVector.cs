@@ -1,12 +1,12 @@
 using System;
 using System.Threading;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Interrupts;
+using Vmm.Virtio.Queues;
 
 namespace Vmm.Tests.Fakes;
 
 /// <summary>An interrupt that counts its signals and can be waited for.</summary>
-public sealed class CountingVector : IInterruptVector, IDisposable
+public sealed class CountingVector : IQueueInterrupt, IDisposable
 {
     private readonly SemaphoreSlim _signals = new(0);
     private int _count;

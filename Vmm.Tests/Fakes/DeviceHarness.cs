@@ -33,8 +33,6 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
 
     public List<CountingVector> Vectors { get; } = [];
 
-    public List<Virtqueue> Queues { get; } = [];
-
     public ConcurrentQueue<string> ResetReasons { get; } = new();
 
     public int ConfigurationChanges { get; private set; }
@@ -68,7 +66,6 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
                 Drivers.Add(new GuestDriver(Ram, Device.QueueSizes[i], Features, i));
                 Vectors.Add(new CountingVector());
                 _kicks.Add(new EventFd());
-                Queues.Add(null!);
             }
 
             StartQueue(i, null);
@@ -79,10 +76,14 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
 
     public void StartQueue(int index, VirtqueueState? state)
     {
-        Virtqueue.TryCreate(Drivers[index].Configuration with { State = state }, Ram.Dma, Vectors[index], out Virtqueue? queue, out string? reason)
-            .Should().BeTrue(reason);
-        Queues[index] = queue!;
-        Device.StartQueue(index, queue!, _kicks[index]);
+        var resources = new QueueResources
+        {
+            Configuration = Drivers[index].Configuration with { State = state },
+            Dma = Ram.Dma,
+            Kick = _kicks[index],
+            Interrupt = Vectors[index],
+        };
+        Device.TryStartQueue(resources, out string? reason).Should().BeTrue(reason);
     }
 
     /// <summary>Publishes and notifies as a driver does.</summary>

@@ -1,6 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
+using System.Diagnostics.CodeAnalysis;
 using System.Linq;
 using System.Numerics;
 using System.Text;
@@ -133,30 +134,39 @@ public sealed class BlockDevice : VirtioDevice
     }
 
     /// <inheritdoc/>
-    public override void StartQueue(int index, Virtqueue queue, EventFd kick)
+    public override bool TryStartQueue(QueueResources queue, [NotNullWhen(false)] out string? reason)
     {
         ArgumentNullException.ThrowIfNull(queue);
         IVirtioDeviceHost host = _host ?? throw new InvalidOperationException("a queue is started after the device");
+        int index = queue.Configuration.Index;
         StopQueue(index);
-        var server = new BlockRequestServer(this, queue, kick, host);
+        if (!Virtqueue.TryCreate(queue, out Virtqueue? ring, out reason))
+        {
+            return false;
+        }
+
+        var server = new BlockRequestServer(this, ring, queue.Kick, host);
         var worker = new Worker($"{_options.NameOf(DeviceType)}-q{index}");
         worker.Faulted += failure => host.NeedsReset($"the worker of queue {index} failed: {failure.Message}", failure);
         _servers[index] = server;
         _workers[index] = worker;
         server.Start(worker);
         worker.Start();
+        return true;
     }
 
     /// <inheritdoc/>
     public override void PrepareStop(int index) => _servers[index]?.PrepareStop();
 
     /// <inheritdoc/>
-    public override void StopQueue(int index)
+    public override VirtqueueState? StopQueue(int index)
     {
-        _servers[index]?.Stop();
+        BlockRequestServer? server = _servers[index];
+        server?.Stop();
         _servers[index] = null;
         _workers[index]?.Dispose();
         _workers[index] = null;
+        return server?.Queue.Save();
     }
 
     /// <inheritdoc/>

@@ -1,15 +1,15 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics.CodeAnalysis;
 using System.Threading;
-using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>A virtio device without its transport: features, configuration and what it does with its queues.</summary>
 /// <remarks>
-/// The transport calls <see cref="OnFeaturesNegotiated"/>, <see cref="Start"/>, <see cref="StartQueue"/>, <see cref="StopQueue"/> and
-/// <see cref="Reset"/> one at a time, under its own transition lock, never concurrently. Order: OnFeaturesNegotiated, Start, then StartQueue for
+/// The transport calls <see cref="OnFeaturesNegotiated"/>, <see cref="Start"/>, <see cref="TryStartQueue"/>, <see cref="StopQueue"/> and
+/// <see cref="Reset"/> one at a time, under its own transition lock, never concurrently. Order: OnFeaturesNegotiated, Start, then TryStartQueue for
 /// each enabled queue (in any number, also none, also later one by one); StopQueue for each running queue, then Reset, which may come after any
 /// of them. Configuration is read and written by vCPU threads at any time and must not wait for a worker (VTP-18).
 /// </remarks>
@@ -104,13 +104,15 @@ public abstract class VirtioDevice : IDisposable
     /// <exception cref="Exception">A failure sets DEVICE_NEEDS_RESET (VTP-6).</exception>
     public abstract void Start(ulong features, IVirtioDeviceHost host);
 
-    /// <summary>
-    /// Begins to serve a queue: from now on it belongs to the device's worker. Requests already in the ring are served without a kick.
-    /// </summary>
-    /// <param name="index">Queue index.</param>
-    /// <param name="queue">The ring; its interrupt is inside it.</param>
-    /// <param name="kick">Signalled by the driver's notifications.</param>
-    public abstract void StartQueue(int index, Virtqueue queue, EventFd kick);
+    /// <summary>Begins to serve a queue. Requests already in the ring are served without a kick.</summary>
+    /// <param name="queue">
+    /// What the device gets for it. It makes the ring itself, by <see cref="Virtqueue.TryCreate(QueueResources, out Virtqueue?, out string?)"/>, or
+    /// hands all of it to a kernel or another process. Its own until <see cref="StopQueue"/> returns.
+    /// </param>
+    /// <param name="reason">Why the driver's values cannot work: counted as the driver's mistake, and the device needs a reset.</param>
+    /// <returns>False if the driver's values cannot work; the queue does not run then.</returns>
+    /// <exception cref="Exception">A failure of the device sets DEVICE_NEEDS_RESET (VTP-6).</exception>
+    public abstract bool TryStartQueue(QueueResources queue, [NotNullWhen(false)] out string? reason);
 
     /// <summary>
     /// A queue is about to be stopped: no further request of it is to be begun. Returns at once; several queues are told before the first is
@@ -121,9 +123,10 @@ public abstract class VirtioDevice : IDisposable
     {
     }
 
-    /// <summary>Stops serving a queue and returns when nothing of it is in flight; idempotent. The queue then belongs to the caller again.</summary>
+    /// <summary>Stops serving a queue and returns when nothing of it is in flight; idempotent.</summary>
     /// <param name="index">Queue index.</param>
-    public abstract void StopQueue(int index);
+    /// <returns>Where the device stands in the ring, to go on from; null if the queue did not run.</returns>
+    public abstract VirtqueueState? StopQueue(int index);
 
     /// <summary>Forgets everything negotiated; every queue is stopped already. Works in any state.</summary>
     public abstract void Reset();

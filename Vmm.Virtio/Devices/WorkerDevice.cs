@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics.CodeAnalysis;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
@@ -12,6 +13,7 @@ namespace Vmm.Virtio.Devices;
 public abstract class WorkerDevice : VirtioDevice
 {
     private readonly QueueServer?[] _servers;
+    private readonly Virtqueue?[] _rings;
     private readonly ushort[] _queueSizes;
     private readonly List<Worker> _workers = [];
     private IVirtioDeviceHost? _host;
@@ -21,6 +23,7 @@ public abstract class WorkerDevice : VirtioDevice
         options.Validate();
         Options = options;
         _servers = new QueueServer?[queueCount];
+        _rings = new Virtqueue?[queueCount];
         _queueSizes = new ushort[queueCount];
         Array.Fill(_queueSizes, options.QueueSize);
     }
@@ -57,35 +60,47 @@ public abstract class WorkerDevice : VirtioDevice
     }
 
     /// <inheritdoc/>
-    public override void StartQueue(int index, Virtqueue queue, EventFd kick)
+    public override bool TryStartQueue(QueueResources queue, [NotNullWhen(false)] out string? reason)
     {
         ArgumentNullException.ThrowIfNull(queue);
-        ArgumentNullException.ThrowIfNull(kick);
         if (_host is null)
         {
             throw new InvalidOperationException("a queue is started after the device");
         }
 
+        int index = queue.Configuration.Index;
         StopQueue(index);
-        QueueServer? server = CreateServer(index, queue, kick, _host);
+        if (!Virtqueue.TryCreate(queue, out Virtqueue? ring, out reason))
+        {
+            return false;
+        }
+
+        _rings[index] = ring;
+        QueueServer? server = CreateServer(index, ring, queue.Kick, _host);
         _servers[index] = server;
         if (server is not null)
         {
             StartServer(index, server, _workers);
         }
+
+        return true;
     }
 
     /// <inheritdoc/>
     public override void PrepareStop(int index) => _servers[index]?.PrepareStop();
 
     /// <inheritdoc/>
-    public override void StopQueue(int index)
+    public override VirtqueueState? StopQueue(int index)
     {
         if (_servers[index] is { } server)
         {
             StopServer(index, server);
             _servers[index] = null;
         }
+
+        VirtqueueState? state = _rings[index]?.Save();
+        _rings[index] = null;
+        return state;
     }
 
     /// <inheritdoc/>

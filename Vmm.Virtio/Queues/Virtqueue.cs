@@ -64,31 +64,24 @@ public abstract partial class Virtqueue
     private protected DmaTarget Dma => _dma;
 
     /// <summary>Makes the device side of a ring out of what the driver programmed.</summary>
-    /// <param name="configuration">Size, addresses and negotiated features.</param>
-    /// <param name="dma">What the addresses mean.</param>
-    /// <param name="interrupt">Where the used buffer notification goes.</param>
+    /// <param name="resources">What the device got for the queue.</param>
     /// <param name="queue">The queue.</param>
     /// <param name="reason">Why there is none: a bad size, a misaligned area, an area that is not RAM.</param>
     /// <returns>False if the driver's values cannot work; never throws because of them.</returns>
     public static bool TryCreate(
-        VirtqueueConfiguration configuration,
-        DmaTarget dma,
-        IInterruptVector interrupt,
-        [NotNullWhen(true)] out Virtqueue? queue,
-        [NotNullWhen(false)] out string? reason)
+        QueueResources resources, [NotNullWhen(true)] out Virtqueue? queue, [NotNullWhen(false)] out string? reason)
     {
-        ArgumentNullException.ThrowIfNull(configuration);
-        ArgumentNullException.ThrowIfNull(dma);
-        ArgumentNullException.ThrowIfNull(interrupt);
+        ArgumentNullException.ThrowIfNull(resources);
+        VirtqueueConfiguration configuration = resources.Configuration;
         queue = null;
         if ((configuration.Features & RingFeatures.Packed) != 0)
         {
-            bool made = PackedVirtqueue.TryCreate(configuration, dma, interrupt, out PackedVirtqueue? packed, out reason);
+            bool made = PackedVirtqueue.TryCreate(configuration, resources.Dma, resources.Interrupt, out PackedVirtqueue? packed, out reason);
             queue = packed;
             return made;
         }
 
-        if (!SplitVirtqueue.TryCreate(configuration, dma, interrupt, out SplitVirtqueue? split, out reason))
+        if (!SplitVirtqueue.TryCreate(configuration, resources.Dma, resources.Interrupt, out SplitVirtqueue? split, out reason))
         {
             return false;
         }

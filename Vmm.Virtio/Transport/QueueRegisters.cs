@@ -16,11 +16,14 @@ internal sealed class QueueRegisters
     private bool _resetting;
     private EventFd? _kick;
 
-    public QueueRegisters(int index, ushort maximumSize, TransportInterrupts interrupts)
+    /// <param name="index">Queue index.</param>
+    /// <param name="maximumSize">0 for the queue that does not exist.</param>
+    /// <param name="interrupt">Null for the queue that does not exist.</param>
+    public QueueRegisters(int index, ushort maximumSize, ITransportInterrupt? interrupt)
     {
         Index = index;
         MaximumSize = maximumSize;
-        Interrupt = new QueueVector(interrupts);
+        Interrupt = interrupt;
         _size = maximumSize;
     }
 
@@ -36,8 +39,11 @@ internal sealed class QueueRegisters
     /// <summary>queue_notify_off: each queue has a notify address of its own.</summary>
     public ulong NotifyOffset => IsPresent ? (ulong)Index : 0;
 
-    /// <summary>queue_msix_vector, and where the ring signals.</summary>
-    public QueueVector Interrupt { get; }
+    /// <summary>Where the device signals; null for the queue that does not exist.</summary>
+    public ITransportInterrupt? Interrupt { get; }
+
+    /// <summary>queue_msix_vector.</summary>
+    public ushort Vector => Interrupt?.Vector ?? VirtioPciIds.NoVector;
 
     /// <summary>queue_size.</summary>
     public ushort Size
@@ -83,7 +89,7 @@ internal sealed class QueueRegisters
     public void PowerOn()
     {
         Size = MaximumSize;
-        Interrupt.Vector = VirtioPciIds.NoVector;
+        Interrupt?.TryMap(VirtioPciIds.NoVector);
         Descriptors = 0;
         Driver = 0;
         Device = 0;

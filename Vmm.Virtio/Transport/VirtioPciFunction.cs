@@ -1,7 +1,6 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
-using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
@@ -22,6 +21,7 @@ namespace Vmm.Virtio.Transport;
 /// </remarks>
 public sealed class VirtioPciFunction : PciFunction
 {
+    private readonly VirtioPciInterrupts _interrupts;
     private readonly VirtioTransport _transport;
 
     /// <summary>Makes a function around a device.</summary>
@@ -49,7 +49,9 @@ public sealed class VirtioPciFunction : PciFunction
             : new MsixCapability(vectors, VirtioPciLayout.Bar, layout.TableOffset, VirtioPciLayout.Bar, layout.PendingOffset);
         var isr = new IsrRegister(Intx);
         ILogger logger = GuardedLogger.Create<VirtioPciFunction>(options.LoggerFactory);
-        _transport = new VirtioTransport(device, new TransportHost(this, layout), msix, isr, options, Name, logger);
+        _interrupts = new VirtioPciInterrupts(Name, msix, isr, options.LoggerFactory);
+        var host = new VirtioPciHost(this, layout, _interrupts);
+        _transport = new VirtioTransport(device, host, options.OfferedFeatures(device), options.RequiredFeatures, Name, logger);
         AddStructures(layout, msix, isr);
         AddSharedMemory(new SharedMemoryLayout(device));
         AddPower();
@@ -96,6 +98,7 @@ public sealed class VirtioPciFunction : PciFunction
         if (disposing)
         {
             _transport.Dispose();
+            _interrupts.Dispose();
         }
     }
 
@@ -213,41 +216,5 @@ public sealed class VirtioPciFunction : PciFunction
     private void AddStructure(VirtioPciCapabilityType type, uint offset, uint length, ReadOnlySpan<byte> extra = default)
     {
         AddCapability(new VirtioStructureCapability(type, VirtioPciLayout.Bar, offset, length, extra));
-    }
-
-    /// <summary>What the transport sees of the function. Doorbells belong to the transition lock.</summary>
-    private sealed class TransportHost(VirtioPciFunction function, VirtioPciLayout layout) : ITransportHost
-    {
-        private readonly IDisposable?[] _doorbells = new IDisposable?[function.Device.QueueSizes.Count];
-
-        public DmaTarget Dma => function.Dma!;
-
-        public void RunAfterAccess(Action effect)
-        {
-            if (function.Bus is { } bus)
-            {
-                bus.RunAfterAccess(effect);
-            }
-            else
-            {
-                effect();
-            }
-        }
-
-        public void AddDoorbell(QueueRegisters queue)
-        {
-            string name = string.Create(CultureInfo.InvariantCulture, $"queue{queue.Index}");
-            uint offset = layout.NotifyOffset + (uint)(queue.Index * NotifyRegion.Multiplier);
-            int width = (function._transport.NegotiatedFeatures & TransportFeatures.NotificationData) != 0 ? 4 : 2;
-            _doorbells[queue.Index] = function.AddDoorbell(name, VirtioPciLayout.Bar, offset, width, queue.Kick!);
-        }
-
-        public void RemoveDoorbell(QueueRegisters queue)
-        {
-            _doorbells[queue.Index]?.Dispose();
-            _doorbells[queue.Index] = null;
-        }
-
-        public void ClearPendingInterrupts() => function.Msix?.ClearPending();
     }
 }

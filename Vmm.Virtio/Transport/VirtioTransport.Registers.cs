@@ -27,7 +27,7 @@ internal sealed partial class VirtioTransport
         },
         {
             Offset.ConfigMsixVector, 2, RegisterAccess.ReadWrite, "config_msix_vector",
-            static t => t.ConfigurationVector, static (t, v) => Volatile.Write(ref t._configurationVector, t.CheckVector((ushort)v))
+            static t => t._host.ConfigurationVector, static (t, v) => t.WriteConfigurationVector((ushort)v)
         },
         { Offset.NumQueues, 2, RegisterAccess.ReadOnly, "num_queues", static t => (ulong)t._queues.Length },
         {
@@ -42,7 +42,7 @@ internal sealed partial class VirtioTransport
         { Offset.QueueSize, 2, RegisterAccess.ReadWrite, "queue_size", static t => t.Selected.Size, static (t, v) => t.WriteQueueSize((ushort)v) },
         {
             Offset.QueueMsixVector, 2, RegisterAccess.ReadWrite, "queue_msix_vector",
-            static t => t.Selected.Interrupt.Vector, static (t, v) => t.WriteQueueVector((ushort)v)
+            static t => t.Selected.Vector, static (t, v) => t.WriteQueueVector((ushort)v)
         },
         {
             Offset.QueueEnable, 2, RegisterAccess.ReadWrite, "queue_enable",
@@ -132,15 +132,12 @@ internal sealed partial class VirtioTransport
         }
     }
 
-    private ushort CheckVector(ushort vector)
+    private void WriteConfigurationVector(ushort vector)
     {
-        if (vector >= _interrupts.VectorCount && vector != VirtioPciIds.NoVector)
+        if (!_host.TryMapConfiguration(vector))
         {
             Mistake(GuestMistake.VectorRefused, vector);
-            return VirtioPciIds.NoVector;
         }
-
-        return vector;
     }
 
     private void WriteQueueSize(ushort size)
@@ -172,14 +169,13 @@ internal sealed partial class VirtioTransport
     private void WriteQueueVector(ushort vector)
     {
         // Not frozen by queue_enable: a driver may move an event to another vector at any time.
-        QueueRegisters queue = Selected;
-        if (queue.IsPresent)
-        {
-            queue.Interrupt.Vector = CheckVector(vector);
-        }
-        else
+        if (Selected.Interrupt is not { } interrupt)
         {
             Mistake(GuestMistake.NoSuchQueue, vector);
+        }
+        else if (!interrupt.TryMap(vector))
+        {
+            Mistake(GuestMistake.VectorRefused, vector);
         }
     }
 

@@ -171,17 +171,21 @@ internal sealed partial class VirtioTransport
             Device = queue.Device,
             Features = NegotiatedFeatures,
         };
-        if (!Virtqueue.TryCreate(configuration, _host.Dma, queue.Interrupt, out Virtqueue? ring, out string? reason))
+        ITransportInterrupt interrupt = queue.Interrupt!;
+        EventFd kick = queue.Kick ??= new EventFd();
+        var resources = new QueueResources { Configuration = configuration, Dma = _host.Dma, Kick = kick, Interrupt = interrupt };
+        interrupt.Open();
+        queue.IsRunning = true;
+        if (!_device.TryStartQueue(resources, out string? reason))
         {
+            queue.IsRunning = false;
+            interrupt.Close();
             _counters.Add(GuestMistake.BadRing);
             SetNeedsReset($"queue {queue.Index}: {reason}");
             return false;
         }
 
-        EventFd kick = queue.Kick ??= new EventFd();
-        queue.IsRunning = true;
-        _device.StartQueue(queue.Index, ring, kick);
-        _host.AddDoorbell(queue);
+        _host.AddDoorbell(queue.Index, kick, (configuration.Features & TransportFeatures.NotificationData) != 0 ? 4 : 2);
         return true;
     }
 
@@ -244,7 +248,7 @@ internal sealed partial class VirtioTransport
             _driverFeaturesLow = 0;
             _driverFeaturesHigh = 0;
             _queueSelect = 0;
-            Volatile.Write(ref _configurationVector, VirtioPciIds.NoVector);
+            _host.TryMapConfiguration(VirtioPciIds.NoVector);
             foreach (QueueRegisters queue in _queues)
             {
                 queue.PowerOn();
@@ -252,8 +256,7 @@ internal sealed partial class VirtioTransport
             }
 
             _generation.PowerOn(ConfigurationVersion);
-            _isr.ReadAndClear();
-            _host.ClearPendingInterrupts();
+            _host.ClearInterrupts();
 
             // Last: the driver may go on when it reads 0.
             Volatile.Write(ref _status, 0);
@@ -300,7 +303,8 @@ internal sealed partial class VirtioTransport
     {
         queue.IsRunning = false;
         Try($"stop of queue {queue.Index}", () => _device.StopQueue(queue.Index));
-        _host.RemoveDoorbell(queue);
+        Try($"end of the interrupt of queue {queue.Index}", queue.Interrupt!.Close);
+        _host.RemoveDoorbell(queue.Index);
     }
 
     /// <summary>A step on the way down: what fails is logged and the way goes on, since a reset always completes (VTP-7).</summary>

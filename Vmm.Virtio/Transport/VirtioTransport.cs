@@ -2,7 +2,6 @@ using System;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Diagnostics;
-using Vmm.Pci.Capabilities;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Spec;
 
@@ -25,8 +24,6 @@ internal sealed partial class VirtioTransport : IDisposable
 {
     private readonly VirtioDevice _device;
     private readonly ITransportHost _host;
-    private readonly TransportInterrupts _interrupts;
-    private readonly IsrRegister _isr;
     private readonly TransportCounters _counters;
     private readonly ILogger _logger;
     private readonly string _name;
@@ -56,7 +53,6 @@ internal sealed partial class VirtioTransport : IDisposable
     private uint _driverFeaturesHigh;
     private ulong _negotiated;
     private uint _queueSelect;
-    private int _configurationVector = VirtioPciIds.NoVector;
     private uint _notedChanges;
     private uint _announcedVersion;
 
@@ -68,31 +64,27 @@ internal sealed partial class VirtioTransport : IDisposable
     private long _deviceFailures;
 
     /// <param name="device">What is carried.</param>
-    /// <param name="host">The function that carries it.</param>
-    /// <param name="msix">Its vectors, or null.</param>
-    /// <param name="isr">The ISR byte over its pin.</param>
-    /// <param name="options">Which features the transport offers.</param>
+    /// <param name="host">What carries it.</param>
+    /// <param name="offered">Features that a driver may acknowledge.</param>
+    /// <param name="required">Features without which FEATURES_OK is refused.</param>
     /// <param name="name">For logs.</param>
     /// <param name="logger">Where to log.</param>
-    public VirtioTransport(
-        VirtioDevice device, ITransportHost host, MsixCapability? msix, IsrRegister isr, VirtioPciOptions options, string name, ILogger logger)
+    public VirtioTransport(VirtioDevice device, ITransportHost host, ulong offered, ulong required, string name, ILogger logger)
     {
         _device = device;
         _host = host;
-        _interrupts = new TransportInterrupts(msix, isr);
-        _isr = isr;
         _counters = new TransportCounters();
         _logger = logger;
         _name = name;
-        _offered = options.OfferedFeatures(device);
-        _required = options.RequiredFeatures;
+        _offered = offered;
+        _required = required;
         _queues = new QueueRegisters[device.QueueSizes.Count];
         for (int i = 0; i < _queues.Length; i++)
         {
-            _queues[i] = new QueueRegisters(i, device.QueueSizes[i], _interrupts);
+            _queues[i] = new QueueRegisters(i, device.QueueSizes[i], host.CreateQueueInterrupt());
         }
 
-        _absentQueue = new QueueRegisters(_queues.Length, 0, _interrupts);
+        _absentQueue = new QueueRegisters(_queues.Length, 0, null);
         _negotiate = Negotiate;
         _activate = Activate;
         _reset = Reset;
@@ -125,9 +117,6 @@ internal sealed partial class VirtioTransport : IDisposable
     /// <summary>What the driver got wrong.</summary>
     public TransportCounters Counters => _counters;
 
-    /// <summary>The ISR status byte.</summary>
-    public IsrRegister Isr => _isr;
-
     private QueueRegisters Selected
     {
         get
@@ -137,8 +126,6 @@ internal sealed partial class VirtioTransport : IDisposable
             return select < (uint)queues.Length ? queues[select] : _absentQueue;
         }
     }
-
-    private ushort ConfigurationVector => (ushort)Volatile.Read(ref _configurationVector);
 
     // Odd while the device is changing its configuration; changes that the device only announces count two each.
     private uint ConfigurationVersion => _device.ConfigurationVersion + Volatile.Read(ref _notedChanges);
@@ -171,7 +158,7 @@ internal sealed partial class VirtioTransport : IDisposable
         }
 
         _announcedVersion = version;
-        _interrupts.SignalConfiguration(ConfigurationVector);
+        _host.SignalConfiguration();
     }
 
     /// <summary>Sets DEVICE_NEEDS_RESET and tells the driver (virtio 1.2, 2.1.2). Only between DRIVER_OK and reset.</summary>
@@ -207,7 +194,7 @@ internal sealed partial class VirtioTransport : IDisposable
             Log.NeedsReset(_logger, _name, reason, suppressed);
         }
 
-        _interrupts.SignalConfiguration(ConfigurationVector);
+        _host.SignalConfiguration();
     }
 
     /// <summary>

@@ -4,6 +4,7 @@ using System.IO;
 using System.Text;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Queues;
 using static Vmm.Tests.Fakes.GuestBuffer;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
@@ -220,8 +221,7 @@ public sealed class BlockDeviceTests
             }
 
             disk.Kick();
-            disk.Device.StopQueue(0);
-            var state = disk.Queues[0].Save();
+            VirtqueueState state = disk.Device.StopQueue(0)!;
             state.AvailableIndex.Should().Be(state.UsedIndex, "what was taken is done");
             ushort used = driver.UsedIndex;
             used.Should().Be(state.UsedIndex);

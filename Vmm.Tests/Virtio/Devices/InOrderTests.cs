@@ -42,8 +42,8 @@ public sealed class InOrderTests
         disk.CompletesInOrder.Should().BeTrue();
         var driver = RingDriver.Create(form, ram, 256);
         disk.Start(driver.Features, new DeviceHarness(disk, ram));
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, vector, out Virtqueue? queue, out _).Should().BeTrue();
-        disk.StartQueue(0, queue!, kick);
+        var resources = new QueueResources { Configuration = driver.Configuration, Dma = ram.Dma, Kick = kick, Interrupt = vector };
+        disk.TryStartQueue(resources, out _).Should().BeTrue();
         ulong room = ram.Allocate(513);
         var random = new Random(5);
         for (int round = 0; round < 40; round++)

@@ -4,6 +4,7 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Queues;
 using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
@@ -138,8 +139,7 @@ public sealed class NetDeviceTests
         net.Kick(Receive);
         _backend.Arrive(Frame(20000, 5));
         DeviceHarness.Eventually(() => _backend.Waiting == 0, "the packet is taken");
-        net.Device.StopQueue(Receive);
-        var state = net.Queues[Receive].Save();
+        VirtqueueState state = net.Device.StopQueue(Receive)!;
         state.AvailableIndex.Should().Be(0);
         state.UsedIndex.Should().Be(0);
         net.StartQueue(Receive, state);

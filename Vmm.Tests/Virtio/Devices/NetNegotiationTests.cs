@@ -205,8 +205,7 @@ public sealed class NetNegotiationTests
 
         // The worker of the pair would serve it as well: it has looked at its queues when a packet came through.
         Send(net, 0, 0);
-        net.Device.StopQueue(Control);
-        net.Queues[Control].Save().AvailableIndex.Should().Be(0);
+        net.Device.StopQueue(Control)!.AvailableIndex.Should().Be(0);
     }
 
     [Fact]

@@ -3,6 +3,7 @@ using System.Linq;
 using System.Threading;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Queues;
 using static Vmm.Tests.Fakes.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
@@ -183,11 +184,11 @@ public sealed class NetQueuePairsTests
     {
         using DeviceHarness net = Start();
         Use(net, 2).Should().Be(0);
-        net.Device.StopQueue(2);
+        VirtqueueState? state = net.Device.StopQueue(2);
         States().Should().Equal(true, false, false, false);
         Use(net, 3).Should().Be(0);
         States().Should().Equal(true, false, true, false);
-        net.StartQueue(2, net.Queues[2].Save());
+        net.StartQueue(2, state);
         States().Should().Equal(true, true, true, false);
         ulong place = Post(net, 1);
         _backends[1].Arrive([4]);

@@ -18,7 +18,7 @@ public sealed class AllocationTests
         using var ram = new GuestRam((0, 1 << 20), (1 << 20, 1 << 20));
         using var interrupt = new CountingVector();
         var driver = RingDriver.Create(form, ram, 64, RingFeatures.IndirectDescriptors | RingFeatures.EventIndex);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var chain = new DescriptorChain();
         byte[] header = new byte[16];
         ulong table = ram.Allocate(48);
@@ -59,7 +59,7 @@ public sealed class AllocationTests
         device.OnFeaturesNegotiated(device.OfferedFeatures);
         device.Start(device.OfferedFeatures, harness);
         var driver = new GuestDriver(ram, 64, device.OfferedFeatures);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var server = new BlockRequestServer(device, queue!, kick, harness);
         using var worker = new Worker("never runs");
         server.Start(worker);

@@ -11,7 +11,7 @@ internal static class BrokenRing
     {
         using var interrupt = new CountingVector();
         var chain = new DescriptorChain(1);
-        Virtqueue.TryCreate(driver.Configuration, driver.Ram.Dma, interrupt, out Virtqueue? queue, out string? refused).Should().BeTrue(refused);
+        BareRing.TryCreate(driver.Configuration, driver.Ram.Dma, interrupt, out Virtqueue? queue, out string? refused).Should().BeTrue(refused);
         driver.Publish();
         for (int i = 0; i < 3; i++)
         {

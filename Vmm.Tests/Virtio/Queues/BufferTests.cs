@@ -151,7 +151,7 @@ public sealed class BufferTests : IDisposable
         var translator = new ShiftingTranslator(1UL << 30);
         _ram.Dma.Translator = translator;
         VirtqueueConfiguration configuration = driver.Configuration;
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out _, out string? reason)
+        BareRing.TryCreate(configuration, _ram.Dma, _interrupt, out _, out string? reason)
             .Should().BeFalse("these addresses mean nothing to the device");
         reason.Should().Contain("not in one region of RAM");
         Virtqueue queue = Create(configuration with
@@ -196,7 +196,7 @@ public sealed class BufferTests : IDisposable
 
     private Virtqueue Create(VirtqueueConfiguration configuration)
     {
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        BareRing.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         return queue!;
     }
 }

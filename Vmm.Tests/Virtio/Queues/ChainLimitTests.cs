@@ -182,7 +182,7 @@ public sealed class ChainLimitTests : IDisposable
 
     private Virtqueue Create(RingDriver driver)
     {
-        Virtqueue.TryCreate(driver.Configuration, driver.Ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        BareRing.TryCreate(driver.Configuration, driver.Ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         return queue!;
     }
 }

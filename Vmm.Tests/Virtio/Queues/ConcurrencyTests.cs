@@ -26,7 +26,7 @@ public sealed class ConcurrencyTests
         using var interrupt = new CountingVector();
         using var kick = new AutoResetEvent(false);
         var driver = RingDriver.Create(form, ram, size, eventIndex ? RingFeatures.EventIndex : 0);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         long chains = Chains;
         long served = 0;
         string? deviceFailure = null;
@@ -166,7 +166,7 @@ public sealed class ConcurrencyTests
             driver.AvailableIndex = 0;
             driver.AddHead(0);
             driver.Publish();
-            Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+            BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
             using (queue!.Enter())
             {
                 if (queue.TryPop(chain))
@@ -203,7 +203,7 @@ public sealed class ConcurrencyTests
         using var interrupt = new CountingVector();
         GuestMemoryRegion extra = ram.AddRegion(1UL << 32, 1 << 20);
         var driver = new GuestDriver(ram, 8);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         driver.Add(Writable(1UL << 32, 1 << 20));
         driver.Publish();
         var chain = new DescriptorChain();
@@ -241,7 +241,7 @@ public sealed class ConcurrencyTests
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
         var driver = new GuestDriver(ram, 8);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         ulong data = ram.Allocate(4096);
         bool stop = false;
         long served = 0;

@@ -31,7 +31,7 @@ public sealed class DirtyTrackingTests
             Driver = driver.Driver + shift,
             Device = driver.Device + shift,
         };
-        Virtqueue.TryCreate(configuration, ram.Dma, interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        BareRing.TryCreate(configuration, ram.Dma, interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         const int Across = (1 << 20) - 50;
         int inside = (int)ram.Allocate(2000);
         int source = (int)ram.Allocate(16);
@@ -78,7 +78,7 @@ public sealed class DirtyTrackingTests
         using var ram = new GuestRam((0, 1 << 20));
         using var interrupt = new CountingVector();
         var driver = RingDriver.Create(form, ram, 8);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         int place = (int)ram.Allocate(1000);
         driver.Add(Writable((ulong)place, 1000));
         driver.Publish();

@@ -38,7 +38,7 @@ public sealed class DmaPlacementTests : IDisposable
         var driver = RingDriver.Create(form, _ram, 8);
         ulong descriptors = High + Half - 64;
         VirtqueueConfiguration configuration = driver.Configuration with { Descriptors = descriptors };
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().Be(oneRun);
+        BareRing.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().Be(oneRun);
         if (!oneRun)
         {
             reason.Should().Contain(DescriptorArea(form));
@@ -247,7 +247,7 @@ public sealed class DmaPlacementTests : IDisposable
         }
 
         _ram.Dma.Translator = translator;
-        Virtqueue.TryCreate(driver.Configuration with { Descriptors = LastPage + (4096 - 64) }, _ram.Dma, _interrupt, out _, out string? refused)
+        BareRing.TryCreate(driver.Configuration with { Descriptors = LastPage + (4096 - 64) }, _ram.Dma, _interrupt, out _, out string? refused)
             .Should().BeFalse();
         refused.Should().Contain(DescriptorArea(form));
         Virtqueue queue = Create(driver.Configuration);
@@ -279,7 +279,7 @@ public sealed class DmaPlacementTests : IDisposable
 
     private Virtqueue Create(VirtqueueConfiguration configuration)
     {
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        BareRing.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         return queue!;
     }
 }

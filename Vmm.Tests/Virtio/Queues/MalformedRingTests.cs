@@ -128,7 +128,7 @@ public sealed class MalformedRingTests : IDisposable
         _ram.Write(High, _ram.Read(areas[area], 16 * driver.Size));
         areas[area] = High;
         VirtqueueConfiguration configuration = driver.Configuration with { Descriptors = areas[0], Driver = areas[1], Device = areas[2] };
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         using (queue!.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue();

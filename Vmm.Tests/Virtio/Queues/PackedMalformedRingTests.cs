@@ -65,7 +65,7 @@ public sealed class PackedMalformedRingTests : IDisposable
     [Fact]
     public void Descriptors_that_are_available_anew_before_they_were_used()
     {
-        Virtqueue.TryCreate(_driver.Configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? refused).Should().BeTrue(refused);
+        BareRing.TryCreate(_driver.Configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? refused).Should().BeTrue(refused);
         for (uint i = 0; i < Size; i++)
         {
             _driver.SetDescriptor(i, _data, 4, Available);
@@ -102,7 +102,7 @@ public sealed class PackedMalformedRingTests : IDisposable
         using var ram = new GuestRam();
         var driver = new PackedGuestDriver(ram, 5);
         var state = new VirtqueueState { AvailableIndex = (ushort)available, UsedIndex = (ushort)used };
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
+        BareRing.TryCreate(driver.Configuration with { State = state }, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         var chain = new DescriptorChain();
         uint place = (uint)available & 0x7fff;

@@ -16,7 +16,7 @@ public sealed class PackedNotificationTests
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
         var driver = new PackedGuestDriver(ram, 4, eventIndex ? RingFeatures.EventIndex : 0);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var chain = new DescriptorChain();
         driver.DriverEvent = 1 << 16;
         Serve(driver, queue!, chain).Should().BeFalse("the driver wants none");
@@ -51,7 +51,7 @@ public sealed class PackedNotificationTests
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
         var driver = new PackedGuestDriver(ram, 4, eventIndex ? RingFeatures.EventIndex : 0);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
+        BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         driver.DriverEvent = wish;
         Serve(driver, queue!, new DescriptorChain()).Should().Be(expected);
     }

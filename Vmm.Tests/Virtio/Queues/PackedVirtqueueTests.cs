@@ -253,7 +253,7 @@ public sealed class PackedVirtqueueTests : IDisposable
     {
         var driver = new PackedGuestDriver(_ram, 5);
         var state = new VirtqueueState { AvailableIndex = (ushort)available, UsedIndex = (ushort)used };
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out _, out string? reason).Should().BeFalse();
+        BareRing.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out _, out string? reason).Should().BeFalse();
         reason.Should().Contain("saved state");
     }
 
@@ -278,13 +278,13 @@ public sealed class PackedVirtqueueTests : IDisposable
             Device = 0x3000 + (ulong)device,
             Features = RingFeatures.Packed,
         };
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out _, out string? reason).Should().BeFalse();
+        BareRing.TryCreate(configuration, _ram.Dma, _interrupt, out _, out string? reason).Should().BeFalse();
         reason.Should().Contain(expected);
     }
 
     private Virtqueue Create(PackedGuestDriver driver, VirtqueueState? state = null)
     {
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
+        BareRing.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         return queue!;
     }

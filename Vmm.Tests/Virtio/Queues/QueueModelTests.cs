@@ -101,7 +101,7 @@ public sealed class QueueModelTests
 
     private static Virtqueue Make(GuestDriver driver, GuestRam ram, CountingVector interrupt, VirtqueueState? state)
     {
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, ram.Dma, interrupt, out Virtqueue? queue, out string? reason)
+        BareRing.TryCreate(driver.Configuration with { State = state }, ram.Dma, interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         return queue!;
     }

@@ -165,7 +165,7 @@ public sealed class SplitNotificationTests : IDisposable
 
     private Virtqueue Create(GuestDriver driver)
     {
-        Virtqueue.TryCreate(driver.Configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        BareRing.TryCreate(driver.Configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         return queue!;
     }
 

@@ -191,7 +191,7 @@ public sealed class SplitVirtqueueTests : IDisposable
 
     private Virtqueue Create(GuestDriver driver, VirtqueueState? state = null)
     {
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
+        BareRing.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         return queue!;
     }

@@ -145,7 +145,7 @@ public sealed class SuppressionTests : IDisposable
 
     private Virtqueue Create(RingDriver driver, VirtqueueState? state = null)
     {
-        Virtqueue.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
+        BareRing.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         return queue!;
     }

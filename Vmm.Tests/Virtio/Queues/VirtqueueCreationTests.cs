@@ -42,7 +42,7 @@ public sealed class VirtqueueCreationTests : IDisposable
             Device = used,
             Features = 0,
         };
-        Virtqueue.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? actual).Should().BeFalse();
+        BareRing.TryCreate(configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? actual).Should().BeFalse();
         queue.Should().BeNull();
         actual.Should().Contain(reason);
     }
@@ -56,7 +56,7 @@ public sealed class VirtqueueCreationTests : IDisposable
     {
         using var ram = new GuestRam();
         var driver = new GuestDriver(ram, (ushort)size);
-        Virtqueue.TryCreate(driver.Configuration, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
+        BareRing.TryCreate(driver.Configuration, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         ulong data = ram.Allocate(4);
         var chain = new DescriptorChain();
         for (int round = 0; round < 3; round++)

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Concurrent;
 using System.Collections.Generic;
+using System.Diagnostics.CodeAnalysis;
 using System.Linq;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Devices;
@@ -18,6 +19,7 @@ internal sealed class FakeVirtioDevice : VirtioDevice
         _sizes = sizes.Length == 0 ? [64, 64] : sizes;
         Rings = new Virtqueue?[_sizes.Length];
         Kicks = new EventFd?[_sizes.Length];
+        Resources = new QueueResources?[_sizes.Length];
     }
 
     /// <summary>Calls in order: <c>start</c>, <c>start-queue 0</c>, <c>stop-queue 0</c>, <c>reset</c>, <c>dispose</c>.</summary>
@@ -45,6 +47,9 @@ internal sealed class FakeVirtioDevice : VirtioDevice
     public Virtqueue?[] Rings { get; }
 
     public EventFd?[] Kicks { get; }
+
+    /// <summary>What the queues were last started with.</summary>
+    public QueueResources?[] Resources { get; }
 
     public IVirtioDeviceHost? Host { get; private set; }
 
@@ -112,19 +117,29 @@ internal sealed class FakeVirtioDevice : VirtioDevice
         Record("start");
     }
 
-    public override void StartQueue(int index, Virtqueue queue, EventFd kick)
+    public override bool TryStartQueue(QueueResources queue, [NotNullWhen(false)] out string? reason)
     {
+        int index = queue.Configuration.Index;
         Host.Should().NotBeNull("a queue is started after the device");
         Rings[index].Should().BeNull("a queue is started once");
-        Rings[index] = queue;
-        Kicks[index] = kick;
+        if (!Virtqueue.TryCreate(queue, out Virtqueue? ring, out reason))
+        {
+            return false;
+        }
+
+        Rings[index] = ring;
+        Kicks[index] = queue.Kick;
+        Resources[index] = queue;
         Record($"start-queue {index}");
+        return true;
     }
 
-    public override void StopQueue(int index)
+    public override VirtqueueState? StopQueue(int index)
     {
         Record($"stop-queue {index}");
+        VirtqueueState? state = Rings[index]?.Save();
         Rings[index] = null;
+        return state;
     }
 
     public override void Reset()

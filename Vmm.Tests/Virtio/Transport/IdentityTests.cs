@@ -257,13 +257,14 @@ public sealed class IdentityTests
 
         public override void Start(ulong features, Vmm.Virtio.Devices.IVirtioDeviceHost host) => Started = true;
 
-        public override void StartQueue(int index, Vmm.Virtio.Queues.Virtqueue queue, Vmm.DeviceModel.Events.EventFd kick)
+        public override bool TryStartQueue(
+            Vmm.Virtio.Queues.QueueResources queue, [System.Diagnostics.CodeAnalysis.NotNullWhen(false)] out string? reason)
         {
+            reason = "there is no queue";
+            return false;
         }
 
-        public override void StopQueue(int index)
-        {
-        }
+        public override Vmm.Virtio.Queues.VirtqueueState? StopQueue(int index) => null;
 
         public override void Reset()
         {

@@ -77,7 +77,7 @@ public sealed class InterruptSwitchTests
         var queue = new Thread(rig.Device.Rings[0]!.Interrupt.Signal);
         queue.Start();
         DeviceHarness.Eventually(() => queue.ThreadState.HasFlag(ThreadState.WaitSleepJoin), "the queue's event waits");
-        var guest = new Thread(rig.Driver.EnableMsix);
+        var guest = new Thread(() => rig.Driver.EnableMsix());
         guest.Start();
         DeviceHarness.Eventually(() => rig.Function.Msix!.IsEnabled, "the driver's write is under way");
         rig.Wire.Driven = null;

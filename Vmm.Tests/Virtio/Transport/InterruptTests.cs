@@ -135,17 +135,4 @@ public sealed class InterruptTests
         rig.Device.Rings[0]!.Interrupt.Signal();
         rig.Memory.Read(rig.Driver.Isr, 4).Should().Be(0xffffff01, "one byte is the register, nobody has the rest");
     }
-
-    [Fact]
-    public void An_eventfd_is_that_of_the_vector_and_only_with_MSIX()
-    {
-        using var rig = new TransportRig();
-        rig.Driver.Start(queues: 0);
-        rig.Device.Rings[0]!.Interrupt.Invoking(i => i.GetEventFd()).Should().Throw<System.InvalidOperationException>();
-        rig.Driver.EnableMsix();
-        rig.Device.Rings[0]!.Interrupt.Invoking(i => i.GetEventFd()).Should().Throw<System.InvalidOperationException>("it is mapped to no vector");
-        rig.Driver.Set(Reg.QueueSelect, 2, 0);
-        rig.Driver.Set(Reg.QueueMsixVector, 2, 1);
-        rig.Device.Rings[0]!.Interrupt.GetEventFd().Should().BeSameAs(rig.Function.Msix![1].GetEventFd());
-    }
 }

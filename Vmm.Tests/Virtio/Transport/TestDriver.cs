@@ -132,16 +132,16 @@ internal sealed class TestDriver
 
     public bool UsesMsix { get; private set; }
 
-    /// <summary>Enables MSI-X with message <c>0xfee00000 / index</c> in every entry, unmasked.</summary>
-    public void EnableMsix()
+    /// <summary>Enables MSI-X with message <c>address / first + index</c> in every entry, unmasked.</summary>
+    public void EnableMsix(uint address = 0xfee00000, uint first = 0)
     {
         int at = Capabilities.Find(c => c.Id == 0x11).Offset;
         uint table = ReadConfig(at + 4, 4) & ~7u;
         uint count = (ReadConfig(at + 2, 2) & 0x7ff) + 1;
         for (uint i = 0; i < count; i++)
         {
-            _bus.Write(Bar + table + (16 * i), 4, 0xfee00000);
-            _bus.Write(Bar + table + (16 * i) + 8, 4, i);
+            _bus.Write(Bar + table + (16 * i), 4, address);
+            _bus.Write(Bar + table + (16 * i) + 8, 4, first + i);
             _bus.Write(Bar + table + (16 * i) + 12, 4, 0);
         }
 
@@ -153,6 +153,25 @@ internal sealed class TestDriver
     {
         WriteConfig(Capabilities.Find(c => c.Id == 0x11).Offset + 2, 2, 0);
         UsesMsix = false;
+    }
+
+    /// <summary>Masks or unmasks an entry of the MSI-X table.</summary>
+    public void MaskVector(uint vector, bool masked) => _bus.Write(Table(4) + (16 * vector) + 12, 4, masked ? 1u : 0);
+
+    /// <summary>Writes the data of an entry of the MSI-X table.</summary>
+    public void WriteVectorData(uint vector, uint data) => _bus.Write(Table(4) + (16 * vector) + 8, 4, data);
+
+    /// <summary>Sets Enable and Function Mask of MSI-X.</summary>
+    public void WriteMsixControl(uint control) => WriteConfig(Capabilities.Find(c => c.Id == 0x11).Offset + 2, 2, control);
+
+    /// <summary>The first 64 pending bits.</summary>
+    public ulong PendingBits() => _bus.Read(Table(8), 8);
+
+    /// <summary>Maps a queue to a vector.</summary>
+    public void MapQueue(int queue, ushort vector)
+    {
+        Set(Reg.QueueSelect, 2, (uint)queue);
+        Set(Reg.QueueMsixVector, 2, vector);
     }
 
     /// <summary>An access through the configuration window.</summary>
@@ -197,6 +216,9 @@ internal sealed class TestDriver
         Set(Reg.QueueSelect, 2, select);
         return lines;
     }
+
+    /// <summary>The table's address, or that of the pending bits, by their field in the capability.</summary>
+    private ulong Table(int field) => Bar + (ReadConfig(Capabilities.Find(c => c.Id == 0x11).Offset + field, 4) & ~7u);
 
     private void Walk()
     {

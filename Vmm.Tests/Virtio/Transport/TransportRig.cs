@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Host;
 using Vmm.Tests.Fakes;
@@ -20,7 +21,11 @@ internal sealed class TransportRig : IDisposable
     private readonly HostMemory _ram = HostMemory.AllocateAnonymous(RamLength);
     private readonly List<VirtioPciFunction> _functions = [];
 
-    public TransportRig(FakeVirtioDevice? device = null, VirtioPciOptions? options = null, bool doorbells = true)
+    public TransportRig(
+        FakeVirtioDevice? device = null,
+        VirtioPciOptions? options = null,
+        bool doorbells = true,
+        Func<IMsiSink, IIrqRouting?>? routing = null)
     {
         Doorbells = new CountingDoorbells();
         Domain = new AccessDomain();
@@ -31,7 +36,7 @@ internal sealed class TransportRig : IDisposable
             Memory = Memory,
             Ports = Ports,
             MsiSink = Msi,
-            IrqRouting = Routing,
+            IrqRouting = routing is null ? Routing : routing(Msi),
             InterruptLines = Lines,
             EcamBase = EcamBase,
         });
