@@ -1,8 +1,6 @@
 using System;
 using System.Threading;
-using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 
 namespace Vmm.Pci.Capabilities;
