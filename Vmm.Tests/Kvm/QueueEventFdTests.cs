@@ -7,7 +7,6 @@ using Vmm.Kvm;
 using Vmm.Pci.Host;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
-using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Kvm;
