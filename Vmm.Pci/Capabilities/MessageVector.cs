@@ -123,15 +123,7 @@ public abstract class MessageVector : IInterruptVector
         Acquire();
         try
         {
-            if (_effective)
-            {
-                Send();
-                return true;
-            }
-
-            bool enabled = _owner.IsEnabled;
-            _pending |= enabled && _owner.KeepsEvents(Index);
-            return enabled;
+            return TryTell();
         }
         finally
         {
@@ -244,20 +236,7 @@ public abstract class MessageVector : IInterruptVector
         Acquire();
         try
         {
-            if (source.IsArmed || !source.EventFd.TryConsume(out _))
-            {
-                return true;
-            }
-
-            if (_effective)
-            {
-                Send();
-                return true;
-            }
-
-            bool enabled = _owner.IsEnabled;
-            _pending |= enabled && _owner.KeepsEvents(Index);
-            return enabled;
+            return source.IsArmed || !source.EventFd.TryConsume(out _) || TryTell();
         }
         finally
         {
@@ -388,6 +367,19 @@ public abstract class MessageVector : IInterruptVector
     {
         _sources?.Collect(relayedToo: true);
         _pending = false;
+    }
+
+    private bool TryTell()
+    {
+        if (_effective)
+        {
+            Send();
+            return true;
+        }
+
+        bool enabled = _owner.IsEnabled;
+        _pending |= enabled && _owner.KeepsEvents(Index);
+        return enabled;
     }
 
     private void Send()
