@@ -7,7 +7,6 @@ using Vmm.DeviceModel.Bus;
 using Vmm.Machine;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
-using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
 using Vmm.Vfio.Passthrough;

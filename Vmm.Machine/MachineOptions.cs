@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using Microsoft.Extensions.Logging;
 using Vmm.Pci.Bridges;
+using Vmm.Pci.Host;
 
 namespace Vmm.Machine;
 

@@ -1,10 +1,10 @@
 using System;
 using System.Collections.Generic;
-using System.Threading;
+using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
-using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
 using Vmm.Pci.Spec;
 
@@ -16,7 +16,7 @@ namespace Vmm.Pci;
 /// <remarks>
 /// <para>
 /// Set-up, by one thread: construct, <see cref="AddBar"/> and <see cref="AddCapability"/> (a derived class does so in its constructor), then
-/// <see cref="PciBus.Add"/>, which seals the layout. From then on configuration accesses come from any vCPU, several at once.
+/// <see cref="Vmm.Pci.Host.PciBus.Add"/>, which seals the layout. From then on configuration accesses come from any vCPU, several at once.
 /// </para>
 /// <para>
 /// A register changes by one compare-and-swap and without a lock; what follows from it (decoding, bus mastering, the pin, MSI-X) is computed
@@ -28,29 +28,13 @@ namespace Vmm.Pci;
 /// </remarks>
 public partial class PciFunction : IDisposable
 {
-    private const uint CommandWritable = (uint)(PciCommand.IoSpace | PciCommand.MemorySpace | PciCommand.BusMaster
-        | PciCommand.ParityErrorResponse | PciCommand.SystemError | PciCommand.InterruptDisable);
-
-    private const uint StatusWriteOneToClear = (uint)(PciStatus.MasterDataParityError | PciStatus.SignaledTargetAbort
-        | PciStatus.ReceivedTargetAbort | PciStatus.ReceivedMasterAbort | PciStatus.SignaledSystemError | PciStatus.DetectedParityError);
-
-    private const uint MultiFunctionBit = 0x80u << 16;
-
     private readonly PciConfigurationSpace _space;
+    private readonly CapabilityList _capabilities;
     private readonly PciCapability?[] _writeHooks;
     private readonly PciCapability?[] _readHooks;
-    private readonly List<PciCapability> _capabilities = [];
-    private readonly Lock _busMasterLock = new();
-    private MsixCapability? _msix;
-    private MsiCapability? _msi;
-    private PowerManagementCapability? _power;
-    private PciCapability? _lastStandard;
-    private PciCapability? _lastExtended;
-    private int _nextStandard = ConfigurationRegisters.FirstCapability;
-    private int _nextExtended = ConfigurationRegisters.FirstExtendedCapability;
-    private bool _sealed;
-    private bool _busMastering;
-    private bool _disposed;
+    private readonly BarRegisters _bars;
+    private readonly BusMastering _mastering;
+    private readonly FunctionReports _reports;
 
     /// <summary>Makes a function without BARs and capabilities.</summary>
     /// <param name="identity">What it says it is.</param>
@@ -67,28 +51,17 @@ public partial class PciFunction : IDisposable
         Identity = identity;
         Name = options.Name;
         Dma = options.Dma;
-        Intx = new IntxPin(this, options.Pin);
         _space = new PciConfigurationSpace(
             options.ExtendedConfigurationSpace ? PciConfigurationSpace.ExpressLength : PciConfigurationSpace.ConventionalLength);
-        _writeHooks = new PciCapability?[_space.Length / 4];
-        _readHooks = new PciCapability?[_space.Length / 4];
-        _self = [this];
-        _applyMapping = ApplyMapping;
-        _space.Define(ConfigurationRegisters.VendorId, 2, identity.VendorId);
-        _space.Define(ConfigurationRegisters.DeviceId, 2, identity.DeviceId);
-        _space.Define(ConfigurationRegisters.Command, 2, 0, CommandWritable);
-        _space.Define(ConfigurationRegisters.Status, 2, 0, 0, StatusWriteOneToClear);
-        _space.Define(ConfigurationRegisters.RevisionId, 4, identity.RevisionId | (identity.ClassCode << 8));
-        _space.Define(ConfigurationRegisters.CacheLineSize, 1, 0, 0xff);
-        _space.Define(ConfigurationRegisters.LatencyTimer, 1, 0, 0xff);
-        if (!isBridge)
-        {
-            _space.Define(ConfigurationRegisters.SubsystemVendorId, 2, identity.SubsystemVendorId);
-            _space.Define(ConfigurationRegisters.SubsystemId, 2, identity.SubsystemId);
-        }
-
-        _space.Define(ConfigurationRegisters.InterruptLine, 1, 0, 0xff);
-        _space.Define(ConfigurationRegisters.InterruptPin, 1, (uint)options.Pin);
+        FunctionHeader.Define(_space, identity, options.Pin, isBridge);
+        _mastering = new BusMastering(Dma, () => IsBusMaster);
+        _capabilities = new CapabilityList(_space, this, _mastering);
+        _writeHooks = _capabilities.WriteHooks;
+        _readHooks = _capabilities.ReadHooks;
+        _bars = new BarRegisters(_space, Name);
+        Decoding = new BarMapper(_bars, this);
+        Intx = new IntxPin(_space, _capabilities, options.Pin);
+        _reports = new FunctionReports(this);
         if (Dma is not null)
         {
             Dma.Enabled = false;
@@ -102,7 +75,7 @@ public partial class PciFunction : IDisposable
     public string Name { get; }
 
     /// <summary>The bus that the function is on, or null.</summary>
-    public PciBus? Bus { get; private set; }
+    public IPciBus? Bus => _bus;
 
     /// <summary>Where it sits while it is on a bus. Behind a bridge the bus number is what the guest wrote there last.</summary>
     public PciAddress Address { get; private set; }
@@ -126,7 +99,44 @@ public partial class PciFunction : IDisposable
     /// True while the device may use DMA and send messages: Bus Master Enable is set, the function is in D0, and the bridges above forward.
     /// </summary>
     public bool IsBusMaster =>
-        (Command & PciCommand.BusMaster) != 0 && PowerState == PciPowerState.D0 && (Bus is not { } bus || bus.ForwardsUpstream);
+        (Command & PciCommand.BusMaster) != 0 && PowerState == PciPowerState.D0 && (_bus is not { } bus || bus.ForwardsUpstream);
+
+    /// <summary>The power state; D0 for a function without power management.</summary>
+    public PciPowerState PowerState => _capabilities.PowerState;
+
+    /// <summary>The BARs, by index.</summary>
+    public IReadOnlyList<PciBar> Bars => _bars.Bars;
+
+    /// <summary>How often the hypervisor refused to map a BAR where the guest had put it; such a BAR does not decode (PCI-6).</summary>
+    public long FailedMappings => Decoding.Failures;
+
+    /// <summary>The capabilities in the order in which they were added.</summary>
+    public IReadOnlyList<PciCapability> Capabilities => _capabilities.All;
+
+    /// <summary>The MSI-X capability, or null.</summary>
+    public MsixCapability? Msix => _capabilities.Msix;
+
+    /// <summary>The MSI capability, or null.</summary>
+    public MsiCapability? Msi => _capabilities.Msi;
+
+    /// <summary>True while MSI-X is the interrupt mechanism and INTx is silent.</summary>
+    public bool IsMsixEnabled => _capabilities.IsMsixEnabled;
+
+    /// <summary>True while interrupts are messages (MSI-X or MSI) and INTx is silent.</summary>
+    public bool UsesMessages => _capabilities.UsesMessages;
+
+    /// <summary>
+    /// How often a hook of the device, a capability or, reached by configuration space, a BAR region threw (BUS-8). Such a read gives all-ones;
+    /// after such a write everything else that follows from it is done. No other function notices. A region that throws in a memory or port
+    /// access is counted by <see cref="Vmm.DeviceModel.Bus.AddressSpace.HandlerFaults"/> alone.
+    /// </summary>
+    public long Faults => _reports.Faults;
+
+    /// <summary>What the BARs decode.</summary>
+    internal BarMapper Decoding { get; }
+
+    /// <summary>How many base address registers the header has.</summary>
+    internal virtual int BarRegisters => 6;
 
     /// <summary>A configuration read of the guest, of any capability and register, at once.</summary>
     /// <param name="offset">First byte, a multiple of <paramref name="width"/>; outside the space reads are all-ones.</param>
@@ -139,7 +149,7 @@ public partial class PciFunction : IDisposable
         }
 
         var hook = _readHooks[offset >> 2];
-        return hook is null ? _space.Read(offset, width) : ReadHandled(hook, offset, width);
+        return hook is null ? _space.Read(offset, width) : _capabilities.Read(hook, offset, width);
     }
 
     /// <summary>Copies the registers for a person to look at; nothing changes, however often that is done.</summary>
@@ -165,7 +175,7 @@ public partial class PciFunction : IDisposable
         var hook = _writeHooks[offset >> 2];
         if (hook is not null)
         {
-            WriteHandled(hook, write);
+            _capabilities.Written(hook, write);
         }
         else if (write.Old != write.New)
         {
@@ -173,164 +183,84 @@ public partial class PciFunction : IDisposable
         }
     }
 
-    /// <summary>Sets error bits of the Status register; the guest clears them by writing ones.</summary>
-    /// <param name="errors">The bits to set; others than the error bits are ignored.</param>
-    public void ReportErrors(PciStatus errors)
+    /// <summary>Adds a BAR.</summary>
+    /// <param name="bar">A BAR of no function.</param>
+    /// <exception cref="ArgumentException">One of its registers is taken.</exception>
+    /// <exception cref="InvalidOperationException">The function has been on a bus.</exception>
+    public void AddBar(PciBar bar)
     {
-        uint bits = ((uint)errors & StatusWriteOneToClear) << 16;
-        _space.Update(ConfigurationRegisters.Command, bits, bits);
+        ArgumentNullException.ThrowIfNull(bar);
+        ThrowIfSealed();
+        _bars.Add(bar, BarRegisters);
+        Decoding.Add(bar);
     }
+
+    /// <summary>The address in a BAR's registers, whether or not it decodes.</summary>
+    /// <param name="index">Index of the BAR.</param>
+    /// <exception cref="ArgumentException">No such BAR.</exception>
+    public ulong GetBarAddress(int index) => _bars.GetAddress(_bars.Get(index));
+
+    /// <summary>Programs a BAR's registers, as firmware does.</summary>
+    /// <param name="index">Index of the BAR.</param>
+    /// <param name="address">A multiple of the BAR's size.</param>
+    /// <exception cref="ArgumentException">No such BAR, or an address that the registers cannot hold.</exception>
+    public void SetBarAddress(int index, ulong address)
+    {
+        _bars.SetAddress(_bars.Get(index), address);
+        Decoding.Schedule();
+    }
+
+    /// <summary>Where a BAR decodes now, or null if it does not.</summary>
+    /// <param name="index">Index of the BAR.</param>
+    /// <exception cref="ArgumentException">No such BAR.</exception>
+    public ulong? GetMappedAddress(int index) => Decoding.GetMappedAddress(_bars.Get(index));
+
+    /// <inheritdoc/>
+    public ulong ReadBar(int index, ulong offset, int width) => Decoding.Read(index, offset, width);
+
+    /// <inheritdoc/>
+    public void WriteBar(int index, ulong offset, int width, ulong value) => Decoding.Write(index, offset, width, value);
 
     /// <summary>
-    /// Takes the whole function to its power-on state: registers, interrupts, decoding, and the device through <see cref="OnReset"/>.
+    /// Adds a doorbell over a region of a BAR; it follows the BAR until the result is disposed. Inside an access, the change takes effect
+    /// when the access has ended. If the hypervisor has no doorbell, writes reach the region's handler.
     /// </summary>
-    public void Reset()
+    /// <param name="name">For logs and counters, for example <c>queue0</c>.</param>
+    /// <param name="barIndex">Index of the BAR.</param>
+    /// <param name="offset">Offset in the BAR, in bytes; it lies in a region with a handler.</param>
+    /// <param name="width">1, 2, 4 or 8 bytes.</param>
+    /// <param name="target">Signalled; stays open until the doorbell is gone.</param>
+    /// <param name="dataMatch">Only writes of this value count, or null for any.</param>
+    /// <exception cref="ArgumentException">No handled region lies there.</exception>
+    public IDisposable AddDoorbell(string name, int barIndex, ulong offset, int width, EventFd target, ulong? dataMatch = null)
     {
-        _space.Reset();
-        foreach (var capability in _capabilities)
-        {
-            capability.OnReset();
-        }
-
-        ApplyBusMaster();
-        Intx.SetLevel(false);
-        ScheduleMapping();
-        CallHook(static function => function.OnReset(), 0);
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentNullException.ThrowIfNull(target);
+        return Decoding.AddDoorbell(name, _bars.Get(barIndex), offset, width, target, dataMatch);
     }
 
-    /// <summary>Takes the function off its bus, as <see cref="PciBus.Remove"/> does, and releases what it holds. Not from inside an access.</summary>
-    /// <exception cref="InvalidOperationException">
-    /// Other functions have to go first: it is function 0 of a device that has others, or a bridge with something behind it. Nothing has changed.
-    /// </exception>
-    public void Dispose()
+    /// <summary>Appends a capability to its list.</summary>
+    /// <param name="capability">A capability of no function.</param>
+    /// <exception cref="ArgumentException">The list overflows, or the function has no extended space.</exception>
+    /// <exception cref="InvalidOperationException">The function has been on a bus.</exception>
+    public void AddCapability(PciCapability capability)
     {
-        if (!_disposed)
-        {
-            Bus?.RemoveForDisposal(this);
-            WaitForBlockingCalls();
-            _disposed = true;
-            Dispose(true);
-        }
-
-        GC.SuppressFinalize(this);
+        ArgumentNullException.ThrowIfNull(capability);
+        ThrowIfSealed();
+        _capabilities.Add(capability);
+        Listen(capability);
     }
 
-    /// <summary>Resets the function when the access that the calling thread may be in has ended.</summary>
-    protected internal void ScheduleReset()
+    /// <summary>Puts a capability where a real device has it. The function that does so writes the list's pointers itself.</summary>
+    /// <param name="capability">A capability of no function, of a kind that the function does not have yet.</param>
+    /// <param name="offset">A multiple of 4; the capability ends inside the space.</param>
+    /// <param name="next">Offset of the next entry of its list, 0 for none.</param>
+    protected void PlaceCapability(PciCapability capability, int offset, int next)
     {
-        if (Bus is { } bus)
-        {
-            bus.RunAfterAccess(Reset);
-        }
-        else
-        {
-            Reset();
-        }
-    }
-
-    /// <summary>A bridge above forwards what it did not, or the other way round.</summary>
-    internal void UpstreamChanged() => ApplyBusMaster();
-
-    /// <summary>The bus has another number now.</summary>
-    internal void Renumber()
-    {
-        if (Bus is { } bus)
-        {
-            Address = new PciAddress(bus.Number, Address.Device, Address.Function);
-            foreach (var capability in _capabilities)
-            {
-                (capability as MessageCapability)?.AddressChanged();
-            }
-        }
-    }
-
-    internal void SetMultiFunction(bool several)
-    {
-        _space.Redefine(ConfigurationRegisters.CacheLineSize, MultiFunctionBit, several ? MultiFunctionBit : 0);
-    }
-
-    /// <summary>Releases what the function holds. It is on no bus any more.</summary>
-    /// <param name="disposing">True from <see cref="Dispose()"/>.</param>
-    protected virtual void Dispose(bool disposing)
-    {
-        if (!disposing)
-        {
-            return;
-        }
-
-        foreach (var capability in _capabilities)
-        {
-            (capability as IDisposable)?.Dispose();
-        }
-    }
-
-    /// <summary>The function was reset: registers, interrupts and BARs are at their power-on values, the device follows here.</summary>
-    /// <remarks>
-    /// On the thread of the vCPU whose access asked for it, after that access has ended and before the vCPU goes on; or on the thread that calls
-    /// <see cref="Reset"/> or <see cref="Vmm.Pci.Host.PciHostBridge.Reset"/>, or takes the function out of a slot. No lock of the function is held.
-    /// Accesses of other vCPUs may come meanwhile, and another reset with them.
-    /// </remarks>
-    protected virtual void OnReset()
-    {
-    }
-
-    /// <summary>
-    /// The device may master the bus now, or may not any more; <see cref="IsBusMaster"/> says to what. A device that waited for it goes on here.
-    /// </summary>
-    /// <remarks>
-    /// On the thread of the vCPU that wrote Command, a power state or a bridge's register, inside its access: what waits or changes an address space
-    /// goes to <see cref="Vmm.DeviceModel.Bus.AccessDomain.RunAfterAccess"/>. Or on the thread of a reset, or of whoever adds the function to a bus.
-    /// No lock of the function is held; accesses and a further change may come meanwhile, on other threads.
-    /// </remarks>
-    protected virtual void OnBusMasterChanged()
-    {
-    }
-
-    /// <summary>MSI-X was enabled, disabled, masked or unmasked as a whole, or MSI was enabled or disabled.</summary>
-    /// <remarks>
-    /// On the thread of the vCPU that wrote the control word, inside its access, or of whoever calls
-    /// <see cref="Vmm.Pci.Capabilities.MessageCapability.Disable"/>; not at a reset, which <see cref="OnReset"/> tells. No lock of the function is
-    /// held; accesses and a further change may come meanwhile, on other threads.
-    /// </remarks>
-    protected virtual void OnInterruptModeChanged()
-    {
-    }
-
-    /// <summary>A header register changed by a guest's write; what every function does about it is done.</summary>
-    private protected virtual void OnHeaderChanged(int register, uint changed, uint value)
-    {
-    }
-
-    /// <summary>The function went to or came back from D3hot without a reset.</summary>
-    private protected virtual void OnPowerStateChanged()
-    {
-    }
-
-    /// <summary>MSI-X vectors were written in the table: message, mask, or both. No vector's gate is held.</summary>
-    /// <param name="first">Index of the first one.</param>
-    /// <param name="count">1 or 2.</param>
-    protected internal virtual void OnVectorsWritten(int first, int count)
-    {
-    }
-
-    /// <summary>The function is on a bus, its capabilities too; configuration accesses do not reach it yet. Throwing keeps it off the bus.</summary>
-    protected virtual void OnAttached()
-    {
-    }
-
-    /// <summary>
-    /// The function leaves its bus: no configuration access reaches it any more, its BARs still decode and its vectors are still routed.
-    /// </summary>
-    protected virtual void OnLeaving()
-    {
-    }
-
-    /// <summary>
-    /// BARs decode where they did not, or not where they did; <see cref="GetMappedAddress"/> tells. Called under the mapping lock, outside of any
-    /// access.
-    /// </summary>
-    protected virtual void OnDecodingChanged()
-    {
+        ArgumentNullException.ThrowIfNull(capability);
+        ThrowIfSealed();
+        _capabilities.Place(capability, offset, next);
+        Listen(capability);
     }
 
     /// <summary>True for an aligned access of 1, 2 or 4 bytes inside the space.</summary>
@@ -341,15 +271,23 @@ public partial class PciFunction : IDisposable
         return width is 1 or 2 or 4 && (offset & (width - 1)) == 0 && (uint)offset < (uint)_space.Length;
     }
 
+    private void Listen(PciCapability capability)
+    {
+        if (capability is MsixCapability msix)
+        {
+            msix.VectorsWritten = OnVectorsWritten;
+        }
+    }
+
     private void HeaderChanged(int register, uint changed, uint value)
     {
         if (register == ConfigurationRegisters.Command)
         {
             CommandChanged((PciCommand)(changed & 0xffff));
         }
-        else if (MovesDecoding(register, changed | value))
+        else if (_bars.MovesDecoding(register, changed | value))
         {
-            ScheduleMapping();
+            Decoding.Schedule();
         }
 
         OnHeaderChanged(register, changed, value);
@@ -357,9 +295,9 @@ public partial class PciFunction : IDisposable
 
     private void CommandChanged(PciCommand changed)
     {
-        if ((changed & _decodeBits) != 0)
+        if ((changed & _bars.DecodeBits) != 0)
         {
-            ScheduleMapping();
+            Decoding.Schedule();
         }
 
         if ((changed & PciCommand.BusMaster) != 0)
@@ -370,36 +308,6 @@ public partial class PciFunction : IDisposable
         if ((changed & PciCommand.InterruptDisable) != 0)
         {
             Intx.Refresh();
-        }
-    }
-
-    private void ApplyBusMaster()
-    {
-        bool changed;
-        lock (_busMasterLock)
-        {
-            bool now = IsBusMaster;
-            changed = now != _busMastering;
-            _busMastering = now;
-            if (Dma is not null)
-            {
-                Dma.Enabled = now;
-            }
-        }
-
-        if (changed)
-        {
-            _msix?.FunctionChanged();
-            _msi?.FunctionChanged();
-            CallHook(static function => function.OnBusMasterChanged(), ConfigurationRegisters.Command);
-        }
-    }
-
-    private void ThrowIfSealed()
-    {
-        if (_sealed)
-        {
-            throw new InvalidOperationException($"{Name}: BARs and capabilities are added before the function joins a bus");
         }
     }
 }

@@ -7,7 +7,7 @@ namespace Vmm.Pci.Bars;
 
 /// <summary>A doorbell that a device wants over a region of one of its BARs, whether or not the BAR decodes now.</summary>
 internal sealed class BarDoorbell(
-    PciFunction function,
+    BarMapper mapper,
     BarMapping mapping,
     PciBarRegion region,
     string name,
@@ -38,7 +38,7 @@ internal sealed class BarDoorbell(
         if (Interlocked.Exchange(ref _removed, 1) == 0)
         {
             // Where the function is on no bus nothing is registered either.
-            function.ScheduleMapping();
+            mapper.Schedule();
             mapping.ForgetIfIdle(this);
         }
     }

@@ -59,11 +59,11 @@ internal sealed class BarMapping(PciBar bar)
         }
     }
 
-    public void CreateClaims(PciAddress address)
+    public void CreateClaims(string place)
     {
         string prefix = bar.Kind == PciBarKind.Rom
-            ? $"{address} rom"
-            : string.Create(CultureInfo.InvariantCulture, $"{address} bar{bar.Index}");
+            ? $"{place} rom"
+            : string.Create(CultureInfo.InvariantCulture, $"{place} bar{bar.Index}");
         if (bar.HasHoles)
         {
             // Every byte of a BAR belongs to it; a BAR that lies under another one shows through that one's holes.

@@ -4,6 +4,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
+using Vmm.Pci.Host;
 
 namespace Vmm.Pci.Bridges;
 
@@ -64,6 +65,9 @@ public sealed class PciRootPort : PciBridge
 
     /// <summary>What the power indicator shows.</summary>
     public SlotIndicator PowerIndicator => (SlotIndicator)((Slot >> PciSlotRegisters.PowerIndicatorShift) & 3);
+
+    /// <inheritdoc/>
+    internal override bool IsRootPort => true;
 
     private protected override bool IsSecondaryUp => _linkUp;
 

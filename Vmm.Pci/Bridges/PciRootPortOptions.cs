@@ -1,3 +1,4 @@
+using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
 
 namespace Vmm.Pci.Bridges;

@@ -80,14 +80,14 @@ public abstract class MessageCapability : PciCapability, IDisposable
     /// <exception cref="InvalidOperationException">Not added to a function yet.</exception>
     public void Disable()
     {
-        if (Function is null)
+        if (List is not { } list)
         {
             throw new InvalidOperationException("the capability has not been added to a function");
         }
 
         ClearEnable();
         FunctionChanged();
-        Function.InterruptModeChanged();
+        list.Owner.InterruptModeChanged();
     }
 
     /// <summary>Disposes the vectors' eventfds and routes.</summary>
@@ -109,11 +109,12 @@ public abstract class MessageCapability : PciCapability, IDisposable
     /// <inheritdoc/>
     protected internal override void OnAttached()
     {
-        Sink = Function!.Bus!.MsiSink ?? NoMsiSink.Instance;
-        RequesterId = Function.Address.RequesterId;
+        var owner = List!.Owner;
+        Sink = owner.MsiSink ?? NoMsiSink.Instance;
+        RequesterId = owner.RequesterId;
         lock (_creation)
         {
-            _routing = Function.Bus.IrqRouting;
+            _routing = owner.IrqRouting;
             foreach (var vector in Vectors)
             {
                 vector.Sources?.CreateRoutes(_routing);
@@ -131,7 +132,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
     }
 
     /// <summary>The function has another address now: its messages carry that requester id.</summary>
-    internal void AddressChanged() => RequesterId = Function!.Address.RequesterId;
+    internal void AddressChanged() => RequesterId = List!.Owner.RequesterId;
 
     private protected abstract void ClearEnable();
 
@@ -189,7 +190,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
     internal void RouteRefused(MessageVector vector, HostException reason)
     {
         Interlocked.Increment(ref _refusedRoutes);
-        Function?.ReportRouteRefused(vector.Index, reason);
+        List?.Owner.RouteRefused(vector.Index, reason);
     }
 
     private void Create(MessageVector vector, RouteBatch batch)

@@ -112,7 +112,7 @@ public sealed class MsiCapability : MessageCapability
         FunctionChanged();
         if (enableChanged)
         {
-            Function!.InterruptModeChanged();
+            List!.Owner.InterruptModeChanged();
         }
     }
 
@@ -140,13 +140,13 @@ public sealed class MsiCapability : MessageCapability
         base.OnReset();
     }
 
-    private protected override void ClearEnable() => Function!.ConfigurationSpace.Update(Offset, ControlEnable, 0);
+    private protected override void ClearEnable() => List!.Space.Update(Offset, ControlEnable, 0);
 
     /// <inheritdoc/>
-    internal override bool IsEffective(int index) => KeepsEvents(index) && Function!.IsBusMaster;
+    internal override bool IsEffective(int index) => KeepsEvents(index) && List!.Mastering.IsAllowed;
 
     /// <inheritdoc/>
-    internal override bool KeepsEvents(int index) => index < EnabledCount && Function is { IsMsixEnabled: false } && IsEnabled;
+    internal override bool KeepsEvents(int index) => index < EnabledCount && List is { IsMsixEnabled: false } && IsEnabled;
 
     internal bool IsVectorMasked(int index) => HasPerVectorMasking && ((Register(MaskOffset) >> index) & 1) != 0;
 
@@ -165,5 +165,5 @@ public sealed class MsiCapability : MessageCapability
 
     private static int LengthOf(bool is64Bit, bool perVectorMasking) => (is64Bit ? 14 : 10) + (perVectorMasking ? 10 : 0);
 
-    private uint Register(int offset) => Function?.ConfigurationSpace.ReadRegister(Offset + offset) ?? 0;
+    private uint Register(int offset) => List?.Space.ReadRegister(Offset + offset) ?? 0;
 }

@@ -94,9 +94,12 @@ public sealed class MsixCapability : MessageCapability
     /// <summary>Function Mask: all vectors behave as if masked.</summary>
     public bool IsFunctionMasked => (Control & ControlFunctionMask) != 0;
 
+    /// <summary>Told of vectors that were written in the table: index of the first one, and how many; no gate is held.</summary>
+    internal Action<int, int>? VectorsWritten { get; set; }
+
     private protected override ReadOnlySpan<MessageVector> Vectors => _vectors;
 
-    private uint Control => Function?.ConfigurationSpace.ReadRegister(Offset) ?? 0;
+    private uint Control => List?.Space.ReadRegister(Offset) ?? 0;
 
     /// <summary>The vector with an index.</summary>
     /// <param name="index">0 to <see cref="VectorCount"/> - 1.</param>
@@ -118,7 +121,7 @@ public sealed class MsixCapability : MessageCapability
         if ((write.Changed & (ControlEnable | ControlFunctionMask)) != 0)
         {
             FunctionChanged();
-            Function!.InterruptModeChanged();
+            List!.Owner.InterruptModeChanged();
         }
     }
 
@@ -129,11 +132,11 @@ public sealed class MsixCapability : MessageCapability
         CheckRegion("pending bit array", PendingBar, PendingOffset, PendingHandler);
     }
 
-    private protected override void ClearEnable() => Function!.ConfigurationSpace.Update(Offset, ControlEnable, 0);
+    private protected override void ClearEnable() => List!.Space.Update(Offset, ControlEnable, 0);
 
     /// <summary>Enabled, not masked as a whole, and allowed to master the bus (PCI-8).</summary>
     internal override bool IsEffective(int index) =>
-        Function is { } function && (Control & (ControlEnable | ControlFunctionMask)) == ControlEnable && function.IsBusMaster;
+        List is { } list && (Control & (ControlEnable | ControlFunctionMask)) == ControlEnable && list.Mastering.IsAllowed;
 
     /// <inheritdoc/>
     internal override bool KeepsEvents(int index) => true;

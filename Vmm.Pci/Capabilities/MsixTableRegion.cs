@@ -64,6 +64,6 @@ internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors
         }
 
         // A hook that throws takes this region out of service, as any region of a BAR (BUS-8).
-        owner.Function?.OnVectorsWritten((int)index, touched);
+        owner.VectorsWritten?.Invoke((int)index, touched);
     }
 }

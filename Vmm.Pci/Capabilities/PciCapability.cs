@@ -7,7 +7,7 @@ namespace Vmm.Pci.Capabilities;
 /// One entry of a function's capability list: its bytes, which of them a guest writes, and what a write or a read sets off (PCI-10).
 /// </summary>
 /// <remarks>
-/// A capability describes itself in its constructor and gets its place when it is added to a <see cref="PciFunction"/>.
+/// A capability describes itself in its constructor and gets its place when it is added to a function.
 /// Hooks run on vCPU threads, several at once, without a lock of the function; plain bytes need no hook.
 /// </remarks>
 public abstract class PciCapability
@@ -44,13 +44,16 @@ public abstract class PciCapability
     public int Length { get; }
 
     /// <summary>Where the capability lies in configuration space; 0 until it is added.</summary>
-    public int Offset { get; internal set; }
+    public int Offset { get; private set; }
 
     /// <summary>The function that the capability was added to, or null.</summary>
-    public PciFunction? Function { get; internal set; }
+    public IPciFunction? Function => List?.Owner;
 
     /// <summary>True if reads of some bytes are answered by <see cref="OnRead"/>.</summary>
     protected internal virtual bool HandlesReads => false;
+
+    /// <summary>The capabilities of the function, or null until this one is added.</summary>
+    internal CapabilityList? List { get; private set; }
 
     /// <summary>Bytes of the header: 2, or 4 in the extended list.</summary>
     internal int HeaderLength { get; }
@@ -85,7 +88,7 @@ public abstract class PciCapability
     /// <param name="offset">Offset in the capability, a multiple of <paramref name="width"/>.</param>
     /// <param name="width">1, 2 or 4.</param>
     /// <exception cref="InvalidOperationException">Not added to a function yet.</exception>
-    protected uint ReadBytes(int offset, int width) => RequiredFunction.ConfigurationSpace.Read(Offset + offset, width);
+    protected uint ReadBytes(int offset, int width) => RequiredList.Space.Read(Offset + offset, width);
 
     /// <summary>Changes the capability's own bytes in configuration space, whatever the guest may write.</summary>
     /// <param name="offset">Offset in the capability, a multiple of <paramref name="width"/>.</param>
@@ -95,7 +98,7 @@ public abstract class PciCapability
     protected void WriteBytes(int offset, int width, uint value)
     {
         int at = Offset + offset;
-        RequiredFunction.ConfigurationSpace.Update(at & ~3, ByteLanes.Of(at, width).Bits, value << ((at & 3) * 8));
+        RequiredList.Space.Update(at & ~3, ByteLanes.Of(at, width).Bits, value << ((at & 3) * 8));
     }
 
     /// <summary>A guest wrote bytes of the capability; the registers have taken the writable ones already.</summary>
@@ -135,11 +138,12 @@ public abstract class PciCapability
 
     internal virtual uint HeaderFor(int next) => (uint)(Id | (next << 8));
 
-    internal void DefineIn(PciConfigurationSpace space, int offset)
+    internal void DefineIn(CapabilityList list, int offset)
     {
-        space.Define(offset, _value, _writable, _writeOneToClear);
+        list.Space.Define(offset, _value, _writable, _writeOneToClear);
         Offset = offset;
+        List = list;
     }
 
-    private PciFunction RequiredFunction => Function ?? throw new InvalidOperationException("the capability has not been added to a function");
+    private CapabilityList RequiredList => List ?? throw new InvalidOperationException("the capability has not been added to a function");
 }

@@ -6,7 +6,7 @@ namespace Vmm.Pci.Capabilities;
 
 /// <summary>The PCI Express capability, version 2, of an endpoint or a port (PCIe base, 7.5.3; PCI-13).</summary>
 /// <remarks>
-/// With function-level reset, a write of Initiate FLR resets the whole function as <see cref="PciFunction.Reset"/> does, when the access that
+/// With function-level reset, a write of Initiate FLR resets the whole function as a reset of the bus does, when the access that
 /// carries it has ended and before the vCPU goes on. The bit reads zero always. A function with this capability has 4 KiB of configuration space.
 /// </remarks>
 public class PciExpressCapability : PciCapability
@@ -68,7 +68,7 @@ public class PciExpressCapability : PciCapability
     {
         if (offset == PciExpressRegisters.DeviceControl && HasFunctionLevelReset && (write.Written & InitiateFunctionLevelReset) != 0)
         {
-            Function!.ScheduleReset();
+            List!.Owner.ScheduleReset();
         }
     }
 
@@ -77,7 +77,7 @@ public class PciExpressCapability : PciCapability
     {
         if (_followsBus)
         {
-            DeviceType = Function!.Bus!.IsRoot ? PciExpressDeviceType.RootComplexIntegratedEndpoint : PciExpressDeviceType.Endpoint;
+            DeviceType = List!.Owner.IsOnRootBus ? PciExpressDeviceType.RootComplexIntegratedEndpoint : PciExpressDeviceType.Endpoint;
             bool link = DeviceType == PciExpressDeviceType.Endpoint;
             Redefine(PciExpressRegisters.Flags, 2, FlagsOf(DeviceType));
             Redefine(PciExpressRegisters.LinkCapabilities, 4, link ? LinkCapabilitiesValue : 0);
@@ -104,6 +104,6 @@ public class PciExpressCapability : PciCapability
     private void Redefine(int offset, int width, uint value)
     {
         int at = Offset + offset;
-        Function!.ConfigurationSpace.Redefine(at & ~3, ByteLanes.Of(at, width).Bits, value << ((at & 3) * 8));
+        List!.Space.Redefine(at & ~3, ByteLanes.Of(at, width).Bits, value << ((at & 3) * 8));
     }
 }

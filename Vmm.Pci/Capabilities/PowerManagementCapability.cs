@@ -43,7 +43,7 @@ public sealed class PowerManagementCapability : PciCapability
     public bool NoSoftReset { get; }
 
     /// <summary>The state that the guest asked for last.</summary>
-    public PciPowerState State => Function is null ? PciPowerState.D0 : (PciPowerState)(ReadBytes(ControlStatus, 2) & PowerStateBits);
+    public PciPowerState State => List is null ? PciPowerState.D0 : (PciPowerState)(ReadBytes(ControlStatus, 2) & PowerStateBits);
 
     /// <inheritdoc/>
     protected internal override void OnWritten(int offset, in ConfigurationWrite write)
@@ -60,10 +60,10 @@ public sealed class PowerManagementCapability : PciCapability
             return;
         }
 
-        uint old = Function!.ConfigurationSpace.Update(Offset + ControlStatus, PowerStateBits, state) & PowerStateBits;
+        uint old = List!.Space.Update(Offset + ControlStatus, PowerStateBits, state) & PowerStateBits;
         if (old != state)
         {
-            Function.PowerStateChanged(reset: state == (uint)PciPowerState.D0 && !NoSoftReset);
+            List.Owner.PowerStateChanged(reset: state == (uint)PciPowerState.D0 && !NoSoftReset);
         }
     }
 }

@@ -4,14 +4,11 @@ using System.Linq;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
-using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
-using Vmm.Pci.Bridges;
 using Vmm.Pci.Interrupts;
 
 namespace Vmm.Pci.Host;
@@ -22,19 +19,18 @@ namespace Vmm.Pci.Host;
 /// the host bridge and must not be called from inside an access. Lock order: the topology lock, then the mapping lock; both are shared by
 /// all buses below one host bridge. A bus behind a bridge is wired to what the bridge's bus is wired to.
 /// </remarks>
-public sealed partial class PciBus
+public sealed class PciBus : IFunctionBus
 {
-    private readonly PciFunction?[] _functions = new PciFunction?[256];
-    private readonly Dictionary<int, SharedInterruptLine> _lines = [];
+    private readonly BusSlots _slots = new();
+    private readonly PciFunction?[] _functions;
     private readonly int _number;
     private PciBusOptions? _options;
-    private PciHierarchy _hierarchy = new();
-    private PciBridge[] _bridges = [];
 
     /// <summary>Makes an empty bus.</summary>
     /// <param name="number">Bus number, 0 to 255.</param>
     /// <param name="options">What it is wired to.</param>
     public PciBus(int number, PciBusOptions options)
+        : this()
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)number, 255u, nameof(number));
@@ -44,7 +40,19 @@ public sealed partial class PciBus
     }
 
     /// <summary>Makes the bus behind a bridge.</summary>
-    internal PciBus(PciBridge bridge) => Bridge = bridge;
+    internal PciBus(PciBridge bridge)
+        : this()
+    {
+        Bridge = bridge;
+    }
+
+    private PciBus()
+    {
+        _functions = _slots.Places;
+        Decoding = new BusDecoding(this);
+        Wiring = new IntxWiring(this);
+        Resources = new BusResources(this);
+    }
 
     /// <summary>Bus number; behind a bridge, what the guest wrote there.</summary>
     public int Number => Bridge?.SecondaryBusNumber ?? _number;
@@ -80,17 +88,38 @@ public sealed partial class PciBus
     public bool HasResampledLines => Options.InterruptLines is IResampledLines;
 
     /// <summary>The functions on the bus, by device and function number.</summary>
-    public IEnumerable<PciFunction> Functions => _functions.OfType<PciFunction>();
+    public IEnumerable<PciFunction> Functions => _slots.Functions;
+
+    /// <summary>How many BARs, windows and buses a reset found no room for.</summary>
+    public long UnplacedRanges => Resources.Unplaced;
 
     internal ILogger Logger { get; private set; } = NullLogger.Instance;
 
-    internal PciHierarchy Hierarchy => _hierarchy;
+    internal PciHierarchy Hierarchy { get; private set; } = new();
+
+    /// <summary>The bus that the bridge is on, or null for a root bus and while the bridge is on none.</summary>
+    internal PciBus? Parent { get; private set; }
+
+    /// <summary>The wires that pins drive, or null.</summary>
+    internal IInterruptLines? InterruptLines => Options.InterruptLines;
+
+    /// <summary>Where BARs of the functions decode.</summary>
+    internal BusDecoding Decoding { get; }
+
+    /// <summary>Where the pins of the functions lead.</summary>
+    internal IntxWiring Wiring { get; }
+
+    /// <summary>What firmware does for the bus.</summary>
+    internal BusResources Resources { get; }
 
     /// <summary>The bridges on the bus.</summary>
-    internal IReadOnlyList<PciBridge> Bridges => Volatile.Read(ref _bridges);
+    internal PciBridge[] Bridges => _slots.Bridges;
 
-    /// <summary>True while functions on the bus can master it up to the root.</summary>
-    internal bool ForwardsUpstream => Bridge is null || (Bridge.IsForwarding && Bridge.IsBusMaster);
+    ILogger IFunctionBus.Logger => Logger;
+
+    IBarRoute IFunctionBus.Route => Decoding;
+
+    bool IFunctionBus.ForwardsUpstream => Bridge is null || (Bridge.IsForwarding && Bridge.IsBusMaster);
 
     private PciBusOptions Options =>
         _options ?? throw new InvalidOperationException($"{Bridge!.Name}: the bridge is on no bus, so nothing is behind it yet");
@@ -108,10 +137,10 @@ public sealed partial class PciBus
     public void Add(PciFunction function, int device, int functionNumber = 0)
     {
         ArgumentNullException.ThrowIfNull(function);
-        lock (_hierarchy.Topology)
+        lock (Hierarchy.Topology)
         {
             _ = Options;
-            ObjectDisposedException.ThrowIf(_hierarchy.IsClosed, typeof(PciHostBridge));
+            ObjectDisposedException.ThrowIf(Hierarchy.IsClosed, typeof(PciHostBridge));
             Bridge?.CheckPlace(device);
             var address = new PciAddress(Number, device, functionNumber);
             if (function.Bus is not null)
@@ -129,53 +158,40 @@ public sealed partial class PciBus
                 throw new ArgumentException($"{address}: a device's function 0 is added before its others", nameof(functionNumber));
             }
 
-            function.Attach(this, address, LineFor(device, function.Intx.Pin));
-            Volatile.Write(ref _functions[address.DeviceFunction], function);
-            UpdateBridges();
-            UpdateMultiFunction(device);
+            Join(function, address);
+            _slots.Set(address, function);
             function.Renumber();
             function.Appeared();
             Bridge?.SecondaryChanged();
         }
     }
 
-    /// <summary>
-    /// Takes a function off the bus: nothing of it decodes, and no access to it is in flight, when this returns. Its addresses are free again.
-    /// The accesses to its blocking regions (<see cref="PciBarRegion.IsBlocking"/>) are waited for last, when the bus can be changed again.
-    /// </summary>
-    /// <param name="function">A function of this bus.</param>
-    /// <exception cref="ArgumentException">
-    /// It is on another bus, or something has to go first: a device's other functions, what is behind a bridge.
-    /// </exception>
-    /// <exception cref="InvalidOperationException">Called from inside an access.</exception>
+    /// <inheritdoc/>
     public void Remove(PciFunction function)
     {
         ArgumentNullException.ThrowIfNull(function);
         TakeOff(function);
-        function.WaitForBlockingCalls();
+        function.Decoding.WaitForBlockingCalls();
     }
 
     /// <summary>As <see cref="Remove"/>, without waiting for the accesses to blocking regions.</summary>
     internal void TakeOff(PciFunction function)
     {
-        lock (_hierarchy.Topology)
+        lock (Hierarchy.Topology)
         {
             if (function.Bus != this)
             {
                 throw new ArgumentException($"{function.Name} is not on bus {Number}", nameof(function));
             }
 
-            if (WhatGoesFirst(function) is { } reason)
+            if (_slots.WhatGoesFirst(function) is { } reason)
             {
                 throw new ArgumentException(reason, nameof(function));
             }
 
             Memory.Domain.ThrowIfInside();
             Ports?.Domain.ThrowIfInside();
-            var address = function.Address;
-            Volatile.Write(ref _functions[address.DeviceFunction], null);
-            UpdateBridges();
-            UpdateMultiFunction(address.Device);
+            _slots.Set(function.Address, null);
 
             // Configuration accesses that found the function before have ended after this.
             Memory.Domain.Synchronize();
@@ -185,7 +201,8 @@ public sealed partial class PciBus
             }
 
             function.Detach();
-            FreeResources(function);
+            (function as PciBridge)?.Secondary.Disconnect();
+            Resources.Free(function);
             Bridge?.SecondaryChanged();
         }
     }
@@ -197,24 +214,39 @@ public sealed partial class PciBus
     public void Reset()
     {
         ResetFunctions();
-        if (_programmed)
+        lock (Hierarchy.Topology)
         {
-            lock (_hierarchy.Topology)
-            {
-                AssignAll(ReportUnplaced);
-            }
+            Resources.Restore();
         }
     }
 
-    /// <summary>Takes a function off the bus if it is still there.</summary>
-    /// <exception cref="InvalidOperationException">Something has to go first, or this is called from inside an access.</exception>
-    internal void RemoveForDisposal(PciFunction function)
+    /// <summary>
+    /// Does what firmware does, on this root bus and behind its bridges: buses are numbered, bridges get windows for what is behind them (at
+    /// least what their options ask for), every BAR gets an address (and keeps it when this is called again, as after a reset), and
+    /// the Interrupt Line register the GSI of the pin. Decoding is left to the guest.
+    /// </summary>
+    /// <exception cref="PciResourceException">A window has no room, or there are more than 256 buses; what was assigned before stays.</exception>
+    /// <exception cref="InvalidOperationException">The bus is behind a bridge.</exception>
+    public void AssignResources()
     {
-        lock (_hierarchy.Topology)
+        if (Bridge is not null)
+        {
+            throw new InvalidOperationException("resources are assigned from the root bus");
+        }
+
+        lock (Hierarchy.Topology)
+        {
+            Resources.Assign();
+        }
+    }
+
+    void IFunctionBus.RemoveForDisposal(PciFunction function)
+    {
+        lock (Hierarchy.Topology)
         {
             if (function.Bus == this)
             {
-                if (WhatGoesFirst(function) is { } reason)
+                if (_slots.WhatGoesFirst(function) is { } reason)
                 {
                     throw new InvalidOperationException(reason);
                 }
@@ -233,19 +265,21 @@ public sealed partial class PciBus
         }
     }
 
-    /// <summary>The bridge joined a bus.</summary>
-    internal void Connect(PciBus parent)
+    /// <summary>The bridge joins a bus.</summary>
+    private void Connect(PciBus parent)
     {
+        Parent = parent;
         _options = parent.Options;
-        _hierarchy = parent._hierarchy;
+        Hierarchy = parent.Hierarchy;
         Logger = parent.Logger;
     }
 
     /// <summary>The bridge left its bus; nothing is behind it.</summary>
-    internal void Disconnect()
+    private void Disconnect()
     {
+        Parent = null;
         _options = null;
-        _hierarchy = new PciHierarchy();
+        Hierarchy = new PciHierarchy();
     }
 
     /// <summary>The bus number changed: the functions on the bus have other addresses.</summary>
@@ -273,72 +307,7 @@ public sealed partial class PciBus
         return functions;
     }
 
-    /// <summary>The function with a bus number and place, behind this bus or on it, as configuration accesses are routed.</summary>
-    internal PciFunction? Route(int bus, int deviceFunction)
-    {
-        var at = this;
-        while (true)
-        {
-            PciBridge? next = null;
-            foreach (var bridge in Volatile.Read(ref at._bridges))
-            {
-                if (bus >= bridge.SecondaryBusNumber && bus <= bridge.SubordinateBusNumber)
-                {
-                    next = bridge;
-                    break;
-                }
-            }
-
-            if (next is null || !next.IsForwarding)
-            {
-                return null;
-            }
-
-            at = next.Secondary;
-            if (bus == next.SecondaryBusNumber)
-            {
-                return at.Find(deviceFunction);
-            }
-        }
-    }
-
-    /// <summary>
-    /// True if a BAR of a kind decodes at an address: inside its space, and inside a window of every bridge and of the host bridge.
-    /// </summary>
-    internal bool Decodes(PciBarKind kind, ulong address, ulong size)
-    {
-        var space = kind == PciBarKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;
-        if (space == AddressSpaceKind.Port && (address > 0xffff || size - 1 > 0xffff - address))
-        {
-            return false;
-        }
-
-        if (Bridge is { } bridge)
-        {
-            return bridge.Forwards(kind, address, size) && bridge.Bus is { } parent && parent.Decodes(kind, address, size);
-        }
-
-        if (Windows.Count == 0)
-        {
-            return true;
-        }
-
-        foreach (var window in Windows)
-        {
-            if (window.Kind == space && window.Contains(address, size))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    /// <summary>
-    /// Runs an effect at once, or, if the calling thread is inside an access to a space of the bus, right after that has ended
-    /// (<see cref="AccessDomain.RunAfterAccess"/>).
-    /// </summary>
-    /// <param name="effect">Must handle its own failures.</param>
+    /// <inheritdoc/>
     public void RunAfterAccess(Action effect)
     {
         if (Ports is { } ports && ports.Domain != Memory.Domain && ports.Domain.IsInside)
@@ -351,74 +320,27 @@ public sealed partial class PciBus
     }
 
     // Spaces with a domain each: the effect waits for the readers of both.
-    private void RunAfterBoth(AddressSpace ports, Action effect)
-    {
-        ports.Domain.RunAfterAccess(() => Memory.Domain.RunAfterAccess(effect));
-    }
+    private void RunAfterBoth(AddressSpace ports, Action effect) => ports.Domain.RunAfterAccess(() => Memory.Domain.RunAfterAccess(effect));
 
-    /// <summary>Connects eventfds to the wire that a function's pin drives, through the bridges above (PCI-9).</summary>
-    /// <param name="function">A function of this bus with a pin.</param>
-    /// <param name="source">Signalled to assert the level.</param>
-    /// <param name="resample">Signalled when the guest has acknowledged it.</param>
-    /// <returns>The connection, or null where the hypervisor has no such wires (<see cref="HasResampledLines"/>).</returns>
-    /// <exception cref="HostException">The hypervisor refused.</exception>
+    /// <inheritdoc/>
     public IDisposable? ConnectPin(PciFunction function, EventFd source, EventFd resample)
     {
         ArgumentNullException.ThrowIfNull(function);
-        int gsi = GetGsi(function.Address.Device, function.Intx.Pin);
-        return (Options.InterruptLines as IResampledLines)?.Connect(gsi, source, resample);
+        return Wiring.Connect(function.Address.Device, function.Intx.Pin, source, resample);
     }
 
-    /// <summary>Why a function of the bus cannot leave it yet, or null.</summary>
-    private string? WhatGoesFirst(PciFunction function)
+    private void Join(PciFunction function, PciAddress address)
     {
-        var address = function.Address;
-        if (address.Function == 0 && FunctionsOf(address.Device).Count() > 1)
+        var secondary = (function as PciBridge)?.Secondary;
+        secondary?.Connect(this);
+        try
         {
-            return $"{function.Name} at {address}: a device's function 0 is removed after its others";
+            function.Attach(this, address, Wiring.CreateSource(address.Device, function.Intx.Pin));
         }
-
-        return function is PciBridge { Secondary: var secondary } && secondary.Functions.Any()
-            ? $"{function.Name} at {address}: a bridge is removed after what is behind it"
-            : null;
-    }
-
-    private IInterruptLine? LineFor(int device, InterruptPin pin)
-    {
-        if (pin == InterruptPin.None || Options.InterruptLines is not { } lines)
+        catch
         {
-            return null;
-        }
-
-        return LineOf(GetGsi(device, pin), lines);
-    }
-
-    private IInterruptLine LineOf(int gsi, IInterruptLines lines)
-    {
-        if (Bridge is { Bus: { } parent })
-        {
-            return parent.LineOf(gsi, lines);
-        }
-
-        if (!_lines.TryGetValue(gsi, out var line))
-        {
-            line = new SharedInterruptLine(lines.GetLine(gsi));
-            _lines.Add(gsi, line);
-        }
-
-        return line.CreateSource();
-    }
-
-    private IEnumerable<PciFunction> FunctionsOf(int device) => _functions.Skip(device << 3).Take(8).OfType<PciFunction>();
-
-    private void UpdateBridges() => Volatile.Write(ref _bridges, _functions.OfType<PciBridge>().ToArray());
-
-    private void UpdateMultiFunction(int device)
-    {
-        var functions = FunctionsOf(device).ToList();
-        foreach (var function in functions)
-        {
-            function.SetMultiFunction(functions.Count > 1);
+            secondary?.Disconnect();
+            throw;
         }
     }
 }

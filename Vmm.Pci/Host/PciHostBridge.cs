@@ -126,14 +126,14 @@ public sealed class PciHostBridge : IDisposable
 
             functions = Root.CollectBelow();
             functions.Reverse();
-            ForEach(functions, static function => function.Bus!.TakeOff(function));
+            ForEach(functions, static function => (function.Bus as PciBus)?.TakeOff(function));
         }
 
         // Without the lock: a worker that is waited for may be about to take its function off the bus itself, and a blocking region may take long.
         ForEach(functions, static function => function.Dispose());
     }
 
-    internal PciFunction? Find(int bus, int deviceFunction) => bus == 0 ? Root.Find(deviceFunction) : Root.Route(bus, deviceFunction);
+    internal PciFunction? Find(int bus, int deviceFunction) => bus == 0 ? Root.Find(deviceFunction) : ConfigurationRouting.Find(Root, bus, deviceFunction);
 
     private void ForEach(List<PciFunction> functions, Action<PciFunction> step)
     {

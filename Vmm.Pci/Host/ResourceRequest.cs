@@ -1,5 +1,4 @@
 using Vmm.DeviceModel.Bus;
-using Vmm.Pci.Bridges;
 
 namespace Vmm.Pci.Host;
 

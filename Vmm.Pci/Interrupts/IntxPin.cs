@@ -17,15 +17,17 @@ public sealed class IntxPin : IInterruptLine
 {
     private const uint InterruptStatusBit = (uint)PciStatus.InterruptStatus << 16;
 
-    private readonly PciFunction _function;
+    private readonly PciConfigurationSpace _space;
+    private readonly CapabilityList _capabilities;
     private readonly Lock _lock = new();
     private IInterruptLine? _wire;
     private bool _asserted;
     private bool _driven;
 
-    internal IntxPin(PciFunction function, InterruptPin pin)
+    internal IntxPin(PciConfigurationSpace space, CapabilityList capabilities, InterruptPin pin)
     {
-        _function = function;
+        _space = space;
+        _capabilities = capabilities;
         Pin = pin;
     }
 
@@ -93,11 +95,11 @@ public sealed class IntxPin : IInterruptLine
 
     private void Evaluate()
     {
-        bool pending = _asserted && !_function.UsesMessages;
-        _function.ConfigurationSpace.Update(ConfigurationRegisters.Command, InterruptStatusBit, pending ? InterruptStatusBit : 0);
+        bool pending = _asserted && !_capabilities.UsesMessages;
+        _space.Update(ConfigurationRegisters.Command, InterruptStatusBit, pending ? InterruptStatusBit : 0);
         bool driven = pending
-            && (_function.Command & PciCommand.InterruptDisable) == 0
-            && _function.PowerState == PciPowerState.D0
+            && (_space.ReadRegister(ConfigurationRegisters.Command) & (uint)PciCommand.InterruptDisable) == 0
+            && _capabilities.PowerState == PciPowerState.D0
             && _wire is not null;
         if (driven != _driven)
         {

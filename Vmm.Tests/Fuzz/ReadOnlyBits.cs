@@ -4,7 +4,7 @@ using System.Globalization;
 using System.Linq;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
-using Vmm.Pci.Bridges;
+using Vmm.Pci.Host;
 
 namespace Vmm.Tests.Fuzz;
 

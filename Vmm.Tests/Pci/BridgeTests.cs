@@ -5,7 +5,6 @@ using System.Threading.Tasks;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
-using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;

@@ -19,7 +19,7 @@ public sealed class FunctionTests
         var function = _rig.Add(PciRig.Function());
         _rig.Write(4, 2, 0xffff);
         _rig.Read(4, 2).Should().Be(0x0547);
-        function.ReportErrors((PciStatus)0xffff);
+        function.ConfigurationSpace.Update(4, 0xf900_0000, 0xf900_0000);
         _rig.Read(6, 2).Should().Be(0xf900);
         _rig.Write(7, 1, 0x80);
         _rig.Read(6, 2).Should().Be(0x7900);

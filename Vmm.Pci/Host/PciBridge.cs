@@ -2,10 +2,9 @@ using System;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
-using Vmm.Pci.Host;
 using Vmm.Pci.Spec;
 
-namespace Vmm.Pci.Bridges;
+namespace Vmm.Pci.Host;
 
 /// <summary>A PCI-to-PCI bridge: a type-1 header, and a secondary bus that is reached only through what the header says (PCI-12).</summary>
 /// <remarks>
@@ -19,11 +18,17 @@ namespace Vmm.Pci.Bridges;
 /// transaction an address space, after the access that changed it. Functions are added to <see cref="Secondary"/> while the bridge is on a bus.
 /// </para>
 /// </remarks>
-public partial class PciBridge : PciFunction
+public class PciBridge : PciFunction
 {
     private const uint BusReset = (uint)BridgeControl.SecondaryBusReset << 16;
     private const uint ControlWritable = (uint)(
         BridgeControl.ParityErrorResponse | BridgeControl.SystemError | BridgeControl.IsaEnable | BridgeControl.SecondaryBusReset);
+
+    /// <summary>Granularity of the memory windows: 1 MiB.</summary>
+    public const ulong MemoryGranularity = 0x10_0000;
+
+    /// <summary>Granularity of the I/O window: 4 KiB.</summary>
+    public const ulong IoGranularity = 0x1000;
 
     // Error bits as in the Status register; bit 14 is "received system error" here.
     private const uint SecondaryStatusClear = 0xf900;
@@ -39,22 +44,14 @@ public partial class PciBridge : PciFunction
         Options = options ?? new PciBridgeOptions();
         _applyBelow = ApplyBelow;
         Secondary = new PciBus(this);
+        Windows = new BridgeWindows(ConfigurationSpace, Options);
+        Windows.Define();
         var space = ConfigurationSpace;
         space.Define(ConfigurationRegisters.HeaderType, 1, 1);
         space.Define(ConfigurationRegisters.PrimaryBus, 1, 0, 0xff);
         space.Define(ConfigurationRegisters.SecondaryBus, 1, 0, 0xff);
         space.Define(ConfigurationRegisters.SubordinateBus, 1, 0, 0xff);
-
-        // Power-on values of the windows are ours to choose (3.2.5.6 to 3.2.5.9 leave them undefined): closed.
-        space.Define(ConfigurationRegisters.IoBase, 1, 0xf0, 0xf0);
-        space.Define(ConfigurationRegisters.IoLimit, 1, 0x00, 0xf0);
         space.Define(ConfigurationRegisters.SecondaryStatus, 2, 0, 0, SecondaryStatusClear);
-        space.Define(ConfigurationRegisters.MemoryBase, 2, 0xfff0, 0xfff0);
-        space.Define(ConfigurationRegisters.MemoryLimit, 2, 0, 0xfff0);
-        space.Define(ConfigurationRegisters.PrefetchableBase, 2, 0xfff1, 0xfff0);
-        space.Define(ConfigurationRegisters.PrefetchableLimit, 2, 1, 0xfff0);
-        space.Define(ConfigurationRegisters.PrefetchableBaseUpper, 4, 0, uint.MaxValue);
-        space.Define(ConfigurationRegisters.PrefetchableLimitUpper, 4, 0, uint.MaxValue);
         space.Define(ConfigurationRegisters.BridgeControl, 2, 0, ControlWritable);
     }
 
@@ -73,6 +70,15 @@ public partial class PciBridge : PciFunction
     /// <summary>The highest bus number behind the bridge, as software wrote it.</summary>
     public int SubordinateBusNumber => (int)ConfigurationSpace.Read(ConfigurationRegisters.SubordinateBus, 1);
 
+    /// <summary>I/O ports that are forwarded (16 bit).</summary>
+    public BridgeWindow IoWindow => Windows.Io;
+
+    /// <summary>Memory that is forwarded, below 4 GiB.</summary>
+    public BridgeWindow MemoryWindow => Windows.Memory;
+
+    /// <summary>Memory that is forwarded, anywhere; for memory without read side effects.</summary>
+    public BridgeWindow PrefetchableWindow => Windows.Prefetchable;
+
     /// <summary>The Bridge Control register.</summary>
     public BridgeControl Control => (BridgeControl)ConfigurationSpace.Read(ConfigurationRegisters.BridgeControl, 2);
 
@@ -81,6 +87,12 @@ public partial class PciBridge : PciFunction
 
     /// <inheritdoc/>
     internal override int BarRegisters => 2;
+
+    /// <summary>The windows, and what firmware gave them.</summary>
+    internal BridgeWindows Windows { get; }
+
+    /// <summary>True for a port of the root complex, behind which pins may drive wires of their own.</summary>
+    internal virtual bool IsRootPort => false;
 
     /// <summary>True while the secondary side can be reached at all.</summary>
     private protected virtual bool IsSecondaryUp => true;
@@ -114,11 +126,19 @@ public partial class PciBridge : PciFunction
         return (Command & PciCommand.IoSpace) != 0 && !hiddenByIsa && IoWindow.Contains(address, size);
     }
 
-    /// <inheritdoc/>
-    internal override void OnJoined(PciBus bus) => Secondary.Connect(bus);
+    /// <summary>Programs the bus numbers, as firmware does.</summary>
+    internal void SetBusNumbers(int primary, int secondary, int subordinate)
+    {
+        ConfigurationSpace.Update(ConfigurationRegisters.PrimaryBus, 0xff_ffff, (uint)(primary | (secondary << 8) | (subordinate << 16)));
+        Secondary.Renumber();
+    }
 
-    /// <inheritdoc/>
-    internal override void OnLeft() => Secondary.Disconnect();
+    /// <summary>Programs a window, as firmware does.</summary>
+    internal void SetWindow(BridgeWindowKind kind, ulong baseAddress, ulong size)
+    {
+        Windows.Program(kind, baseAddress, size);
+        Bus?.RunAfterAccess(_applyBelow);
+    }
 
     /// <summary>What passes may have changed: mastering and decoding of everything behind follow.</summary>
     private protected void ForwardingChanged()
@@ -212,15 +232,15 @@ public partial class PciBridge : PciFunction
     {
         foreach (var function in Secondary.Functions)
         {
-            function.UpstreamChanged();
+            function.ApplyBusMaster();
         }
     }
 
     private void ApplyBelow()
     {
-        if (Bus is { } bus)
+        if (Bus is PciBus bus)
         {
-            ApplyMapping(bus, Secondary.CollectBelow());
+            BarMapper.Apply(bus.Decoding, Secondary.CollectBelow().ConvertAll(static function => function.Decoding));
         }
     }
 }

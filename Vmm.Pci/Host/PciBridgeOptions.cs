@@ -1,6 +1,6 @@
 using Vmm.Pci.Interrupts;
 
-namespace Vmm.Pci.Bridges;
+namespace Vmm.Pci.Host;
 
 /// <summary>What a <see cref="PciBridge"/> is made with. The sizes are what firmware gives it at least, for functions that come later.</summary>
 public record PciBridgeOptions

@@ -1,7 +1,7 @@
-using Vmm.Pci.Bridges;
+using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 
-namespace Vmm.Pci.Capabilities;
+namespace Vmm.Pci.Bridges;
 
 /// <summary>
 /// The PCI Express capability of a root port with a slot: the parts of it that a link and a slot add (PCIe base, 7.5.3.6 to 7.5.3.13).

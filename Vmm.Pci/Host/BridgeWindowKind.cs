@@ -1,4 +1,4 @@
-namespace Vmm.Pci.Bridges;
+namespace Vmm.Pci.Host;
 
 /// <summary>The three windows of a bridge.</summary>
 internal enum BridgeWindowKind

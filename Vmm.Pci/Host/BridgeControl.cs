@@ -1,6 +1,6 @@
 using System;
 
-namespace Vmm.Pci.Bridges;
+namespace Vmm.Pci.Host;
 
 /// <summary>The Bridge Control register (PCI-to-PCI Bridge 1.2, 3.2.5.18; PCIe base, 7.5.1.3.13).</summary>
 [Flags]

@@ -6,61 +6,42 @@ using System.Threading;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.Pci.Bars;
-using Vmm.Pci.Bridges;
 using Vmm.Pci.Interrupts;
 using Vmm.Pci.Spec;
 
 namespace Vmm.Pci.Host;
 
-/// <content>What firmware does: bus numbers, windows of bridges, addresses, interrupt lines.</content>
-public sealed partial class PciBus
+/// <summary>What firmware does for a bus and what is behind its bridges: bus numbers, windows of bridges, addresses of BARs, interrupt lines.</summary>
+/// <remarks>Used under the topology lock.</remarks>
+internal sealed class BusResources(PciBus bus)
 {
     private readonly Dictionary<(PciFunction Function, int Index), (PciWindow Window, ulong Address)> _assigned = [];
     private readonly TokenBucket _unplacedReports = new();
     private bool _programmed;
-    private long _unplacedRanges;
+    private long _unplaced;
 
-    /// <summary>How many BARs, windows and buses a reset found no room for.</summary>
-    public long UnplacedRanges => Volatile.Read(ref _unplacedRanges);
+    /// <summary>How many BARs, windows and buses <see cref="Restore"/> found no room for.</summary>
+    public long Unplaced => Volatile.Read(ref _unplaced);
 
-    /// <summary>
-    /// Does what firmware does, on this root bus and behind its bridges: buses are numbered, bridges get windows for what is behind them (at
-    /// least what their options ask for), every BAR gets an address (and keeps it when this is called again, as after a reset), and
-    /// the Interrupt Line register the GSI of the pin. Decoding is left to the guest.
-    /// </summary>
+    /// <summary>Numbers buses, opens windows, gives addresses to what has none, and sets interrupt lines.</summary>
     /// <exception cref="PciResourceException">A window has no room, or there are more than 256 buses; what was assigned before stays.</exception>
-    /// <exception cref="InvalidOperationException">The bus is behind a bridge.</exception>
-    public void AssignResources()
+    public void Assign()
     {
-        if (Bridge is not null)
-        {
-            throw new InvalidOperationException("resources are assigned from the root bus");
-        }
+        _programmed = true;
+        Assign(static reason => throw reason);
+    }
 
-        lock (_hierarchy.Topology)
+    /// <summary>Programs what had been programmed before a reset, if anything. What has no room is left without an address, counted and logged.</summary>
+    public void Restore()
+    {
+        if (_programmed)
         {
-            _programmed = true;
-            AssignAll(static reason => throw reason);
+            Assign(ReportUnplaced);
         }
     }
 
-    /// <summary>The GSI that a pin of a device on this bus drives, swizzled through the bridges above.</summary>
-    internal int GetGsi(int device, InterruptPin pin)
-    {
-        var routing = InterruptRouting;
-        var at = this;
-        while (at.Bridge is { Bus: { } parent } bridge)
-        {
-            pin = PciInterruptRouting.Swizzle(device, pin);
-            device = bridge.Address.Device;
-            routing = bridge is PciRootPort ? PortInterruptRouting : routing;
-            at = parent;
-        }
-
-        return routing.GetGsi(device, pin);
-    }
-
-    private void FreeResources(PciFunction function)
+    /// <summary>The ranges of a function that left the bus are free again.</summary>
+    public void Free(PciFunction function)
     {
         foreach (var (key, range) in _assigned.Where(pair => pair.Key.Function == function).ToList())
         {
@@ -68,21 +49,21 @@ public sealed partial class PciBus
             range.Window.Free(range.Address);
         }
 
-        (function as PciBridge)?.ForgetPools();
+        (function as PciBridge)?.Windows.ForgetPools();
     }
 
-    private void AssignAll(Action<PciResourceException> refused)
+    private void Assign(Action<PciResourceException> refused)
     {
-        NumberBuses(Number, refused);
+        NumberBuses(bus.Number, refused);
         AssignRanges(refused);
     }
 
     private void ReportUnplaced(PciResourceException reason)
     {
-        Interlocked.Increment(ref _unplacedRanges);
+        Interlocked.Increment(ref _unplaced);
         if (_unplacedReports.TryTake(out long suppressed))
         {
-            Log.Unplaced(Logger, reason.Message, suppressed);
+            Log.Unplaced(bus.Logger, reason.Message, suppressed);
         }
     }
 
@@ -91,7 +72,7 @@ public sealed partial class PciBus
     private int NumberBuses(int own, Action<PciResourceException> refused)
     {
         int last = own;
-        foreach (var bridge in Bridges)
+        foreach (var bridge in bus.Bridges)
         {
             int secondary = last + 1;
             if (secondary > 255)
@@ -102,7 +83,7 @@ public sealed partial class PciBus
 
             // Configuration accesses must find the bus while the ones behind it are numbered.
             bridge.SetBusNumbers(own, secondary, 255);
-            last = Math.Min(255, bridge.Secondary.NumberBuses(secondary, refused) + bridge.Options.ReservedBuses);
+            last = Math.Min(255, bridge.Secondary.Resources.NumberBuses(secondary, refused) + bridge.Options.ReservedBuses);
             bridge.SetBusNumbers(own, secondary, last);
         }
 
@@ -137,24 +118,24 @@ public sealed partial class PciBus
             }
         }
 
-        foreach (var function in Functions)
+        foreach (var function in bus.Functions)
         {
             if (function.Intx.Pin != InterruptPin.None)
             {
-                uint gsi = (uint)GetGsi(function.Address.Device, function.Intx.Pin);
+                uint gsi = (uint)bus.Wiring.GetGsi(function.Address.Device, function.Intx.Pin);
                 function.ConfigurationSpace.Update(ConfigurationRegisters.InterruptLine, 0xff, gsi);
             }
         }
 
-        foreach (var bridge in Bridges)
+        foreach (var bridge in bus.Bridges)
         {
-            bridge.Secondary.AssignRanges(refused);
+            bridge.Secondary.Resources.AssignRanges(refused);
         }
     }
 
     private IEnumerable<ResourceRequest> Requests()
     {
-        foreach (var function in Functions)
+        foreach (var function in bus.Functions)
         {
             foreach (var bar in function.Bars)
             {
@@ -169,7 +150,7 @@ public sealed partial class PciBus
                 foreach (var kind in Enum.GetValues<BridgeWindowKind>())
                 {
                     // A window keeps its size for as long as the bridge is there.
-                    ulong size = Pool(bridge, kind) is { } pool ? pool.Last - pool.Base + 1 : bridge.Secondary.WindowSize(kind);
+                    ulong size = bridge.Windows.Pool(kind) is { } pool ? pool.Last - pool.Base + 1 : bridge.Secondary.Resources.WindowSize(kind);
                     if (size != 0)
                     {
                         bool prefetchable = kind == BridgeWindowKind.Prefetchable;
@@ -192,7 +173,7 @@ public sealed partial class PciBus
             sum += wanted == kind ? request.Size : 0;
         }
 
-        sum = Math.Max(sum, Bridge!.LeastSize(kind));
+        sum = Math.Max(sum, bus.Bridge!.Windows.LeastSize(kind));
         ulong granularity = kind == BridgeWindowKind.Io ? PciBridge.IoGranularity : PciBridge.MemoryGranularity;
         return sum == 0 ? 0 : BitOperations.RoundUpToPowerOf2(Math.Max(sum, granularity));
     }
@@ -214,7 +195,7 @@ public sealed partial class PciBus
 
     private PciResourceException NoRoom(in ResourceRequest request)
     {
-        string windows = Bridge is null ? string.Join(", ", Windows) : $"those of {Bridge.Name} at {Bridge.Address}";
+        string windows = bus.Bridge is { } bridge ? $"those of {bridge.Name} at {bridge.Address}" : string.Join(", ", bus.Windows);
         return new PciResourceException(
             $"{request.Function.Name} at {request.Function.Address}: "
             + $"no window has 0x{request.Size:x} bytes for {request.What} ({request.Space}); windows: {windows}");
@@ -222,21 +203,14 @@ public sealed partial class PciBus
 
     private IEnumerable<PciWindow> Candidates(ResourceRequest request)
     {
-        if (Bridge is { } bridge)
+        if (bus.Bridge is { Windows: var windows })
         {
-            PciWindow?[] pools = request.Space == AddressSpaceKind.Port ? [bridge.IoPool]
-                : request.Prefetchable ? [bridge.PrefetchablePool, bridge.MemoryPool] : [bridge.MemoryPool];
-            return pools.OfType<PciWindow>();
+            BridgeWindowKind[] kinds = request.Space == AddressSpaceKind.Port ? [BridgeWindowKind.Io]
+                : request.Prefetchable ? [BridgeWindowKind.Prefetchable, BridgeWindowKind.Memory] : [BridgeWindowKind.Memory];
+            return kinds.Select(windows.Pool).OfType<PciWindow>();
         }
 
-        return Windows.Where(window => window.Kind == request.Space && (request.High || request.Space == AddressSpaceKind.Port || window.IsBelow4GiB))
+        return bus.Windows.Where(window => window.Kind == request.Space && (request.High || request.Space == AddressSpaceKind.Port || window.IsBelow4GiB))
             .OrderByDescending(window => request.High && !window.IsBelow4GiB);
     }
-
-    private static PciWindow? Pool(PciBridge bridge, BridgeWindowKind kind) => kind switch
-    {
-        BridgeWindowKind.Io => bridge.IoPool,
-        BridgeWindowKind.Memory => bridge.MemoryPool,
-        _ => bridge.PrefetchablePool,
-    };
 }

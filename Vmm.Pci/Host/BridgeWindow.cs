@@ -1,4 +1,4 @@
-namespace Vmm.Pci.Bridges;
+namespace Vmm.Pci.Host;
 
 /// <summary>A range that a bridge forwards downstream; closed if its limit lies below its base.</summary>
 /// <param name="Base">First address.</param>
