@@ -1,16 +1,20 @@
 using System;
+using System.Collections.Generic;
+using System.Globalization;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
+using Vmm.DeviceModel.State;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Spec;
+using Vmm.Pci.State;
 
 namespace Vmm.Pci;
 
 /// <content>The life of a function: on a bus and off it, reset, and the hooks by which a device follows.</content>
-public partial class PciFunction : ICapabilityOwner, IBarOwner
+public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
 {
     private IFunctionBus? _bus;
     private bool _sealed;
@@ -37,6 +41,34 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner
         Intx.SetLevel(false);
         Decoding.Schedule();
         CallHook(static function => function.OnReset(), 0);
+    }
+
+    /// <summary>The place on its bus: device and function number, in hexadecimal.</summary>
+    string IComponent.Name => string.Create(CultureInfo.InvariantCulture, $"{Address.Device:x2}.{Address.Function}");
+
+    IReadOnlyList<IComponent> IComponent.Parts => Components;
+
+    /// <summary>
+    /// What the device behind the registers has of state and of values to show. Restored after the function itself, in this order.
+    /// </summary>
+    protected virtual IReadOnlyList<IComponent> Components => [];
+
+    /// <inheritdoc/>
+    public void Inspect(InspectionNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        FunctionStates.Inspect(this, node);
+    }
+
+    /// <inheritdoc/>
+    public virtual SavedState? Save() => FunctionStates.Save(this);
+
+    /// <inheritdoc/>
+    public virtual Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        FunctionState checkedState = FunctionStates.Read(this, state);
+        return () => Restore(checkedState);
     }
 
     /// <summary>
@@ -69,6 +101,27 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner
         {
             Reset();
         }
+    }
+
+    private void Restore(FunctionState state)
+    {
+        _space.Reset();
+        _capabilities.Reset();
+        Msix?.Restore(state.Msix!);
+        Msi?.Restore(state.MsiEnabledCount!.Value, state.MsiPending!);
+        _space.Restore(state.Registers);
+
+        // Vectors were restored while their mechanism was off, so that all of them are routed by one change now.
+        ApplyBusMaster();
+        _capabilities.MasteringChanged();
+        Intx.SetLevel(state.PinAsserted);
+        Decoding.Schedule();
+        OnRestored();
+    }
+
+    /// <summary>The registers were restored; what a bridge forwards follows.</summary>
+    private protected virtual void OnRestored()
+    {
     }
 
     /// <summary>Releases what the function holds. It is on no bus any more.</summary>

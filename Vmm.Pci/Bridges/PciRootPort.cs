@@ -1,7 +1,9 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using Vmm.DeviceModel.State;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Host;
@@ -32,6 +34,7 @@ public sealed class PciRootPort : PciBridge
     private readonly Lock _linkLock = new();
     private readonly Lock _levelLock = new();
     private readonly Action _release;
+    private readonly SlotComponent _slot;
     private TaskCompletionSource? _removal;
     private volatile bool _linkUp;
 
@@ -49,6 +52,12 @@ public sealed class PciRootPort : PciBridge
         AddCapability(new PowerManagementCapability(noSoftReset: true));
         AddCapability(_express);
         AddCapability(_messages);
+        _slot = new SlotComponent(this);
+        ConfigurationSpace.DefineDeviceBits(_express.Offset + PciExpressRegisters.LinkControl, PciExpressPortCapability.LinkActive);
+        ConfigurationSpace.DefineDeviceBits(
+            SlotOffset,
+            PciSlotRegisters.PresenceDetectState | (PciSlotRegisters.StatusEvents << 16) | PciSlotRegisters.PowerIndicatorBits
+            | PciSlotRegisters.PowerControllerControl);
     }
 
     /// <summary>A function is in the slot, as the guest sees it.</summary>
@@ -70,6 +79,12 @@ public sealed class PciRootPort : PciBridge
     internal override bool IsRootPort => true;
 
     private protected override bool IsSecondaryUp => _linkUp;
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<IComponent> Components => [_slot, .. Secondary.Functions];
+
+    /// <summary>The guest was asked to release the device and has not done so yet.</summary>
+    internal bool IsRemovalAsked => Volatile.Read(ref _removal) is not null;
 
     private int SlotOffset => _express.Offset + PciExpressRegisters.SlotControl;
 
@@ -178,6 +193,16 @@ public sealed class PciRootPort : PciBridge
         }
     }
 
+    /// <summary>Takes up a removal that was asked for before the state was saved, or drops one that was not.</summary>
+    internal void RestoreRemoval(bool asked)
+    {
+        lock (_slotLock)
+        {
+            TaskCompletionSource? removal = asked ? new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously) : null;
+            Interlocked.Exchange(ref _removal, removal)?.TrySetResult();
+        }
+    }
+
     /// <inheritdoc/>
     internal override void CheckPlace(int device)
     {
@@ -257,6 +282,18 @@ public sealed class PciRootPort : PciBridge
             // An event that waited while there were no messages would have no change to send one at.
             _messages[0].Signal();
         }
+    }
+
+    /// <inheritdoc/>
+    private protected override void OnRestored()
+    {
+        uint link = ConfigurationSpace.ReadRegister(_express.Offset + PciExpressRegisters.LinkControl);
+        lock (_linkLock)
+        {
+            _linkUp = (link & PciExpressPortCapability.LinkActive) != 0;
+        }
+
+        base.OnRestored();
     }
 
     /// <inheritdoc/>

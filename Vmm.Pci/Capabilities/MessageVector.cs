@@ -187,6 +187,22 @@ public abstract class MessageVector : IInterruptVector
         }
     }
 
+    /// <summary>Takes a saved entry over. The mechanism is disabled now: what follows from the entry does so when it is enabled.</summary>
+    internal void Restore(ulong address, uint data, bool masked, bool pending)
+    {
+        Acquire();
+        try
+        {
+            StoreMessage(address, data);
+            StoreMask(masked);
+            _pending = pending;
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
     /// <summary>Forgets an event that was not delivered; the entry stays as the guest programmed it.</summary>
     internal void ClearPending()
     {

@@ -1,4 +1,6 @@
 using System;
+using System.Collections.Generic;
+using System.Linq;
 using System.Numerics;
 using System.Threading;
 using Vmm.DeviceModel.Interrupts;
@@ -138,6 +140,20 @@ public sealed class MsiCapability : MessageCapability
     {
         Volatile.Write(ref _enabledCount, 1);
         base.OnReset();
+    }
+
+    /// <summary>Indices of the vectors that are pending; their messages and masks are registers.</summary>
+    internal List<int> SavePending() => [.. _vectors.Where(static vector => vector.IsPending).Select(static vector => vector.Index)];
+
+    /// <summary>Takes a state over that was checked. MSI is disabled now.</summary>
+    internal void Restore(int enabledCount, IReadOnlyList<int> pending)
+    {
+        Volatile.Write(ref _enabledCount, enabledCount);
+        foreach (int index in pending)
+        {
+            MsiVector vector = _vectors[index];
+            vector.Restore(vector.Message.Address, vector.Message.Data, vector.IsMasked, pending: true);
+        }
     }
 
     private protected override void ClearEnable() => List!.Space.Update(Offset, ControlEnable, 0);

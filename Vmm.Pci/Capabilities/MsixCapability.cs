@@ -1,8 +1,10 @@
 using System;
+using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
+using Vmm.Pci.State;
 
 namespace Vmm.Pci.Capabilities;
 
@@ -114,6 +116,31 @@ public sealed class MsixCapability : MessageCapability
 
     /// <summary>The pending bit array as a region of the BAR <see cref="PendingBar"/>.</summary>
     public PciBarRegion CreatePendingRegion() => new("msix-pba", PendingOffset, PendingLength(VectorCount), PendingHandler);
+
+    /// <summary>The vectors that are not as at power-on.</summary>
+    internal List<VectorState> Save()
+    {
+        var states = new List<VectorState>();
+        foreach (MsixVector vector in _vectors)
+        {
+            var state = new VectorState(vector.Index, vector.Message.Address, vector.Message.Data, vector.IsMasked, vector.IsPending);
+            if (state != new VectorState(vector.Index, 0, 0, Masked: true, Pending: false))
+            {
+                states.Add(state);
+            }
+        }
+
+        return states;
+    }
+
+    /// <summary>Takes a state over that was checked. MSI-X is disabled now.</summary>
+    internal void Restore(IReadOnlyList<VectorState> states)
+    {
+        foreach (VectorState state in states)
+        {
+            _vectors[state.Index].Restore(state.Address, state.Data, state.Masked, state.Pending);
+        }
+    }
 
     /// <inheritdoc/>
     protected internal override void OnWritten(int offset, in ConfigurationWrite write)

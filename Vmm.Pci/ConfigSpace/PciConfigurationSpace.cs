@@ -1,7 +1,10 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.State;
+using Vmm.Pci.State;
 
 namespace Vmm.Pci.ConfigSpace;
 
@@ -26,6 +29,7 @@ public sealed class PciConfigurationSpace
     private readonly uint[] _powerOn;
     private readonly uint[] _writable;
     private readonly uint[] _writeOneToClear;
+    private readonly uint[] _deviceBits;
 
     /// <summary>Makes a space in which every byte is read-only and zero.</summary>
     /// <param name="length">256, or 4096 with extended space.</param>
@@ -41,6 +45,7 @@ public sealed class PciConfigurationSpace
         _powerOn = new uint[length / 4];
         _writable = new uint[length / 4];
         _writeOneToClear = new uint[length / 4];
+        _deviceBits = new uint[length / 4];
     }
 
     /// <summary>Bytes: 256 or 4096.</summary>
@@ -95,6 +100,11 @@ public sealed class PciConfigurationSpace
         BinaryPrimitives.WriteUInt32LittleEndian(bytes[8..], writeOneToClear);
         Define(offset, bytes[..width], bytes.Slice(4, width), bytes.Slice(8, width));
     }
+
+    /// <summary>Says that the device changes bits which the guest cannot write, so that they are state: a saved one may differ in them.</summary>
+    /// <param name="offset">A multiple of 4 inside the space.</param>
+    /// <param name="bits">Which bits.</param>
+    public void DefineDeviceBits(int offset, uint bits) => _deviceBits[offset >> 2] |= bits;
 
     /// <summary>Reads 1, 2 or 4 bytes.</summary>
     /// <param name="offset">First byte, a multiple of <paramref name="width"/> inside the space.</param>
@@ -200,6 +210,49 @@ public sealed class PciConfigurationSpace
         for (int i = 0; i < _image.Length; i++)
         {
             BinaryPrimitives.WriteUInt32LittleEndian(destination[(i * 4)..], Volatile.Read(ref _image[i]));
+        }
+    }
+
+    /// <summary>The registers that do not have their power-on value.</summary>
+    internal List<RegisterState> Save()
+    {
+        var registers = new List<RegisterState>();
+        for (int i = 0; i < _image.Length; i++)
+        {
+            uint value = Volatile.Read(ref _image[i]);
+            if (value != _powerOn[i])
+            {
+                registers.Add(new RegisterState(i * 4, value));
+            }
+        }
+
+        return registers;
+    }
+
+    /// <summary>Refuses saved registers that differ from the power-on image in a bit that neither a guest nor the device changes.</summary>
+    /// <exception cref="StateException">The first register that cannot be.</exception>
+    internal void Check(IReadOnlyList<RegisterState> registers)
+    {
+        int last = -4;
+        foreach (RegisterState register in registers)
+        {
+            int offset = register.Offset;
+            SavedState.Require(offset > last && offset < Length && (offset & 3) == 0, "registers.offset", $"ascending multiples of 4 below {Length}", offset);
+            int index = offset >> 2;
+            uint wrong = (register.Value ^ _powerOn[index]) & ~(_writable[index] | _writeOneToClear[index] | _deviceBits[index]);
+            SavedState.Require(
+                wrong == 0, $"registers[0x{offset:x}]", $"0x{_powerOn[index]:x8} but for bits that can change", $"0x{register.Value:x8}");
+            last = offset;
+        }
+    }
+
+    /// <summary>Gives registers the values of a state that was checked, and all others their power-on values.</summary>
+    internal void Restore(IReadOnlyList<RegisterState> registers)
+    {
+        Reset();
+        foreach (RegisterState register in registers)
+        {
+            Volatile.Write(ref _image[register.Offset >> 2], register.Value);
         }
     }
 

@@ -57,6 +57,13 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler
         }
     }
 
+    /// <summary>The latch at 0xcf8.</summary>
+    public uint Address
+    {
+        get => Volatile.Read(ref _address);
+        set => Volatile.Write(ref _address, value & AddressBits);
+    }
+
     public void Reset() => Volatile.Write(ref _address, 0);
 
     private static int Register(uint address, ulong offset) => (int)((address & 0xfc) | ((uint)offset & 3));

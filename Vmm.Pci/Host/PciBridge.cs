@@ -1,4 +1,6 @@
 using System;
+using System.Collections.Generic;
+using Vmm.DeviceModel.State;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
@@ -97,6 +99,9 @@ public class PciBridge : PciFunction
     /// <summary>True while the secondary side can be reached at all.</summary>
     private protected virtual bool IsSecondaryUp => true;
 
+    /// <inheritdoc/>
+    protected override IReadOnlyList<IComponent> Components => [.. Secondary.Functions];
+
     /// <summary>A function wants to join the secondary bus.</summary>
     /// <exception cref="ArgumentException">The place does not exist.</exception>
     internal virtual void CheckPlace(int device)
@@ -183,6 +188,13 @@ public class PciBridge : PciFunction
                 ControlChanged(changed, value);
                 break;
         }
+    }
+
+    /// <inheritdoc/>
+    private protected override void OnRestored()
+    {
+        Secondary.Renumber();
+        ForwardingChanged();
     }
 
     /// <inheritdoc/>

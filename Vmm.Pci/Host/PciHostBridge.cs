@@ -2,6 +2,8 @@ using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.State;
+using Vmm.Pci.State;
 
 namespace Vmm.Pci.Host;
 
@@ -12,7 +14,7 @@ namespace Vmm.Pci.Host;
 /// <para>A function that is added to a bus below belongs to the bridge: <see cref="Dispose"/> disposes those that are still there. One that is
 /// removed belongs to whoever removed it, and one that is disposed takes itself off its bus first.</para>
 /// </remarks>
-public sealed class PciHostBridge : IDisposable
+public sealed class PciHostBridge : IDisposable, IComponent
 {
     /// <summary>The first configuration port; there are eight.</summary>
     public const ushort ConfigurationPortBase = 0xcf8;
@@ -64,6 +66,10 @@ public sealed class PciHostBridge : IDisposable
     /// <summary>Answers configuration memory.</summary>
     public IRegionHandler Ecam { get; }
 
+    string IComponent.Name => "pci";
+
+    IReadOnlyList<IComponent> IComponent.Parts => [.. Root.Functions];
+
     /// <summary>The function at an address, or null.</summary>
     /// <param name="address">Bus, device and function.</param>
     public PciFunction? Find(PciAddress address) => Find(address.Bus, address.DeviceFunction);
@@ -90,6 +96,29 @@ public sealed class PciHostBridge : IDisposable
     {
         ((ConfigurationPorts)ConfigurationPorts).Reset();
         Root.Reset();
+    }
+
+    /// <inheritdoc/>
+    public void Inspect(InspectionNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        node.AddBits("configuration address", ((ConfigurationPorts)ConfigurationPorts).Address, 4);
+        node.Add("unplaced ranges", Root.UnplacedRanges);
+    }
+
+    /// <inheritdoc/>
+    public SavedState Save()
+    {
+        var state = new HostBridgeState { ConfigurationAddress = ((ConfigurationPorts)ConfigurationPorts).Address };
+        return SavedState.Of(HostBridgeState.Kind, HostBridgeState.Version, state, PciStateJson.Default.HostBridgeState);
+    }
+
+    /// <inheritdoc/>
+    public Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        HostBridgeState bridge = state.Read(HostBridgeState.Kind, HostBridgeState.Version, PciStateJson.Default.HostBridgeState);
+        return () => ((ConfigurationPorts)ConfigurationPorts).Address = bridge.ConfigurationAddress;
     }
 
     /// <summary>

@@ -29,6 +29,7 @@ public sealed class IntxPin : IInterruptLine
         _space = space;
         _capabilities = capabilities;
         Pin = pin;
+        space.DefineDeviceBits(ConfigurationRegisters.Command, InterruptStatusBit);
     }
 
     /// <summary>Which pin, or <see cref="InterruptPin.None"/>: then the level goes nowhere.</summary>
