@@ -7,6 +7,7 @@ using Vmm.Conformance;
 using Vmm.Conformance.Models;
 using Vmm.Conformance.Reports;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 using Vmm.Vfio;
 using Vmm.Virtio.Devices;
 

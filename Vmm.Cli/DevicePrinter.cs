@@ -5,6 +5,7 @@ using System.IO;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Host;
@@ -18,7 +19,7 @@ namespace Vmm.Cli;
 /// <summary>
 /// Draws the PCI bus of a machine as a tree: functions in bus order, and of each its back-end, features, queues, BARs and capabilities.
 /// </summary>
-internal sealed class DevicePrinter(MachinePreview machine)
+internal sealed class DevicePrinter(MachinePreview machine, DeviceCatalogue catalogue)
 {
     /// <summary>Draws it.</summary>
     public void Print(TextWriter output)
@@ -86,8 +87,7 @@ internal sealed class DevicePrinter(MachinePreview machine)
     private void AddDevice(TreeNode node, VirtioPciFunction function)
     {
         string type = function.Device.DeviceType.ToString().ToLowerInvariant();
-        VirtioOptions? options = machine.Devices.FirstOrDefault(device => device.Function == function)?.Options;
-        node.Add(Text($"virtio {type}{(options is null ? "" : $" on {BackendOf(options)}")}"));
+        node.Add(Text($"virtio {type}{(BackendOf(function) is { } backend ? $" on {backend}" : "")}"));
         node.Add("features " + string.Join(' ', FeatureNames.Of(function.Device.DeviceType, function.OfferedFeatures)));
         node.Add("queues " + string.Join(", ", Runs(function.Device.QueueSizes)));
     }
@@ -146,17 +146,11 @@ internal sealed class DevicePrinter(MachinePreview machine)
         }
     }
 
-    private static string BackendOf(VirtioOptions options)
+    private string? BackendOf(PciFunction function)
     {
-        return options switch
-        {
-            DiskOptions disk => disk.Path + (disk.ReadOnly ? ", read-only" : ""),
-            NetOptions net => $"tap {net.Tap}",
-            EntropyOptions entropy => entropy.Source,
-            ConsoleOptions { Character: { Kind: CharacterKind.File } character } => character.Path!,
-            ConsoleOptions => "the terminal",
-            _ => options.GetType().Name,
-        };
+        return machine.Devices.FirstOrDefault(device => device.Function == function) is { Options: var options }
+            ? catalogue.KindOf(options).Describe(options)
+            : null;
     }
 
     /// <summary>Queues of one size after another in one word: <c>0 to 7: 256</c>.</summary>

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.IO;
 using Microsoft.Extensions.Logging;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 using Vmm.Pci.Diagnostics;
 
 namespace Vmm.Cli;
@@ -34,12 +35,7 @@ internal sealed class DevicesCommand
         using ILoggerFactory? loggers = Logging.Create(arguments.LogLevel);
 
         // Looking must not empty the file that a console writes to.
-        ConsoleOptions console = arguments.Machine.Console;
-        MachineOptions options = arguments.Machine with
-        {
-            Console = console with { Character = console.Character with { Append = true } },
-            LoggerFactory = loggers,
-        };
+        MachineOptions options = arguments.Machine with { AppendOutput = true, LoggerFactory = loggers };
         using MachinePreview machine = MachinePreview.Create(options);
         if (result.GetValue(_configurationSpace))
         {
@@ -47,7 +43,7 @@ internal sealed class DevicesCommand
         }
         else
         {
-            new DevicePrinter(machine).Print(output);
+            new DevicePrinter(machine, options.Catalogue).Print(output);
         }
     }
 }

@@ -1,4 +1,4 @@
-using System;
+using System.Linq;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Microsoft.Extensions.Logging;
@@ -28,14 +28,10 @@ internal sealed class GuestRun
         using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
         _ = OpenFileLimit.Raise();
         MachineOptions options = _arguments.Machine;
-        bool terminal = options.Serial.Kind == CharacterKind.Terminal || options.Console.Character.Kind == CharacterKind.Terminal;
+        bool terminal = options.Serial.Kind == CharacterKind.Terminal
+            || options.Devices.Any(device => options.Catalogue.KindOf(device).UsesTerminal(device));
         using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
-        options = options with { LoggerFactory = loggers };
-        if (raw is not null)
-        {
-            options = WithCharacters(options, character => character with { Escape = RequestStop });
-        }
-
+        options = options with { LoggerFactory = loggers, Escape = raw is null ? null : RequestStop };
         while (true)
         {
             MachineExit exit = RunOnce(options);
@@ -45,13 +41,8 @@ internal sealed class GuestRun
             }
 
             // What was written to files before stays there.
-            options = WithCharacters(options, character => character with { Append = true });
+            options = options with { AppendOutput = true };
         }
-    }
-
-    private static MachineOptions WithCharacters(MachineOptions options, Func<CharacterOptions, CharacterOptions> change)
-    {
-        return options with { Serial = change(options.Serial), Console = options.Console with { Character = change(options.Console.Character) } };
     }
 
     private MachineExit RunOnce(MachineOptions options)

@@ -1,5 +1,6 @@
 using System;
 using Vmm.Conformance;
+using Vmm.Machine.Catalogue;
 using Vmm.Vfio;
 using Vmm.Vfio.Driver;
 using Vmm.Vfio.Kernel;

@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.Conformance.Models;
+using Vmm.Machine.Catalogue;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Cli;
@@ -25,7 +26,7 @@ internal static class ModelOptionParser
     public static IReadOnlyList<ModelOptions> Read(string text)
     {
         OptionValue words = OptionValue.ParseNamed(
-            Option, text, out string? name, ["num_queues", "ring_reset", "notification_data", .. TransportOptionParser.Known]);
+            Option, text, out string? name, ["num_queues", "ring_reset", "notification_data", .. VirtioWords.Known]);
         ModelKind[] models = name == All ? _models : [.. _models.Where(model => ModelFunction.NameOf(model) == name)];
         if (models.Length == 0)
         {
@@ -39,12 +40,12 @@ internal static class ModelOptionParser
             throw words.Bad("num_queues", "only block devices have a number of queues");
         }
 
-        VirtioPciOptions function = TransportOptionParser.Read(words) with
+        VirtioPciOptions function = VirtioWords.Read(words) with
         {
             RingReset = words.GetSwitch("ring_reset", true),
             NotificationData = words.GetSwitch("notification_data"),
         };
-        ushort size = TransportOptionParser.ReadQueueSize(words) ?? DefaultQueueSize;
+        ushort size = VirtioWords.ReadQueueSize(words) ?? DefaultQueueSize;
         return [.. models.Select(model => new ModelOptions
         {
             Model = model,

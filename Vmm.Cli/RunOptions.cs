@@ -2,15 +2,20 @@ using System;
 using System.Collections.Generic;
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using System.Linq;
 using Microsoft.Extensions.Logging;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
+using Vmm.Pci.Bridges;
 
 namespace Vmm.Cli;
 
 /// <summary>The options of <c>vmm run</c> and how their values become the options of a machine.</summary>
 public sealed class RunOptions
 {
+    private const string RootPorts = "--pci-root-ports";
+
     private static readonly string[] LogLevels = ["trace", "debug", "info", "warn", "error", "off"];
 
     private readonly Option<string[]> _kernel = Text("--kernel", "FILE", "Kernel: a bzImage, or an ELF vmlinux with a PVH entry (needed by run)");
@@ -20,20 +25,8 @@ public sealed class RunOptions
     private readonly Option<string[]> _memory = Text(
         "--memory", "size=SIZE,...",
         "RAM, with K, M, G or T for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
-    private readonly Option<string[]> _disk = Text(
-        "--disk", "path=FILE,...", "Virtio block device over a raw file; readonly=on, serial=TEXT, num_queues=N; may be repeated");
-    private readonly Option<string[]> _net = Text(
-        "--net", "tap=NAME,...",
-        "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, "
-        + "num_queues=N receive and transmit queues, 2 a pair (2); may be repeated");
-    private readonly Option<string[]> _rng = Text("--rng", "src=FILE,...", "Virtio entropy device");
-    private readonly Option<string[]> _console = Text(
-        "--console", "off|tty|file=FILE,...", "Virtio console (off); tty needs --serial off, null or file=FILE");
-    private readonly Option<string[]> _device = Text(
-        "--device", "path=FOLDER,...",
-        "PCI device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; p2p=on lets other such devices reach its BARs, "
-        + "x_nv_gpudirect_clique=N too and says so to the guest, mmap=off has every access exit, "
-        + "iommufd=on goes by /dev/iommu instead of the group, id=NAME; may be repeated");
+    private readonly Option<string[]> _rootPorts = Text(
+        RootPorts, "N", $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} (0)");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot")
     {
@@ -42,16 +35,34 @@ public sealed class RunOptions
     };
     private readonly Option<string[]> _logLevel = Text(
         "--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
+    private readonly DeviceCatalogue _catalogue;
+    private readonly IReadOnlyList<(DeviceKind Kind, Option<string[]> Option)> _devices;
+
+    /// <summary>Options for the devices of a catalogue.</summary>
+    /// <param name="catalogue">The catalogue; the library's own without it.</param>
+    public RunOptions(DeviceCatalogue? catalogue = null)
+    {
+        _catalogue = catalogue ?? DeviceCatalogue.Default;
+        _devices = [.. _catalogue.Kinds.Select(static kind => (kind, Text(kind.Option, kind.Form, kind.Description)))];
+    }
 
     /// <summary>A command with these options.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="description">What it does.</param>
     public Command CreateCommand(string name = "run", string description = "Runs a Linux guest")
     {
-        return new Command(name, description)
+        var command = new Command(name, description);
+        Option[] all =
+        [
+            _kernel, _initramfs, _cmdline, _cpus, _memory, .. _devices.Select(static device => device.Option), _rootPorts, _serial, _noReboot,
+            _logLevel,
+        ];
+        foreach (Option option in all)
         {
-            _kernel, _initramfs, _cmdline, _cpus, _memory, _disk, _net, _rng, _console, _device, _serial, _noReboot, _logLevel,
-        };
+            command.Add(option);
+        }
+
+        return command;
     }
 
     /// <summary>Reads a parsed command line.</summary>
@@ -68,14 +79,15 @@ public sealed class RunOptions
         }
 
         CharacterOptions serial = Single(result, _serial) is { } port
-            ? DeviceOptionParser.ReadSerial(port)
+            ? CharacterWords.ReadSerial(_serial.Name, port)
             : new CharacterOptions(CharacterKind.Terminal);
         if (result.GetResult(_noReboot) is OptionResult { IdentifierTokenCount: > 1 })
         {
             throw new UsageException("--no-reboot", null, "is given twice");
         }
 
-        var names = new HashSet<string>(StringComparer.Ordinal);
+        IReadOnlyList<DeviceOptions> devices = ReadDevices(result);
+        CheckTerminal(serial, devices);
         var machine = new MachineOptions
         {
             KernelPath = kernel is null ? "" : NonEmpty("--kernel", kernel),
@@ -83,20 +95,12 @@ public sealed class RunOptions
             CommandLine = Single(result, _cmdline) ?? "",
             CpuCount = ReadCpus(Single(result, _cpus)),
             Memory = ReadMemory(Single(result, _memory)),
-            Disks = [.. (result.GetValue(_disk) ?? []).Select(text => DeviceOptionParser.ReadDisk(text, names))],
-            Nets = [.. (result.GetValue(_net) ?? []).Select(text => DeviceOptionParser.ReadNet(text, names))],
-            Entropy = Single(result, _rng) is { } rng ? DeviceOptionParser.ReadEntropy(rng, names) : null,
-            Console = Single(result, _console) is { } console
-                ? DeviceOptionParser.ReadConsole(console, names)
-                : new ConsoleOptions(new CharacterOptions(CharacterKind.Off)),
-            HostDevices = [.. (result.GetValue(_device) ?? []).Select(text => DeviceOptionParser.ReadHostDevice(text, names))],
+            Devices = devices,
+            Catalogue = _catalogue,
+            RootPorts = ReadRootPorts(Single(result, _rootPorts)),
             Serial = serial,
         };
-        if (serial.Kind == CharacterKind.Terminal && machine.Console.Character.Kind == CharacterKind.Terminal)
-        {
-            throw new UsageException("--console", "tty", "the terminal is the serial port's; add --serial off, null or file=FILE");
-        }
-
+        CheckIds(machine);
         return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)));
     }
 
@@ -114,6 +118,64 @@ public sealed class RunOptions
     private static string NonEmpty(string option, string path)
     {
         return path.Length == 0 ? throw new UsageException(option, null, "an empty path") : path;
+    }
+
+    /// <summary>In the order of the catalogue, and of the command line within a kind.</summary>
+    private List<DeviceOptions> ReadDevices(ParseResult result)
+    {
+        var devices = new List<DeviceOptions>();
+        foreach ((DeviceKind kind, Option<string[]> option) in _devices)
+        {
+            string[] values = result.GetValue(option) ?? [];
+            if (values.Length > 1 && !kind.IsRepeatable)
+            {
+                throw new UsageException(option.Name, values[1], "is given twice");
+            }
+
+            IEnumerable<DeviceOptions?> given = values.Length == 0 ? [kind.Default] : values.Select(kind.Parse);
+            devices.AddRange(given.OfType<DeviceOptions>());
+        }
+
+        return devices;
+    }
+
+    private static void CheckIds(MachineOptions machine)
+    {
+        try
+        {
+            _ = machine.NameDevices();
+        }
+        catch (MachineException e)
+        {
+            throw new UsageException($"--{e.Part}", e.Subject, e.Reason);
+        }
+    }
+
+    private void CheckTerminal(CharacterOptions serial, IReadOnlyList<DeviceOptions> devices)
+    {
+        string? owner = serial.Kind == CharacterKind.Terminal ? "the serial port's; add --serial off, null or file=FILE" : null;
+        foreach (DeviceKind kind in devices.Select(device => (Device: device, Kind: _catalogue.KindOf(device)))
+            .Where(static pair => pair.Kind.UsesTerminal(pair.Device)).Select(static pair => pair.Kind))
+        {
+            if (owner is not null)
+            {
+                throw new UsageException(kind.Option, "tty", $"the terminal is {owner}");
+            }
+
+            owner = $"another {kind.Option}'s";
+        }
+    }
+
+    private static PciRootPortOptions[] ReadRootPorts(string? text)
+    {
+        if (text is null)
+        {
+            return [];
+        }
+
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count <= MachineLimits.Slots
+            ? [.. Enumerable.Range(1, count).Select(static number => new PciRootPortOptions { Name = $"port{number}", SlotNumber = number })]
+            : throw new UsageException(RootPorts, text, $"not a number from 0 to {MachineLimits.Slots}");
     }
 
     private static int ReadCpus(string? text)

@@ -4,6 +4,7 @@ using System.CommandLine.Parsing;
 using System.IO;
 using System.Linq;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 
 namespace Vmm.Cli;
 
@@ -76,7 +77,7 @@ public static class VmmCommand
         if (result.Action is System.CommandLine.Help.HelpAction)
         {
             int status = result.Invoke(plain);
-            Console.Out.WriteLine(TransportOptionParser.Help);
+            Console.Out.WriteLine(VirtioWords.Help);
             return status;
         }
 

@@ -4,6 +4,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 
@@ -14,7 +15,7 @@ namespace Vmm.Kvm;
 /// Thread-safe. Everything registered is one disposable that removes exactly itself (KVM-6). Disposing the machine closes its vCPUs, none of
 /// which may be running, and with them every registration that is left; disposing those later is harmless.
 /// </remarks>
-public sealed class KvmVirtualMachine : IDisposable
+public sealed class KvmVirtualMachine : IHypervisor, IDisposable
 {
     private readonly FileDescriptor _descriptor;
     private readonly int _vcpuMapSize;
@@ -62,6 +63,18 @@ public sealed class KvmVirtualMachine : IDisposable
 
     /// <summary>Devices of the host that the machine has.</summary>
     public KvmHostDeviceFiles HostDeviceFiles { get; }
+
+    IMemorySlots IHypervisor.MemorySlots => MemorySlots;
+
+    IDoorbells IHypervisor.Doorbells => Doorbells;
+
+    IMsiSink IHypervisor.Msi => Msi;
+
+    IIrqRouting IHypervisor.IrqRouting => IrqRouting;
+
+    IInterruptLines IHypervisor.InterruptLines => InterruptLines;
+
+    IHostDeviceFiles IHypervisor.HostDeviceFiles => HostDeviceFiles;
 
     /// <summary>The vCPUs, in order of making.</summary>
     public IReadOnlyList<KvmVcpu> Vcpus

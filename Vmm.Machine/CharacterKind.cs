@@ -1,17 +1,24 @@
+using System.Text.Json.Serialization;
+
 namespace Vmm.Machine;
 
 /// <summary>What a serial port or a console is connected to.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<CharacterKind>))]
 public enum CharacterKind
 {
     /// <summary>The device is absent.</summary>
+    [JsonStringEnumMemberName("off")]
     Off,
 
     /// <summary>The device is there; its output vanishes.</summary>
+    [JsonStringEnumMemberName("null")]
     Null,
 
     /// <summary>Standard input and output of the process.</summary>
+    [JsonStringEnumMemberName("tty")]
     Terminal,
 
     /// <summary>Output goes to a file.</summary>
+    [JsonStringEnumMemberName("file")]
     File,
 }

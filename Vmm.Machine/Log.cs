@@ -31,7 +31,7 @@ internal static partial class Log
     public static partial void OutputLost(this ILogger logger, string id, int count);
 
     [LoggerMessage(6009, LogLevel.Error, "{Id} could not be taken from the guest")]
-    public static partial void HostDeviceKept(this ILogger logger, string id, Exception reason);
+    public static partial void DeviceKept(this ILogger logger, string id, Exception reason);
 
     [LoggerMessage(6008, LogLevel.Debug, "standard input cannot be waited for ({Reason}): no input for {Id}")]
     public static partial void NoInput(this ILogger logger, string id, string reason);

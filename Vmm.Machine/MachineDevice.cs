@@ -1,8 +1,13 @@
-using Vmm.Virtio.Transport;
+using Vmm.Machine.Catalogue;
+using Vmm.Pci;
 
 namespace Vmm.Machine;
 
-/// <summary>A virtio device of a machine.</summary>
-/// <param name="Function">The function on the bus.</param>
-/// <param name="Options">What it was made from: a <see cref="DiskOptions"/>, a <see cref="NetOptions"/> ...</param>
-public sealed record MachineDevice(VirtioPciFunction Function, VirtioOptions Options);
+/// <summary>A device of a machine.</summary>
+/// <param name="Options">What it was made from: a <see cref="DiskOptions"/>, a <see cref="NetOptions"/> ... with the id that it has.</param>
+/// <param name="Function">The function on the bus; the machine's.</param>
+public sealed record MachineDevice(DeviceOptions Options, PciFunction Function)
+{
+    /// <summary>Its id, unique in the machine.</summary>
+    public string Id => Options.Id!;
+}

@@ -1,35 +1,45 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
-using System.Text;
+using System.Threading;
+using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
+using Vmm.Machine.Catalogue;
 using Vmm.Machine.Devices;
+using Vmm.Pci;
+using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
-using Vmm.Vfio.Kernel;
-using Vmm.Vfio.Passthrough;
-using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Machine;
 
-/// <summary>The PCI host bridge and the virtio devices behind it.</summary>
+/// <summary>The PCI host bridge and the devices behind it.</summary>
+/// <remarks>
+/// Devices come and go from any thread, but not from inside a guest's access. The lock is over the list of devices; nothing is called under it.
+/// Whoever takes a device out of the list disposes it.
+/// </remarks>
 internal sealed class MachineDevices : IDisposable
 {
     // The inputs of the I/O APIC that the pins on bus 0 leave free.
     private const int FirstPortGsi = 20;
 
+    private readonly Lock _lock = new();
     private readonly MachineOptions _options;
     private readonly GuestMemory _memory;
+    private readonly IHypervisor? _hypervisor;
+    private readonly Action<VmStopReason> _stop;
     private readonly ILogger _logger;
-    private readonly ILogger _deviceLogger;
     private readonly PciHostBridge _bridge;
     private readonly List<MachineDevice> _devices = [];
-    private readonly MachineHostDevices _hostDevices;
+    private readonly List<Task> _removals = [];
+    private readonly DeviceIds _ids = new();
+    private readonly SharedParts _shared = new();
 
     /// <summary>Makes the bridge and the devices and gives them addresses.</summary>
     /// <param name="options">Which devices.</param>
@@ -37,24 +47,29 @@ internal sealed class MachineDevices : IDisposable
     /// <param name="spaces">Where they decode.</param>
     /// <param name="memory">What they master.</param>
     /// <param name="hypervisor">Interrupts; null for a machine that does not run.</param>
-    /// <param name="stop">Called on a vCPU thread when the guest resets the machine through the bridge's ports.</param>
+    /// <param name="stop">
+    /// Called when the guest resets the machine through the bridge's ports, on a vCPU thread, or when a device ends the machine, on one of its own.
+    /// </param>
     /// <param name="logger">The machine's.</param>
-    /// <exception cref="MachineException">A back-end cannot be opened.</exception>
+    /// <exception cref="MachineException">A back-end cannot be opened, or two devices have one id.</exception>
     public MachineDevices(
         MachineOptions options,
         MemoryLayout layout,
         (AddressSpace Memory, AddressSpace Ports) spaces,
         GuestMemory memory,
-        KvmVirtualMachine? hypervisor,
+        IHypervisor? hypervisor,
         Action<VmStopReason> stop,
         ILogger logger)
     {
-        _options = options;
-        _memory = memory;
-        _logger = logger;
-        _deviceLogger = GuardedLogger.Create(options.LoggerFactory, "Vmm.Virtio");
-        _hostDevices = new MachineHostDevices(
-            new VfioHost(memory, hypervisor?.HostDeviceFiles, options.LoggerFactory), stop, options.LoggerFactory, logger);
+        (_options, _memory, _hypervisor, _stop, _logger) = (options, memory, hypervisor, stop, logger);
+        MachineSlots.Check(options.RootPorts);
+        if (options.Devices.Count + options.RootPorts.Count > MachineLimits.Slots)
+        {
+            throw new MachineException(MachineException.Whole, null, $"more than {MachineLimits.Slots} devices and root ports do not fit on the bus");
+        }
+
+        IReadOnlyList<DeviceOptions> devices =
+            _ids.TakeAll(options.RootPorts.Select(static port => port.Name), options.Catalogue, options.Devices);
         _bridge = new PciHostBridge(new PciHostBridgeOptions
         {
             Memory = spaces.Memory,
@@ -75,8 +90,13 @@ internal sealed class MachineDevices : IDisposable
             reset.ResetRequested += () => stop(VmStopReason.Reset);
             spaces.Ports.Add(
                 new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1), PciHostBridge.ConfigurationPortBase);
-            AddAll();
-            Slots = new MachineSlots(options.RootPorts, _bridge.Root, _devices.Count + options.HostDevices.Count + 1);
+            foreach ((int index, DeviceOptions device) in devices.Index())
+            {
+                // Slot 0 is the bridge's.
+                Add(device, index + 1);
+            }
+
+            Slots = new MachineSlots(options.RootPorts, _bridge.Root, devices.Count + 1);
             _bridge.Root.AssignResources();
         }
         catch
@@ -89,187 +109,190 @@ internal sealed class MachineDevices : IDisposable
     /// <summary>The bridge that the devices are behind.</summary>
     public PciHostBridge HostBridge => _bridge;
 
-    /// <summary>The devices in the order of their slots.</summary>
-    public IReadOnlyList<MachineDevice> Devices => _devices;
-
-    /// <summary>The host's devices that the guest has.</summary>
-    public IReadOnlyList<PassthroughFunction> HostDevices => _hostDevices.Functions;
+    /// <summary>The devices that are there now: those that the machine started with in the order of their slots, then those that were added.</summary>
+    public IReadOnlyList<MachineDevice> Devices
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _devices.ToArray();
+            }
+        }
+    }
 
     /// <summary>The root ports, and what is in their slots.</summary>
     public MachineSlots Slots { get; }
 
-    /// <summary>What a device of the machine masters the bus with; one for each function.</summary>
+    /// <summary>Guest memory as a function of this machine reaches it; one for each function.</summary>
     public DmaTarget CreateDmaTarget() => new(_memory);
 
-    /// <summary>Makes a disk that is on no bus yet.</summary>
-    /// <exception cref="MachineException">The file cannot be opened.</exception>
-    public VirtioPciFunction MakeDisk(DiskOptions disk, string id) => Wrap(id, disk, CreateDisk(disk, id));
-
-    /// <summary>Makes a network card that is on no bus yet.</summary>
-    /// <exception cref="MachineException">The tap cannot be opened.</exception>
-    public VirtioPciFunction MakeNet(NetOptions net, string id) => Wrap(id, net, CreateNet(net, id));
-
-    /// <summary>Stops, flushes and closes every device, last one first. The vCPUs have ended.</summary>
-    public void Dispose()
+    /// <summary>Makes a device, puts it into the slot of a root port and tells the guest.</summary>
+    /// <param name="options">The device.</param>
+    /// <param name="port">Name of the port, or null for the first that is free.</param>
+    /// <returns>Its id.</returns>
+    public string HotAdd(DeviceOptions options, string? port)
     {
-        // Null if the constructor failed before.
-        Slots?.Dispose();
-        _hostDevices.Dispose();
-        foreach ((VirtioPciFunction function, _) in Enumerable.Reverse(_devices))
-        {
-            _logger.DeviceEnded(function.Name, function.QueueResets, Enum.GetValues<GuestMistake>().Sum(function.CountOf));
-            function.Dispose();
-        }
-
-        _devices.Clear();
-        _bridge.Dispose();
-    }
-
-    private void AddAll()
-    {
-        if (_options.Disks.Count + _options.Nets.Count + _options.RootPorts.Count + _options.HostDevices.Count + 2 > MachineLimits.Slots)
-        {
-            throw new MachineException("disk", null, $"more than {MachineLimits.Slots} devices do not fit on the bus");
-        }
-
-        foreach ((int index, DiskOptions disk) in _options.Disks.Index())
-        {
-            string id = disk.Id ?? $"disk{index}";
-            Add(id, disk, () => CreateDisk(disk, id));
-        }
-
-        foreach ((int index, NetOptions net) in _options.Nets.Index())
-        {
-            string id = net.Id ?? $"net{index}";
-            Add(id, net, () => CreateNet(net, id));
-        }
-
-        if (_options.Entropy is { } entropy)
-        {
-            string id = entropy.Id ?? "rng";
-            Add(id, entropy, () => CreateEntropy(entropy, id));
-        }
-
-        if (_options.Console.Character.Kind is CharacterKind.Terminal or CharacterKind.File)
-        {
-            string id = _options.Console.Id ?? "console";
-            Add(id, _options.Console, () => CreateConsole(_options.Console, id));
-        }
-
-        foreach ((int index, HostDeviceOptions device) in _options.HostDevices.Index())
-        {
-            _hostDevices.Add(device, _bridge.Root, _devices.Count + index + 1);
-        }
-    }
-
-    private void Add(string id, VirtioOptions options, Func<VirtioDevice> create)
-    {
-        VirtioPciFunction function = Wrap(id, options, create());
-        _devices.Add(new MachineDevice(function, options));
-
-        // Slot 0 is the bridge's.
-        _bridge.Root.Add(function, _devices.Count);
-        _logger.DeviceAdded(id, function.Address.ToString());
-    }
-
-    private VirtioPciFunction Wrap(string id, VirtioOptions options, VirtioDevice device)
-    {
+        Slots.ThrowIfClosed();
+        DeviceKind kind = _options.Catalogue.KindOf(options);
+        string id = _ids.Take(kind, options);
+        MachineDevice? device = null;
         try
         {
-            return new VirtioPciFunction(device, CreateDmaTarget(), options.Transport with { Name = id, LoggerFactory = _options.LoggerFactory });
+            device = Make(kind, options with { Id = id });
+            MachineDevice made = device;
+            string place = Slots.Add(port, device.Function, () => Forget(made));
+            _logger.DeviceAdded(id, place);
+            return id;
         }
         catch
         {
-            device.Dispose();
-            throw;
-        }
-    }
-
-    private BlockDevice CreateDisk(DiskOptions disk, string id)
-    {
-        RawFileBackend backend = Open("disk", disk.Path, () => RawFileBackend.Open(disk.Path, disk.ReadOnly));
-        try
-        {
-            var defaults = new BlockDeviceOptions();
-            return new BlockDevice(backend, defaults with
+            if (device is null)
             {
-                Id = id,
-                Serial = disk.Serial ?? id,
-                QueueCount = disk.QueueCount ?? defaults.QueueCount,
-                QueueSize = disk.QueueSize ?? defaults.QueueSize,
-                Logger = _deviceLogger,
-            });
-        }
-        catch
-        {
-            backend.Dispose();
-            throw;
-        }
-    }
-
-    private NetDevice CreateNet(NetOptions net, string id)
-    {
-        IReadOnlyList<TapInterface> queues = Open("net", net.Tap, () => TapInterface.OpenQueues(net.Tap, net.Pairs, net.HostAddress, net.HostMask));
-        try
-        {
-            var defaults = new NetDeviceOptions();
-            return new NetDevice(queues, defaults with
+                _ids.Release(id);
+            }
+            else if (Forget(device))
             {
-                Id = id,
-                Mac = net.MacAddress ?? DefaultMac(net.Tap),
-                QueueSize = net.QueueSize ?? defaults.QueueSize,
-                Logger = _deviceLogger,
-            });
-        }
-        catch
-        {
-            foreach (TapInterface queue in queues)
-            {
-                queue.Dispose();
+                device.Function.Dispose();
             }
 
             throw;
         }
     }
 
-    private EntropyDevice CreateEntropy(EntropyOptions entropy, string id)
+    /// <summary>Takes a device out of its root port's slot.</summary>
+    /// <param name="id">The device.</param>
+    /// <param name="removal">Whether the guest is asked.</param>
+    /// <returns>Completes when the device is disposed and its id free.</returns>
+    public Task HotRemoveAsync(string id, SlotRemoval removal)
     {
-        var options = new EntropyDeviceOptions { Id = id, Source = entropy.Source, Logger = _deviceLogger };
-        options = options with { QueueSize = entropy.QueueSize ?? options.QueueSize };
-        return Open("rng", entropy.Source, () => new EntropyDevice(options));
+        ArgumentNullException.ThrowIfNull(id);
+        Slots.ThrowIfClosed();
+        MachineDevice device = Devices.FirstOrDefault(device => device.Id == id)
+            ?? throw new ArgumentException($"the machine has no device {id}", nameof(id));
+        return Slots.RemoveAsync(device.Function, removal)
+            ?? throw new InvalidOperationException($"{id} is not in the slot of a root port: it stays as long as the machine");
     }
 
-    private ConsoleDevice CreateConsole(ConsoleOptions console, string id)
+    /// <summary>Stops, flushes and closes every device, last one first. The vCPUs have ended.</summary>
+    public void Dispose()
     {
-        var options = new ConsoleDeviceOptions { Id = id, Logger = _deviceLogger };
-        options = options with { QueueSize = console.QueueSize ?? options.QueueSize };
-        return new ConsoleDevice(ConsoleBackend.Open(console.Character), options);
+        // Null if the constructor failed before.
+        Slots?.Dispose();
+        foreach (MachineDevice device in Devices.Reverse())
+        {
+            Remove(device);
+        }
+
+        Task[] removals;
+        lock (_lock)
+        {
+            removals = [.. _removals];
+        }
+
+        Task.WaitAll(removals);
+        _shared.Dispose();
+        _bridge.Dispose();
     }
 
-    private static T Open<T>(string part, string subject, Func<T> open)
+    private void Add(DeviceOptions options, int slot)
+    {
+        MachineDevice device = Make(_options.Catalogue.KindOf(options), options);
+        _bridge.Root.Add(device.Function, slot);
+        _logger.DeviceAdded(device.Id, device.Function.Address.ToString());
+    }
+
+    private MachineDevice Make(DeviceKind kind, DeviceOptions options)
+    {
+        var context = new DeviceContext(options.Id!, _memory, _hypervisor, _options.LoggerFactory)
+        {
+            AppendOutput = _options.AppendOutput,
+            Escape = _options.Escape,
+            Shared = _shared,
+            GetFunctions = () => [.. Devices.Select(static device => device.Function)],
+            Stop = reason => _stop(new VmStopReason(VmStopKind.HostError, reason)),
+            Remove = RemoveLater,
+        };
+        var device = new MachineDevice(options, kind.Create(options, context));
+        lock (_lock)
+        {
+            _devices.Add(device);
+        }
+
+        return device;
+    }
+
+    /// <summary>Called on a device's own thread, which cannot wait for its end.</summary>
+    private void RemoveLater(PciFunction function)
+    {
+        lock (_lock)
+        {
+            if (_devices.Find(device => device.Function == function) is { } device)
+            {
+                _removals.RemoveAll(static task => task.IsCompleted);
+                _removals.Add(Task.Run(() => RemoveAsync(device)));
+            }
+        }
+    }
+
+    private async Task RemoveAsync(MachineDevice device)
     {
         try
         {
-            return open();
+            if (Slots.RemoveAsync(device.Function, SlotRemoval.Surprise) is { } removal)
+            {
+                await removal.ConfigureAwait(false);
+                return;
+            }
         }
-        catch (BackendException e)
+        catch (ObjectDisposedException)
         {
-            // The back-end names its file first; so do we.
-            string prefix = subject + ": ";
-            string reason = e.Message.StartsWith(prefix, StringComparison.Ordinal) ? e.Message[prefix.Length..] : e.Message;
-            throw new MachineException(part, subject, reason, e);
+            // The machine ends, and its slots are emptied.
+            return;
+        }
+
+        if (device.Function.Bus is { IsRoot: true })
+        {
+            Remove(device);
         }
     }
 
-    /// <summary>Locally administered, and the same at every start: FNV-1a of the tap's name.</summary>
-    private static MacAddress DefaultMac(string tap)
+    /// <summary>Takes a device off the root bus.</summary>
+    private void Remove(MachineDevice device)
     {
-        ulong hash = 0xCBF2_9CE4_8422_2325;
-        foreach (byte b in Encoding.UTF8.GetBytes(tap))
+        if (!Forget(device))
         {
-            hash = (hash ^ b) * 0x0000_0100_0000_01B3;
+            return;
         }
 
-        return new MacAddress((0x02UL << 40) | ((hash ^ (hash >> 40)) & 0xFF_FFFF_FFFF));
+        if (device.Function is VirtioPciFunction virtio)
+        {
+            _logger.DeviceEnded(device.Id, virtio.QueueResets, Enum.GetValues<GuestMistake>().Sum(virtio.CountOf));
+        }
+
+        try
+        {
+            device.Function.Dispose();
+        }
+        catch (HostException e)
+        {
+            _logger.DeviceKept(device.Id, e);
+        }
+    }
+
+    /// <summary>Takes a device out of the list; its id is free.</summary>
+    /// <returns>False if somebody else has.</returns>
+    private bool Forget(MachineDevice device)
+    {
+        lock (_lock)
+        {
+            if (!_devices.Remove(device))
+            {
+                return false;
+            }
+        }
+
+        _ids.Release(device.Id);
+        return true;
     }
 }

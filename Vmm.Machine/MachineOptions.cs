@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Microsoft.Extensions.Logging;
+using Vmm.Machine.Catalogue;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
 
@@ -24,17 +26,11 @@ public sealed record MachineOptions
     /// <summary>RAM.</summary>
     public MemoryOptions Memory { get; init; } = new();
 
-    /// <summary>Block devices, in the order of their PCI slots.</summary>
-    public IReadOnlyList<DiskOptions> Disks { get; init; } = [];
+    /// <summary>The devices, in the order of their PCI slots; the first has slot 1.</summary>
+    public IReadOnlyList<DeviceOptions> Devices { get; init; } = [];
 
-    /// <summary>Network devices, after the block devices.</summary>
-    public IReadOnlyList<NetOptions> Nets { get; init; } = [];
-
-    /// <summary>The entropy device, or null for none.</summary>
-    public EntropyOptions? Entropy { get; init; }
-
-    /// <summary>The virtio console.</summary>
-    public ConsoleOptions Console { get; init; } = new(new CharacterOptions(CharacterKind.Off));
+    /// <summary>The kinds that <see cref="Devices"/>, and those that are added later, are made by.</summary>
+    public DeviceCatalogue Catalogue { get; init; } = DeviceCatalogue.Default;
 
     /// <summary>
     /// PCI Express root ports for functions that come and go while the machine runs, after all devices. They are told apart by
@@ -42,15 +38,26 @@ public sealed record MachineOptions
     /// </summary>
     public IReadOnlyList<PciRootPortOptions> RootPorts { get; init; } = [];
 
-    /// <summary>Devices of the host, after the virtio devices.</summary>
-    public IReadOnlyList<HostDeviceOptions> HostDevices { get; init; } = [];
-
     /// <summary>The serial port COM1.</summary>
     public CharacterOptions Serial { get; init; } = new(CharacterKind.Terminal);
+
+    /// <summary>Files that serial ports and consoles write to keep what they hold, as for a restarted machine; otherwise they are emptied.</summary>
+    public bool AppendOutput { get; init; }
+
+    /// <summary>
+    /// Called when Ctrl-A x is typed on a terminal that the guest reads (Ctrl-A Ctrl-A sends one Ctrl-A), on the reader's thread. Without it every
+    /// character reaches the guest.
+    /// </summary>
+    public Action? Escape { get; init; }
 
     /// <summary>The guest's idea of time.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>Where the machine logs; nothing is logged without it.</summary>
     public ILoggerFactory? LoggerFactory { get; init; }
+
+    /// <summary>The devices with the ids that they have in a machine: their own, or those that their kinds give.</summary>
+    /// <exception cref="MachineException">Two devices, or a device and a root port, have one id.</exception>
+    /// <exception cref="ArgumentException">The catalogue has no such kind.</exception>
+    public IReadOnlyList<DeviceOptions> NameDevices() => new DeviceIds().TakeAll(RootPorts.Select(static port => port.Name), Catalogue, Devices);
 }

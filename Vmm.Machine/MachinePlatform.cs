@@ -1,6 +1,7 @@
 using System;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Hypervisor;
 using Vmm.Kvm;
 using Vmm.Machine.Devices;
 
@@ -18,14 +19,14 @@ internal sealed class MachinePlatform : IDisposable
     /// <param name="lines">Their interrupts.</param>
     /// <param name="stop">Called on a vCPU thread when the guest asks for power-off or reset.</param>
     /// <param name="logger">For the serial port.</param>
-    public MachinePlatform(MachineOptions options, AddressSpace ports, KvmInterruptLines lines, Action<VmStopReason> stop, ILogger logger)
+    public MachinePlatform(MachineOptions options, AddressSpace ports, IInterruptLines lines, Action<VmStopReason> stop, ILogger logger)
     {
         _clock = new RealTimeClock(lines.GetLine(IsaDevices.RealTimeClockGsi), options.Time);
         try
         {
             if (options.Serial.Kind != CharacterKind.Off)
             {
-                _serial = SerialConsole.Create(options.Serial, lines.GetLine(IsaDevices.SerialGsi), logger);
+                _serial = SerialConsole.Create(options, lines.GetLine(IsaDevices.SerialGsi), logger);
                 Add(ports, "serial", IsaDevices.SerialPort, SerialPort.Length, _serial.Port);
             }
 

@@ -6,7 +6,6 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Host;
-using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Machine;
 
@@ -30,15 +29,12 @@ public sealed class MachinePreview : IDisposable
     /// <summary>The PCI host bridge.</summary>
     public PciHostBridge HostBridge => _devices.HostBridge;
 
-    /// <summary>The virtio devices in the order of their slots.</summary>
+    /// <summary>The devices in the order of their slots.</summary>
     public IReadOnlyList<MachineDevice> Devices => _devices.Devices;
-
-    /// <summary>The host's devices that the guest would have.</summary>
-    public IReadOnlyList<PassthroughFunction> HostDevices => _devices.HostDevices;
 
     /// <summary>Makes the devices and opens their back-ends, as <see cref="VirtualMachine.Create"/> does.</summary>
     /// <param name="options">The machine; what is not about its devices or the size of its RAM does not matter.</param>
-    /// <exception cref="MachineException">A back-end cannot be opened, or the devices do not fit on the bus; everything is undone.</exception>
+    /// <exception cref="MachineException">A back-end cannot be opened, two devices have one id, or the devices do not fit on the bus; everything is undone.</exception>
     public static MachinePreview Create(MachineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);

@@ -17,55 +17,84 @@ namespace Vmm.Machine;
 internal sealed class MachineSlots : IDisposable
 {
     private readonly Lock _lock = new();
-    private readonly Dictionary<string, Slot> _slots = [];
-    private readonly List<PciRootPort> _ports = [];
+    private readonly List<Slot> _slots = [];
     private bool _closed;
 
     /// <summary>Makes the ports and puts them on the root bus, a device number each.</summary>
     /// <param name="options">The ports.</param>
     /// <param name="root">The root bus.</param>
     /// <param name="firstDevice">Device number of the first one.</param>
-    /// <exception cref="MachineException">Two have the same name or slot number.</exception>
     public MachineSlots(IReadOnlyList<PciRootPortOptions> options, PciBus root, int firstDevice)
     {
-        CheckDistinct(options);
         foreach (PciRootPortOptions port in options)
         {
             var function = new PciRootPort(port);
-            root.Add(function, firstDevice + _ports.Count);
-            _ports.Add(function);
-            _slots.Add(port.Name, new Slot(function));
+            root.Add(function, firstDevice + _slots.Count);
+            _slots.Add(new Slot(port, function));
         }
+
+        Ports = [.. _slots.Select(static slot => slot.Port)];
     }
 
     /// <summary>The ports in order.</summary>
-    public IReadOnlyList<PciRootPort> Ports => _ports;
+    public IReadOnlyList<PciRootPort> Ports { get; }
 
-    /// <summary>Puts a function into a slot and owns it, unless this throws.</summary>
-    public void Add(string port, PciFunction function)
+    /// <summary>Throws when the slots have been emptied for good.</summary>
+    /// <exception cref="ObjectDisposedException">They have.</exception>
+    public void ThrowIfClosed()
     {
-        Slot slot = Find(port);
         lock (_lock)
         {
-            ObjectDisposedException.ThrowIf(_closed, this);
+            ObjectDisposedException.ThrowIf(_closed, typeof(VirtualMachine));
+        }
+    }
+
+    /// <summary>Looks at ports before anything is made of them.</summary>
+    /// <param name="options">The ports.</param>
+    /// <exception cref="MachineException">Two have the same name or slot number.</exception>
+    public static void Check(IReadOnlyList<PciRootPortOptions> options)
+    {
+        if (options.GroupBy(static port => port.Name).FirstOrDefault(static group => group.Count() > 1) is { } names)
+        {
+            throw new MachineException("root-port", names.Key, "two ports have this name");
+        }
+
+        if (options.GroupBy(static port => port.SlotNumber).FirstOrDefault(static group => group.Count() > 1) is { } numbers)
+        {
+            throw new MachineException("root-port", numbers.First().Name, $"two ports have slot number {numbers.Key}");
+        }
+    }
+
+    /// <summary>Puts a function into a slot and owns it, unless this throws.</summary>
+    /// <param name="port">Name of the port, or null for the first that is free.</param>
+    /// <param name="function">The function.</param>
+    /// <param name="released">Called when the function has been taken out again and disposed; not under a lock.</param>
+    /// <returns>Name of the port.</returns>
+    public string Add(string? port, PciFunction function, Action released)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            Slot slot = Find(port);
             if (slot.Removal is not null)
             {
                 throw new InvalidOperationException($"{port}: the last device is not all gone yet");
             }
 
             slot.Port.HotAdd(function);
+            (slot.Function, slot.Released) = (function, released);
+            return slot.Name;
         }
     }
 
-    /// <summary>Takes the device out of a slot and disposes its functions.</summary>
-    /// <returns>Completes when they are disposed.</returns>
-    public Task RemoveAsync(string port, SlotRemoval removal)
+    /// <summary>Takes a function out of its slot and disposes it.</summary>
+    /// <returns>Completes when it is disposed. Null if it is in no slot.</returns>
+    public Task? RemoveAsync(PciFunction function, SlotRemoval removal)
     {
-        Slot slot = Find(port);
         lock (_lock)
         {
-            ObjectDisposedException.ThrowIf(_closed, this);
-            return Remove(slot, removal);
+            ThrowIfClosed();
+            return _slots.Find(slot => slot.Function == function) is { } slot ? Remove(slot, removal) : null;
         }
     }
 
@@ -81,44 +110,31 @@ internal sealed class MachineSlots : IDisposable
             }
 
             _closed = true;
-            foreach (Slot slot in _slots.Values.Where(static slot => slot.Removal is not null || slot.Port.Secondary.Functions.Any()))
+            foreach (Slot slot in _slots.Where(static slot => !slot.IsEmpty))
             {
                 removals.Add(Remove(slot, SlotRemoval.Surprise));
             }
         }
 
         Task.WaitAll(removals);
-        foreach (PciRootPort port in Enumerable.Reverse(_ports))
+        foreach (PciRootPort port in Ports.Reverse())
         {
             port.Dispose();
         }
     }
 
-    private static void CheckDistinct(IReadOnlyList<PciRootPortOptions> options)
+    private Slot Find(string? port)
     {
-        if (options.GroupBy(static port => port.Name).FirstOrDefault(static group => group.Count() > 1) is { } names)
-        {
-            throw new MachineException("root-port", names.Key, "two ports have this name");
-        }
-
-        if (options.GroupBy(static port => port.SlotNumber).FirstOrDefault(static group => group.Count() > 1) is { } numbers)
-        {
-            throw new MachineException("root-port", numbers.First().Name, $"two ports have slot number {numbers.Key}");
-        }
-    }
-
-    private Slot Find(string port)
-    {
-        ArgumentNullException.ThrowIfNull(port);
-        return _slots.TryGetValue(port, out Slot? slot) ? slot : throw new ArgumentException($"the machine has no root port {port}", nameof(port));
+        return port is null
+            ? _slots.Find(static slot => slot.IsFree) ?? throw new InvalidOperationException("no root port has an empty slot")
+            : _slots.Find(slot => slot.Name == port) ?? throw new ArgumentException($"the machine has no root port {port}", nameof(port));
     }
 
     private Task Remove(Slot slot, SlotRemoval removal)
     {
         if (slot.Removal is null)
         {
-            PciFunction[] functions = [.. slot.Port.Secondary.Functions.Reverse()];
-            slot.Removal = FinishAsync(slot, functions, slot.Port.HotRemove(removal));
+            slot.Removal = FinishAsync(slot, slot.Port.HotRemove(removal));
         }
         else if (removal == SlotRemoval.Surprise)
         {
@@ -136,30 +152,42 @@ internal sealed class MachineSlots : IDisposable
         return slot.Removal;
     }
 
-    private async Task FinishAsync(Slot slot, PciFunction[] functions, Task released)
+    private async Task FinishAsync(Slot slot, Task released)
     {
         // Never on this stack: the caller holds the lock.
         await released.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        Action? forget;
         try
         {
-            foreach (PciFunction function in functions)
-            {
-                function.Dispose();
-            }
+            slot.Function!.Dispose();
         }
         finally
         {
             lock (_lock)
             {
-                slot.Removal = null;
+                forget = slot.Released;
+                (slot.Function, slot.Released, slot.Removal) = (null, null, null);
             }
+
+            forget?.Invoke();
         }
     }
 
-    private sealed class Slot(PciRootPort port)
+    /// <summary>A port's slot. Its function is there from the addition until it is disposed.</summary>
+    private sealed class Slot(PciRootPortOptions options, PciRootPort port)
     {
+        public string Name => options.Name;
+
         public PciRootPort Port { get; } = port;
 
+        public PciFunction? Function { get; set; }
+
+        public Action? Released { get; set; }
+
         public Task? Removal { get; set; }
+
+        public bool IsEmpty => Function is null;
+
+        public bool IsFree => options.HotPlug && IsEmpty && !Port.Secondary.Functions.Any();
     }
 }

@@ -1,16 +1,20 @@
 using System;
 using System.Collections.Generic;
+using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
-using Vmm.Pci;
+using Vmm.Machine.Catalogue;
 using Vmm.Pci.Bridges;
 
 namespace Vmm.Machine;
 
-/// <content>Functions that come and go while the machine runs.</content>
+/// <content>Devices that come and go while the machine runs.</content>
 public sealed partial class VirtualMachine
 {
+    /// <summary>The devices that are there now: those of the options in the order of their slots, then those that were added.</summary>
+    public IReadOnlyList<MachineDevice> Devices => _devices!.Devices;
+
     /// <summary>The root ports, in the order of <see cref="MachineOptions.RootPorts"/>.</summary>
     public IReadOnlyList<PciRootPort> RootPorts => _devices!.Slots.Ports;
 
@@ -20,69 +24,38 @@ public sealed partial class VirtualMachine
     /// <summary>Guest memory as a new function of this machine reaches it; no two functions share one.</summary>
     public DmaTarget CreateDmaTarget() => _devices!.CreateDmaTarget();
 
-    /// <summary>Puts a function into the empty slot of a root port and tells the guest.</summary>
-    /// <param name="port">Name of the port.</param>
-    /// <param name="function">A function of no bus. The machine owns it from now on, unless this throws.</param>
-    /// <exception cref="ArgumentException">There is no such port, or the function's layout contradicts itself.</exception>
+    /// <summary>Makes a device, puts it into the empty slot of a root port and tells the guest.</summary>
+    /// <param name="options">The device, of a kind of <see cref="MachineOptions.Catalogue"/>, or a <see cref="FunctionOptions"/>.</param>
+    /// <param name="port">Name of the root port, or null for the first whose slot is empty.</param>
+    /// <returns>The device's id: its own, or the kind's next that is free.</returns>
+    /// <exception cref="MachineException">The host cannot give something, or another device has the id.</exception>
+    /// <exception cref="ArgumentException">There is no such port or kind, or the options contradict themselves.</exception>
     /// <exception cref="InvalidOperationException">The slot is not empty, is not made for hot-plug, or its last device is not all gone.</exception>
     /// <exception cref="ObjectDisposedException">The machine has ended.</exception>
-    public void HotAdd(string port, PciFunction function)
+    public string HotAdd(DeviceOptions options, string? port = null) => _devices!.HotAdd(options, port);
+
+    /// <summary>Asks the guest to let go of a device, and takes it out of its slot then.</summary>
+    /// <inheritdoc cref="HotRemoveAsync(string, SlotRemoval, CancellationToken)"/>
+    public Task HotRemoveAsync(string id, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(function);
-        _devices!.Slots.Add(port, function);
-        _logger.DeviceAdded(function.Name, port);
+        return HotRemoveAsync(id, SlotRemoval.Orderly, cancellationToken);
     }
 
-    /// <summary>Puts a disk into the empty slot of a root port and tells the guest.</summary>
-    /// <param name="port">Name of the port.</param>
-    /// <param name="disk">The disk; without an id it has the port's name.</param>
-    /// <exception cref="MachineException">The file cannot be opened.</exception>
-    /// <exception cref="ArgumentException">There is no such port.</exception>
-    /// <exception cref="InvalidOperationException">The slot is not empty, is not made for hot-plug, or its last device is not all gone.</exception>
-    /// <exception cref="ObjectDisposedException">The machine has ended.</exception>
-    public void HotAdd(string port, DiskOptions disk)
-    {
-        ArgumentNullException.ThrowIfNull(disk);
-        AddOrDispose(port, _devices!.MakeDisk(disk, disk.Id ?? port));
-    }
-
-    /// <summary>Puts a network card into the empty slot of a root port and tells the guest.</summary>
-    /// <param name="port">Name of the port.</param>
-    /// <param name="net">The card; without an id it has the port's name.</param>
-    /// <exception cref="MachineException">The tap cannot be opened.</exception>
-    /// <exception cref="ArgumentException">There is no such port.</exception>
-    /// <exception cref="InvalidOperationException">The slot is not empty, is not made for hot-plug, or its last device is not all gone.</exception>
-    /// <exception cref="ObjectDisposedException">The machine has ended.</exception>
-    public void HotAdd(string port, NetOptions net)
-    {
-        ArgumentNullException.ThrowIfNull(net);
-        AddOrDispose(port, _devices!.MakeNet(net, net.Id ?? port));
-    }
-
-    /// <summary>Takes the device out of a root port's slot.</summary>
-    /// <param name="port">Name of the port.</param>
+    /// <summary>Takes a device out of its root port's slot.</summary>
+    /// <param name="id">The device that was added.</param>
     /// <param name="removal">
     /// Orderly: the guest is asked, and may take its time; asking again while it does changes nothing, a surprise ends the wait.
     /// </param>
+    /// <param name="cancellationToken">Ends the waiting, not the removal.</param>
     /// <returns>
-    /// Completes when the device is off the bus, stopped and disposed: no thread, descriptor or registration of it is left. A guest that never
-    /// answers leaves it open until the machine is disposed.
+    /// Completes when the device is off the bus, stopped and disposed: no thread, descriptor or registration of it is left, and its id is free. A
+    /// guest that never answers leaves it open until the machine is disposed.
     /// </returns>
-    /// <exception cref="ArgumentException">There is no such port.</exception>
-    /// <exception cref="InvalidOperationException">The slot is empty, or has no button to ask with.</exception>
+    /// <exception cref="ArgumentException">There is no such device.</exception>
+    /// <exception cref="InvalidOperationException">It is not in the slot of a root port, or the slot has no button to ask with.</exception>
     /// <exception cref="ObjectDisposedException">The machine has ended.</exception>
-    public Task HotRemoveAsync(string port, SlotRemoval removal) => _devices!.Slots.RemoveAsync(port, removal);
-
-    private void AddOrDispose(string port, PciFunction function)
+    public Task HotRemoveAsync(string id, SlotRemoval removal, CancellationToken cancellationToken = default)
     {
-        try
-        {
-            HotAdd(port, function);
-        }
-        catch
-        {
-            function.Dispose();
-            throw;
-        }
+        return _devices!.HotRemoveAsync(id, removal).WaitAsync(cancellationToken);
     }
 }

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
@@ -19,8 +20,9 @@ namespace Vmm.Machine;
 /// <summary>A small PC: x86-64 on KVM, PCI with virtio devices, started straight into a Linux kernel.</summary>
 /// <remarks>
 /// One run a machine: <see cref="Create"/>, <see cref="Start"/>, <see cref="WaitForExit"/>, <see cref="Dispose"/>. To restart after a reset, make a
-/// new one. <see cref="RequestStop"/>, <see cref="HotAdd(string, Vmm.Pci.PciFunction)"/> and its like, and <see cref="HotRemoveAsync"/> may be called
-/// from any thread at any time, but not from inside a guest's access; the other members from one thread.
+/// new one. <see cref="RequestStop"/>, <see cref="Devices"/>, <see cref="HotAdd"/> and
+/// <see cref="HotRemoveAsync(string, System.Threading.CancellationToken)"/> may be called from any thread at any time, but not from inside a guest's
+/// access; the other members from one thread.
 /// </remarks>
 public sealed partial class VirtualMachine : IDisposable
 {
@@ -53,12 +55,12 @@ public sealed partial class VirtualMachine : IDisposable
     /// <summary>Port I/O.</summary>
     public AddressSpace PortSpace { get; private set; }
 
-    /// <summary>The PCI host bridge; functions can be added to its root bus before the start.</summary>
+    /// <summary>The PCI host bridge.</summary>
     public PciHostBridge HostBridge => _devices!.HostBridge;
 
     /// <summary>Builds a machine and loads its kernel; nothing runs yet.</summary>
     /// <param name="options">What to build.</param>
-    /// <exception cref="MachineException">The host cannot give something, or the kernel cannot be loaded; everything is undone.</exception>
+    /// <exception cref="MachineException">The host cannot give something, two devices have one id, or the kernel cannot be loaded; everything is undone.</exception>
     public static VirtualMachine Create(MachineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -198,7 +200,7 @@ public sealed partial class VirtualMachine : IDisposable
         Report("vCPUs");
     }
 
-    private void CreateSpaces(KvmVirtualMachine hypervisor)
+    private void CreateSpaces(IHypervisor hypervisor)
     {
         var domain = new AccessDomain(Options.LoggerFactory);
         VcpuUnclaimedAccessLogger? sink = Options.LoggerFactory is { } factory ? new VcpuUnclaimedAccessLogger(factory) : null;

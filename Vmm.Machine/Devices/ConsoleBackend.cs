@@ -29,17 +29,20 @@ internal sealed class ConsoleBackend : IConsoleBackend
     public int InputDescriptor => _inner.InputDescriptor;
 
     /// <summary>Opens what the options say.</summary>
+    /// <param name="options">The terminal or a file.</param>
+    /// <param name="append">The file keeps what it holds.</param>
+    /// <param name="escape">Called when Ctrl-A x is typed, or null to pass everything on.</param>
     /// <exception cref="MachineException">The file cannot be opened.</exception>
-    public static ConsoleBackend Open(CharacterOptions options)
+    public static ConsoleBackend Open(CharacterOptions options, bool append, Action? escape)
     {
         if (options.Kind == CharacterKind.File)
         {
-            FileDescriptor file = OutputFile.Open("console", options);
+            FileDescriptor file = OutputFile.Open("console", options, append);
             return new ConsoleBackend(new DescriptorConsoleBackend(None, file.Number), file, null);
         }
 
         int input = CanWaitFor(StandardInput) ? StandardInput : None;
-        EscapeFilter? filter = options.Escape is { } escape ? new EscapeFilter(escape) : null;
+        EscapeFilter? filter = escape is null ? null : new EscapeFilter(escape);
         return new ConsoleBackend(new DescriptorConsoleBackend(input, StandardOutput), null, filter);
     }
 

@@ -9,11 +9,12 @@ internal static class OutputFile
     /// <summary>Opens it, emptied unless it is to be continued.</summary>
     /// <param name="part"><c>serial</c> or <c>console</c>.</param>
     /// <param name="options">The path.</param>
+    /// <param name="append">It is continued.</param>
     /// <exception cref="MachineException">It cannot be opened.</exception>
-    public static FileDescriptor Open(string part, CharacterOptions options)
+    public static FileDescriptor Open(string part, CharacterOptions options, bool append)
     {
         // Without O_NONBLOCK a named pipe that nobody reads would be waited for; with it, it is an error (ENXIO).
-        int flags = Libc.O_WRONLY | Libc.O_CREAT | Libc.O_APPEND | Libc.O_NOCTTY | Libc.O_NONBLOCK | (options.Append ? 0 : Libc.O_TRUNC);
+        int flags = Libc.O_WRONLY | Libc.O_CREAT | Libc.O_APPEND | Libc.O_NOCTTY | Libc.O_NONBLOCK | (append ? 0 : Libc.O_TRUNC);
         int error = DescriptorIo.Open(options.Path!, flags, out FileDescriptor file, DescriptorIo.AnybodysFile);
         return error == 0
             ? file

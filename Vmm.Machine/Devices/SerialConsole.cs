@@ -26,7 +26,10 @@ internal sealed class SerialConsole : IDisposable
     public SerialPort Port { get; private set; } = null!;
 
     /// <summary>Makes the port and starts its worker.</summary>
-    public static SerialConsole Create(CharacterOptions options, IInterruptLine line, ILogger logger)
+    /// <param name="options">Of which machine.</param>
+    /// <param name="line">The port's interrupt.</param>
+    /// <param name="logger">The machine's.</param>
+    public static SerialConsole Create(MachineOptions options, IInterruptLine line, ILogger logger)
     {
         var console = new SerialConsole(logger);
         try
@@ -56,8 +59,9 @@ internal sealed class SerialConsole : IDisposable
         _file?.Dispose();
     }
 
-    private void Build(CharacterOptions options, IInterruptLine line)
+    private void Build(MachineOptions machine, IInterruptLine line)
     {
+        CharacterOptions options = machine.Serial;
         if (options.Kind == CharacterKind.Null)
         {
             Port = new SerialPort(line, new NullSink());
@@ -67,7 +71,7 @@ internal sealed class SerialConsole : IDisposable
         int output = StandardOutput;
         if (options.Kind == CharacterKind.File)
         {
-            _file = OutputFile.Open("serial", options);
+            _file = OutputFile.Open("serial", options, machine.AppendOutput);
             output = _file.Number;
         }
 
@@ -79,7 +83,7 @@ internal sealed class SerialConsole : IDisposable
         {
             try
             {
-                _source = new DescriptorSource(_worker, StandardInput, Port, options.Escape);
+                _source = new DescriptorSource(_worker, StandardInput, Port, machine.Escape);
             }
             catch (HostException e)
             {

@@ -23,7 +23,7 @@ public sealed class DevicesTests : IDisposable
     [Fact]
     public void A_function_is_shown_with_all_that_it_has()
     {
-        VmmResult result = VmmProcess.Run("devices", "--disk", $"path={_disk},readonly=on,num_queues=2,queue_size=64,packed=on,id=root");
+        VmmResult result = VmmProcess.Run("devices", "--disk", $"path={_disk},readonly=on,num_queues=2,queue_size=64,packed=on,id=root", "--rng", "off");
         result.Status.Should().Be(0, result.Error);
         result.Error.Should().BeEmpty();
         result.Output.Split('\n').SkipWhile(line => !line.Contains("00:01.0", StringComparison.Ordinal))
@@ -99,6 +99,14 @@ public sealed class DevicesTests : IDisposable
             .And.NotContain("(needed)", "a machine can be shown without a kernel");
     }
 
+    [Fact]
+    public void Root_ports_come_last()
+    {
+        VmmResult result = VmmProcess.Run("devices", "--disk", $"path={_disk}", "--pci-root-ports", "2");
+        result.Status.Should().Be(0, result.Error);
+        result.Output.Should().ContainAll("00:01.0 disk0:", "00:02.0 rng:", "virtio entropy on /dev/urandom", "00:03.0 port1:", "00:04.0 port2:", "bus 02");
+    }
+
     [Theory]
     [InlineData("/")]
     [InlineData("//")]
@@ -111,7 +119,7 @@ public sealed class DevicesTests : IDisposable
     [RootFact("unshare", "mount")]
     public void No_hypervisor_is_needed()
     {
-        string script = $"mount -t tmpfs none /dev && exec '{VmmProcess.Command}' devices --disk 'path={_disk}'";
+        string script = $"mount -t tmpfs none /dev && exec '{VmmProcess.Command}' devices --disk 'path={_disk}' --rng off";
         VmmResult result = VmmProcess.RunProgram("unshare", ["--mount", "sh", "-c", script]);
         result.Status.Should().Be(0, result.Error);
         result.Output.Should().Contain("00:01.0 disk0");

@@ -1,5 +1,5 @@
 using System;
-using Vmm.Cli;
+using Vmm.Machine.Catalogue;
 
 namespace Vmm.Tests.Cli;
 

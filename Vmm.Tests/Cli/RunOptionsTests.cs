@@ -1,9 +1,12 @@
 using System;
 using System.CommandLine;
+using System.Linq;
 using System.Net;
 using Microsoft.Extensions.Logging;
 using Vmm.Cli;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Cli;
@@ -20,12 +23,9 @@ public sealed class RunOptionsTests
         run.Machine.CommandLine.Should().BeEmpty();
         run.Machine.CpuCount.Should().Be(1);
         run.Machine.Memory.Should().Be(new MemoryOptions(512UL << 20));
-        run.Machine.Disks.Should().BeEmpty();
-        run.Machine.Nets.Should().BeEmpty();
-        run.Machine.Entropy.Should().BeNull();
-        run.Machine.HostDevices.Should().BeEmpty();
+        run.Machine.Devices.Should().Equal(new EntropyOptions("/dev/urandom"));
+        run.Machine.RootPorts.Should().BeEmpty();
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Terminal);
-        run.Machine.Console.Character.Kind.Should().Be(CharacterKind.Off);
         run.RestartOnReset.Should().BeTrue();
         run.LogLevel.Should().Be(LogLevel.Warning, "an operator has to see what does not work");
     }
@@ -39,23 +39,24 @@ public sealed class RunOptionsTests
             "--disk", "path=/a", "--disk", "path=/b,readonly=on,id=data,serial=S1,num_queues=4,queue_size=128",
             "--net", "tap=tap0", "--net", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.1.1,mask=255.255.255.0,id=lan,num_queues=8",
             "--device", "path=/d", "--device", "path=/e,x_nv_gpudirect_clique=3,p2p=on,mmap=off,iommufd=on,id=gpu",
-            "--rng", "src=/dev/urandom", "--console", "file=/c", "--serial", "null", "--no-reboot", "--log-level", "debug");
+            "--rng", "src=/r", "--console", "file=/c", "--pci-root-ports", "2", "--serial", "null", "--no-reboot", "--log-level", "debug");
         run.Machine.InitramfsPath.Should().Be("/i");
         run.Machine.CommandLine.Should().Be("@console=ttyS0 -x --y");
         run.Machine.CpuCount.Should().Be(4);
         run.Machine.Memory.Should().Be(new MemoryOptions(5UL << 30, Shared: true, HugePages: true, TransparentHugePages: false));
-        run.Machine.Disks.Should().Equal(
-            new DiskOptions("/a"), new DiskOptions("/b", ReadOnly: true, Serial: "S1", QueueCount: 4) { Id = "data", QueueSize = 128 });
-        run.Machine.Nets[0].Should().Be(new NetOptions("tap0"));
-        run.Machine.Nets[1].MacAddress.ToString().Should().Be("52:54:00:12:34:56");
-        run.Machine.Nets[1].HostAddress.Should().Be(IPAddress.Parse("192.168.1.1"));
-        run.Machine.Nets[1].Pairs.Should().Be(4, "num_queues counts both of a pair");
-        run.Machine.Nets[1].HostMask.Should().Be(IPAddress.Parse("255.255.255.0"));
-        run.Machine.HostDevices.Should().Equal(
+        run.Machine.Devices.Should().Equal(
+            new DiskOptions("/a"),
+            new DiskOptions("/b", ReadOnly: true, Serial: "S1", QueueCount: 4) { Id = "data", QueueSize = 128 },
+            new NetOptions("tap0"),
+            new NetOptions("tap1", new MacAddress(0x5254_0012_3456), IPAddress.Parse("192.168.1.1"), IPAddress.Parse("255.255.255.0"), Pairs: 4)
+            {
+                Id = "lan",
+            },
+            new EntropyOptions("/r"),
+            new ConsoleOptions(new CharacterOptions(CharacterKind.File, "/c")),
             new HostDeviceOptions("/d"),
             new HostDeviceOptions("/e") { Id = "gpu", GpuDirectClique = 3, PeerToPeer = true, MapBars = false, Iommufd = true });
-        run.Machine.Entropy.Should().Be(new EntropyOptions("/dev/urandom"));
-        run.Machine.Console.Should().Be(new ConsoleOptions(new CharacterOptions(CharacterKind.File, "/c")));
+        run.Machine.RootPorts.Select(port => (port.Name, port.SlotNumber)).Should().Equal(("port1", 1), ("port2", 2));
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Null);
         run.RestartOnReset.Should().BeFalse();
         run.LogLevel.Should().Be(LogLevel.Debug);
@@ -140,6 +141,10 @@ public sealed class RunOptionsTests
     [InlineData("--serial", "null,file=/c", "want off, tty, null or file=FILE")]
     [InlineData("--serial", "tty,packed=on", "unknown word 'packed'")]
     [InlineData("--rng", "packed=on", "needs the word src")]
+    [InlineData("--rng", "off,id=x", "unknown word 'off'")]
+    [InlineData("--console", "off,id=x", "want off, tty or file=FILE")]
+    [InlineData("--pci-root-ports", "32", "not a number from 0 to 31")]
+    [InlineData("--pci-root-ports", "-1", "not a number from 0 to 31")]
     [InlineData("--log-level", "loud", "want one of")]
     public void Values_that_are_wrong(string option, string value, string reason)
     {
@@ -154,23 +159,35 @@ public sealed class RunOptionsTests
             .Which.Message.Should().Contain("another device has this id");
     }
 
+    [Theory]
+    [Trait("Behaviour", "CON-5")]
+    [InlineData("--disk", "path=/a,id=disk1", "--disk", "path=/b", "--disk id=disk1: *disk /a*disk /b*")]
+    [InlineData("--net", "tap=t,id=rng", "--disk", "path=/b", "--rng id=rng: *net t*rng /dev/urandom*")]
+    [InlineData("--disk", "path=/a,id=port1", "--pci-root-ports", "1", "--disk id=port1: *root port*disk /a*")]
+    public void An_id_that_a_device_gets_by_itself_is_taken(string option, string value, string option2, string value2, string message)
+    {
+        ((Action)(() => Read("--kernel", "/k", option, value, option2, value2))).Should().Throw<UsageException>().WithMessage(message);
+    }
+
+    [Fact]
+    public void No_entropy_device_and_no_console()
+    {
+        Read("--kernel", "/k", "--rng", "off", "--console", "off").Machine.Devices.Should().BeEmpty();
+        ((Action)(() => Read("--kernel", "/k", "--rng", "off", "--rng", "off"))).Should().Throw<UsageException>().WithMessage("--rng off: is given twice");
+    }
+
     [Fact]
     public void One_terminal_for_two()
     {
         ((Action)(() => Read("--kernel", "/k", "--console", "tty"))).Should().Throw<UsageException>().Which.Message.Should().Contain("--serial off");
-        Read("--kernel", "/k", "--console", "tty", "--serial", "off").Machine.Console.Character.Kind.Should().Be(CharacterKind.Terminal);
+        Read("--kernel", "/k", "--console", "tty", "--serial", "off").Machine.Devices.Should()
+            .EndWith(new ConsoleOptions(new CharacterOptions(CharacterKind.Terminal)));
     }
 
     private static (VirtioPciOptions Transport, ushort? QueueSize, string? Id) Device(string option, string value)
     {
         MachineOptions machine = Read("--kernel", "/k", "--serial", "off", option, value).Machine;
-        VirtioOptions device = option switch
-        {
-            "--disk" => machine.Disks[0],
-            "--net" => machine.Nets[0],
-            "--rng" => machine.Entropy!,
-            _ => machine.Console,
-        };
+        VirtioOptions device = machine.Devices.OfType<VirtioOptions>().Single(device => machine.Catalogue.KindOf(device).Option == option);
         return (device.Transport, device.QueueSize, device.Id);
     }
 

@@ -1,14 +1,12 @@
 using System;
 using System.Linq;
-using Microsoft.Extensions.Logging.Abstractions;
-using Vmm.DeviceModel.Memory;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
+using Vmm.Pci.Bridges;
 using Vmm.Tests.Fakes;
-using Vmm.Tests.Pci;
 using Vmm.Tests.Vfio.Kernel;
 using Vmm.Tests.Vfio.Passthrough;
 using Vmm.Vfio.Kernel;
-using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Tests.Machine;
 
@@ -17,13 +15,19 @@ public sealed class MachineHostDevicesTests : IDisposable
 {
     private readonly FakeVfioKernel _kernel = new() { HasIommufd = true };
     private readonly RecordingHostDeviceFiles _hypervisor;
-    private readonly MachineHostDevices _devices;
-    private readonly PciRig _rig = new();
+    private readonly MachineRig _rig;
 
     public MachineHostDevicesTests()
     {
         _hypervisor = new RecordingHostDeviceFiles(_kernel);
-        _devices = new MachineHostDevices(new VfioHost(_kernel, new GuestMemory(), _hypervisor), static _ => { }, null, NullLogger.Instance);
+        var kind = new HostDeviceKind(context => new VfioHost(_kernel, context.Memory, context.Hypervisor!.HostDeviceFiles));
+        _rig = new MachineRig(
+            MachineRig.Options with
+            {
+                Catalogue = new DeviceCatalogue(kind),
+                RootPorts = [new PciRootPortOptions { Name = "a", SlotNumber = 1 }, new PciRootPortOptions { Name = "b", SlotNumber = 2 }],
+            },
+            new RecordingHypervisor { HostDeviceFiles = _hypervisor });
         for (int i = 0; i < 2; i++)
         {
             FakeVfioDevice fake = _kernel.AddController($"0000:0{i + 1}:00.0", 5 + i);
@@ -33,7 +37,7 @@ public sealed class MachineHostDevicesTests : IDisposable
 
     public void Dispose()
     {
-        _devices.Dispose();
+        _rig.Dispose();
         _hypervisor.Count.Should().Be(0);
         _kernel.ShouldHoldNothing();
     }
@@ -47,7 +51,7 @@ public sealed class MachineHostDevicesTests : IDisposable
 
         _kernel.Log.Where(line => line.StartsWith("hypervisor", StringComparison.Ordinal)).Should().Equal(
             "hypervisor add /dev/vfio/5", "hypervisor add /dev/vfio/devices/vfio1");
-        _devices.Functions.Should().HaveCount(2);
+        _rig.Devices.Devices.Select(device => device.Id).Should().Equal("0000:01:00.0", "0000:02:00.0");
     }
 
     [Fact]
@@ -56,14 +60,14 @@ public sealed class MachineHostDevicesTests : IDisposable
     {
         Add(0, clique: 1);
         Add(1, clique: 1);
-        foreach (PassthroughFunction function in _devices.Functions)
+        MachineGuest[] guests = [_rig.Guest(0), _rig.Guest(1)];
+        foreach (MachineGuest guest in guests)
         {
-            int slot = function.Address.Device;
-            _rig.Write(0x10, 4, 0xc000_0000 + ((uint)slot << 20), slot);
-            _rig.Write(4, 2, 6, slot);
+            guest.PowerOn();
         }
 
-        _kernel.Spaces.Should().ContainSingle().Which.Mappings.Keys.Should().Equal(0xc030_0000, 0xc040_0000);
+        _kernel.Spaces.Should().ContainSingle().Which.Mappings.Keys.Should().Equal(
+            [0, .. _rig.Devices.Slots.Ports.Select(port => port.MemoryWindow.Base)], "RAM, and a BAR of each");
     }
 
     [Fact]
@@ -76,7 +80,7 @@ public sealed class MachineHostDevicesTests : IDisposable
         FluentActions.Invoking(() => Add(1, clique: 1))
             .Should().Throw<MachineException>().WithMessage("*x_nv_gpudirect_clique=1*0000:01:00.0*of their own*");
 
-        _devices.Functions.Should().ContainSingle();
+        _rig.Devices.Devices.Should().ContainSingle();
         Add(1, clique: 2);
     }
 
@@ -90,6 +94,6 @@ public sealed class MachineHostDevicesTests : IDisposable
 
     private void Add(int index, int? clique = null, bool iommufd = false)
     {
-        _devices.Add(new HostDeviceOptions(_kernel.Devices[index].Path) { GpuDirectClique = clique, Iommufd = iommufd }, _rig.Bridge.Root, 3 + index);
+        _rig.Devices.HotAdd(new HostDeviceOptions(_kernel.Devices[index].Path) { GpuDirectClique = clique, Iommufd = iommufd }, null);
     }
 }

@@ -6,6 +6,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using Vmm.Kvm;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 using Vmm.Pci.Bridges;
 using Vmm.Tests.Kvm;
 using Vmm.Virtio.Driver;
@@ -40,8 +41,8 @@ public sealed class MachineHotPlugTests : IDisposable
         KvmResourceCounts before = machine.ResourceCounts;
         for (int round = 0; round < Disks; round++)
         {
-            machine.HotAdd("port1", new DiskOptions(Disk, ReadOnly: true) { Id = name });
-            var guest = new MachineGuest(machine, port);
+            machine.HotAdd(new DiskOptions(Disk, ReadOnly: true) { Id = name }).Should().Be(name);
+            var guest = new MachineGuest(machine.MemorySpace, machine.CreateDmaTarget().Memory, port);
             guest.PowerOn();
             var driver = VirtioBlockDriver.Open(guest, new VirtioDriverOptions { Completion = CompletionMode.Polling, Timeout = DriverLimit });
             byte[] read = new byte[4096];
@@ -53,7 +54,7 @@ public sealed class MachineHotPlugTests : IDisposable
             // A reader that lost its disk waits for its whole time limit: not in every round.
             bool stop = false;
             Task reader = round % 16 < 2 ? Task.Run(() => ReadOnAndOn(driver, () => Volatile.Read(ref stop))) : Task.CompletedTask;
-            Task removal = machine.HotRemoveAsync("port1", round % 2 == 0 ? SlotRemoval.Orderly : SlotRemoval.Surprise);
+            Task removal = machine.HotRemoveAsync(name, round % 2 == 0 ? SlotRemoval.Orderly : SlotRemoval.Surprise);
             if (round % 2 == 0)
             {
                 removal.IsCompleted.Should().BeFalse("the guest has not let go");
@@ -77,19 +78,19 @@ public sealed class MachineHotPlugTests : IDisposable
     public async Task A_slot_takes_the_next_device_when_all_of_the_last_one_is_gone()
     {
         using VirtualMachine machine = Create("a", "b");
-        machine.HotAdd("a", new DiskOptions(Disk, ReadOnly: true));
-        machine.Invoking(m => m.HotAdd("a", new DiskOptions(Disk, ReadOnly: true))).Should().Throw<InvalidOperationException>();
+        machine.HotAdd(new DiskOptions(Disk, ReadOnly: true), "a");
+        machine.Invoking(m => m.HotAdd(new DiskOptions(Disk, ReadOnly: true), "a")).Should().Throw<InvalidOperationException>();
         OpenFiles().Should().Be(1, "what could not be added is closed");
-        var guest = new MachineGuest(machine, machine.RootPorts[0]);
+        var guest = new MachineGuest(machine.MemorySpace, machine.CreateDmaTarget().Memory, machine.RootPorts[0]);
         guest.PowerOn();
-        Task removal = machine.HotRemoveAsync("a", SlotRemoval.Orderly);
-        machine.HotRemoveAsync("a", SlotRemoval.Orderly).Should().BeSameAs(removal);
-        machine.Invoking(m => m.HotAdd("a", new DiskOptions(Disk, ReadOnly: true)))
+        Task removal = machine.HotRemoveAsync("disk0", SlotRemoval.Orderly);
+        machine.HotRemoveAsync("disk0", SlotRemoval.Orderly).Should().BeSameAs(removal);
+        machine.Invoking(m => m.HotAdd(new DiskOptions(Disk, ReadOnly: true), "a"))
             .Should().Throw<InvalidOperationException>().WithMessage("*not all gone*");
-        machine.HotAdd("b", new DiskOptions(Disk, ReadOnly: true));
-        await machine.HotRemoveAsync("a", SlotRemoval.Surprise).WaitAsync(Patience);
+        machine.HotAdd(new DiskOptions(Disk, ReadOnly: true), "b");
+        await machine.HotRemoveAsync("disk0", SlotRemoval.Surprise).WaitAsync(Patience);
         removal.IsCompletedSuccessfully.Should().BeTrue("a surprise ends the wait");
-        machine.HotAdd("a", new DiskOptions(Disk, ReadOnly: true));
+        machine.HotAdd(new DiskOptions(Disk, ReadOnly: true), "a");
         OpenFiles().Should().Be(2);
     }
 
@@ -97,15 +98,15 @@ public sealed class MachineHotPlugTests : IDisposable
     public async Task A_machine_that_ends_takes_its_slots_along()
     {
         VirtualMachine machine = Create("a", "b");
-        machine.HotAdd("a", new DiskOptions(Disk, ReadOnly: true));
-        machine.HotAdd("b", new DiskOptions(Disk, ReadOnly: true));
-        new MachineGuest(machine, machine.RootPorts[0]).PowerOn();
-        Task removal = machine.HotRemoveAsync("a", SlotRemoval.Orderly);
+        machine.HotAdd(new DiskOptions(Disk, ReadOnly: true), "a");
+        machine.HotAdd(new DiskOptions(Disk, ReadOnly: true), "b");
+        new MachineGuest(machine.MemorySpace, machine.CreateDmaTarget().Memory, machine.RootPorts[0]).PowerOn();
+        Task removal = machine.HotRemoveAsync("disk0", SlotRemoval.Orderly);
         machine.Dispose();
         await removal.WaitAsync(Patience);
         OpenFiles().Should().Be(0);
-        machine.Invoking(m => m.HotAdd("a", new DiskOptions(Disk, ReadOnly: true))).Should().Throw<ObjectDisposedException>();
-        machine.Invoking(m => { _ = m.HotRemoveAsync("b", SlotRemoval.Surprise); }).Should().Throw<ObjectDisposedException>();
+        machine.Invoking(m => m.HotAdd(new DiskOptions(Disk, ReadOnly: true), "a")).Should().Throw<ObjectDisposedException>();
+        machine.Invoking(m => { _ = m.HotRemoveAsync("disk1", SlotRemoval.Surprise); }).Should().Throw<ObjectDisposedException>();
         OpenFiles().Should().Be(0);
     }
 
@@ -113,17 +114,16 @@ public sealed class MachineHotPlugTests : IDisposable
     public void What_is_wrong_with_ports_is_said()
     {
         using VirtualMachine machine = Create("a");
-        machine.Invoking(m => m.HotAdd("x", new DiskOptions(Disk))).Should().Throw<ArgumentException>().WithMessage("*no root port x*");
-        machine.Invoking(m => { _ = m.HotRemoveAsync("x", SlotRemoval.Orderly); }).Should().Throw<ArgumentException>();
-        machine.Invoking(m => { _ = m.HotRemoveAsync("a", SlotRemoval.Orderly); }).Should().Throw<InvalidOperationException>().WithMessage("*empty*");
-        machine.Invoking(m => m.HotAdd("a", new DiskOptions(Disk + "x"))).Should().Throw<MachineException>().Which.Part.Should().Be("disk");
+        machine.Invoking(m => m.HotAdd(new DiskOptions(Disk), "x")).Should().Throw<ArgumentException>().WithMessage("*no root port x*");
+        machine.Invoking(m => { _ = m.HotRemoveAsync("x", SlotRemoval.Orderly); }).Should().Throw<ArgumentException>().WithMessage("*no device x*");
+        machine.Invoking(m => m.HotAdd(new DiskOptions(Disk + "x"), "a")).Should().Throw<MachineException>().Which.Part.Should().Be("disk");
         OpenFiles().Should().Be(0);
         FluentActions.Invoking(() => VirtualMachine.Create(Options() with { RootPorts = [Port("a", 1), Port("a", 2)] })).Should()
             .Throw<MachineException>().WithMessage("root-port a: *name*");
         FluentActions.Invoking(() => VirtualMachine.Create(Options() with { RootPorts = [Port("a", 3), Port("b", 3)] })).Should()
             .Throw<MachineException>().WithMessage("root-port a: *slot number 3*");
         FluentActions.Invoking(() => VirtualMachine.Create(
-            Options() with { RootPorts = [.. Enumerable.Range(1, 31).Select(static i => Port($"p{i}", i))] }))
+            Options() with { RootPorts = [.. Enumerable.Range(1, 32).Select(static i => Port($"p{i}", i))] }))
             .Should().Throw<MachineException>().WithMessage("*do not fit*");
     }
 
@@ -132,8 +132,7 @@ public sealed class MachineHotPlugTests : IDisposable
     {
         MachineOptions options = Options() with
         {
-            Disks = [new DiskOptions(Disk)],
-            Entropy = new EntropyOptions("/dev/urandom"),
+            Devices = [new DiskOptions(Disk), new EntropyOptions("/dev/urandom")],
             RootPorts = [Port("a", 7), Port("b", 9)],
         };
         using VirtualMachine machine = VirtualMachine.Create(options);

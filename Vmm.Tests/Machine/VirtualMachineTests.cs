@@ -6,6 +6,7 @@ using System.Text;
 using System.Threading.Tasks;
 using Iced.Intel;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 using Vmm.Tests.Kvm;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -146,7 +147,7 @@ public sealed class VirtualMachineTests : IDisposable
 
             c.PowerOff();
         })) with
-        { Disks = [new DiskOptions(disk, ReadOnly: true)], Entropy = new EntropyOptions() };
+        { Devices = [new DiskOptions(disk, ReadOnly: true), new EntropyOptions()] };
         Run(options);
         uint[] ids = [.. File.ReadAllBytes(Output).Chunk(4).Select(b => BinaryPrimitives.ReadUInt32LittleEndian(b))];
         ids.Should().Equal(0x0008_1B36, 0x0008_1B36, 0x1042_1AF4, 0x1042_1AF4, 0x1044_1AF4, 0x1044_1AF4, uint.MaxValue, uint.MaxValue);
@@ -203,7 +204,7 @@ public sealed class VirtualMachineTests : IDisposable
             c.Spin();
         }));
         Run(options).Reason.Should().Be(MachineExitReason.Reset);
-        Run(options with { Serial = options.Serial with { Append = true } }).Reason.Should().Be(MachineExitReason.Reset);
+        Run(options with { AppendOutput = true }).Reason.Should().Be(MachineExitReason.Reset);
         File.ReadAllText(Output).Should().Be("boot boot ");
         Run(options);
         File.ReadAllText(Output).Should().Be("boot ");
@@ -216,8 +217,8 @@ public sealed class VirtualMachineTests : IDisposable
     {
         string disk = Path.Combine(_folder.FullName, "disk");
         File.WriteAllBytes(disk, new byte[1 << 20]);
-        MachineOptions options = Options(TinyKernel.Linux64(c => c.PowerOff())) with { Disks = [new DiskOptions(disk)] };
-        MachineOptions failing = options with { Entropy = new EntropyOptions(Path.Combine(_folder.FullName, "absent")) };
+        MachineOptions options = Options(TinyKernel.Linux64(c => c.PowerOff())) with { Devices = [new DiskOptions(disk)] };
+        MachineOptions failing = options with { Devices = [.. options.Devices, new EntropyOptions(Path.Combine(_folder.FullName, "absent"))] };
         Run(options);
         for (int i = 0; i < 5; i++)
         {

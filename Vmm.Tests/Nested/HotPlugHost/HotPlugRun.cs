@@ -9,6 +9,7 @@ using System.Security.Cryptography;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
@@ -100,21 +101,21 @@ internal sealed class HotPlugRun
                 break;
             case "net":
                 machine.HotAdd(
-                    "port1",
                     new NetOptions("vmmhot0", HostAddress: IPAddress.Parse("192.168.57.1"), HostMask: IPAddress.Parse("255.255.255.0"))
                     {
                         Id = "hotnet",
-                    });
+                    },
+                    "port1");
                 Say("PINGED", await _console.WaitAsync("PING"));
-                await machine.HotRemoveAsync("port1", SlotRemoval.Orderly).WaitAsync(Patience);
+                await machine.HotRemoveAsync("hotnet").WaitAsync(Patience);
                 await _console.WaitAsync("NET-GONE");
                 break;
             case "plain":
                 for (int round = 1; round <= Number(words[1]); round++)
                 {
-                    machine.HotAdd("port1", MakePlain(round));
+                    string id = machine.HotAdd(new FunctionOptions(context => MakePlain(context.Id, round)), "port1");
                     Check("class and number", await _console.WaitAsync("SEEN", round), $"0xff0000 0x{round:x4}");
-                    await machine.HotRemoveAsync("port1", SlotRemoval.Surprise);
+                    await machine.HotRemoveAsync(id, SlotRemoval.Surprise);
                     await _console.WaitAsync("PLAIN-GONE", round);
                 }
 
@@ -122,7 +123,7 @@ internal sealed class HotPlugRun
             case "lost":
                 string digest = AddDisk(machine, 1, 1);
                 Check("digest", await _console.WaitAsync("READING"), digest);
-                await machine.HotRemoveAsync("port1", SlotRemoval.Surprise);
+                await machine.HotRemoveAsync("hot1", SlotRemoval.Surprise);
                 await _console.WaitAsync("ALIVE");
                 break;
             default:
@@ -136,7 +137,7 @@ internal sealed class HotPlugRun
         {
             string digest = AddDisk(machine, port, round);
             Check($"port {port} round {round}: digest", await _console.WaitAsync($"P{port}-SUM", round), digest);
-            await machine.HotRemoveAsync($"port{port}", SlotRemoval.Orderly).WaitAsync(Patience);
+            await machine.HotRemoveAsync($"hot{port}").WaitAsync(Patience);
             await _console.WaitAsync($"P{port}-GONE", round);
             File.Delete(DiskOf(port, round));
         }
@@ -148,17 +149,17 @@ internal sealed class HotPlugRun
     {
         byte[] content = RandomNumberGenerator.GetBytes(1 << 20);
         File.WriteAllBytes(DiskOf(port, round), content);
-        machine.HotAdd($"port{port}", new DiskOptions(DiskOf(port, round), ReadOnly: true) { Id = $"hot{port}" });
+        machine.HotAdd(new DiskOptions(DiskOf(port, round), ReadOnly: true) { Id = $"hot{port}" }, $"port{port}");
         return Convert.ToHexStringLower(SHA256.HashData(content));
     }
 
     private static string DiskOf(int port, int round) => Path.GetFullPath($"disk-{port}-{round}");
 
     /// <summary>A function of a class that no driver takes, with a BAR; its device id is the round.</summary>
-    private static PciFunction MakePlain(int round)
+    private static PciFunction MakePlain(string id, int round)
     {
         var function = new PciFunction(
-            new PciIdentity { VendorId = 0x1b36, DeviceId = (ushort)round, ClassCode = 0xff0000 }, new PciFunctionOptions { Name = "hotplain" });
+            new PciIdentity { VendorId = 0x1b36, DeviceId = (ushort)round, ClassCode = 0xff0000 }, new PciFunctionOptions { Name = id });
         function.AddBar(new PciBar(0, PciBarKind.Memory32, 0x1000, [new PciBarRegion("all", 0, 0x1000, new Zeroes())]));
         return function;
     }

@@ -4,10 +4,10 @@ using Vmm.Pci.Capabilities;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Transport;
 
-namespace Vmm.Cli;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>The words that every virtio device has: its rings and how its PCI function carries it.</summary>
-internal static class TransportOptionParser
+public static class VirtioWords
 {
     /// <summary>What the words do, for the end of a help text.</summary>
     public const string Help = """
@@ -29,6 +29,7 @@ internal static class TransportOptionParser
     public static ReadOnlySpan<string> Known => All;
 
     /// <summary>Reads all but the id and the queue size, which are the device's.</summary>
+    /// <param name="words">A device's words.</param>
     /// <exception cref="UsageException">A value is wrong.</exception>
     public static VirtioPciOptions Read(OptionValue words)
     {
@@ -45,6 +46,7 @@ internal static class TransportOptionParser
     }
 
     /// <summary>Reads the queue size: a power of two, or null for the device's default.</summary>
+    /// <param name="words">A device's words.</param>
     /// <exception cref="UsageException">It is not a size that a queue can have.</exception>
     public static ushort? ReadQueueSize(OptionValue words)
     {

@@ -3,7 +3,7 @@ using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
 
-namespace Vmm.Cli;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>
 /// The words of one option's value: <c>key=value,key=value</c>, each known and given once. A value with a comma stands in double quotes.
@@ -41,14 +41,18 @@ public sealed class OptionValue
     }
 
     /// <summary>The value of a word, or null.</summary>
+    /// <param name="key">The word.</param>
     public string? Get(string key) => _values.GetValueOrDefault(key);
 
     /// <summary>The value of a word that has to be there.</summary>
+    /// <param name="key">The word.</param>
+    /// <exception cref="UsageException">It is not.</exception>
     public string Require(string key) => Get(key) ?? throw new UsageException(Option, null, $"needs the word {key}=...");
 
     /// <summary>The value of an on/off word.</summary>
     /// <param name="key">The word.</param>
     /// <param name="absent">The value without it.</param>
+    /// <exception cref="UsageException">It is neither.</exception>
     public bool GetSwitch(string key, bool absent = false)
     {
         return Get(key) switch
@@ -61,6 +65,10 @@ public sealed class OptionValue
     }
 
     /// <summary>The value of a word that is a number, or null.</summary>
+    /// <param name="key">The word.</param>
+    /// <param name="minimum">The least that it may be.</param>
+    /// <param name="maximum">The most.</param>
+    /// <exception cref="UsageException">It is no number, or out of this range.</exception>
     public int? GetNumber(string key, int minimum, int maximum)
     {
         string? text = Get(key);
@@ -78,6 +86,8 @@ public sealed class OptionValue
     }
 
     /// <summary>The value of a word that is a number of bytes with K, M, G or T for powers of 1024, or null.</summary>
+    /// <param name="key">The word.</param>
+    /// <exception cref="UsageException">It is no such number.</exception>
     public ulong? GetSize(string key)
     {
         string? text = Get(key);
@@ -104,6 +114,8 @@ public sealed class OptionValue
     }
 
     /// <summary>A complaint about the value of a word.</summary>
+    /// <param name="key">The word.</param>
+    /// <param name="reason">What is wrong with it.</param>
     public UsageException Bad(string key, string reason) => new(Option, $"{key}={Get(key)}", reason);
 
     private static OptionValue Parse(string option, List<string> pieces, ReadOnlySpan<string> known)

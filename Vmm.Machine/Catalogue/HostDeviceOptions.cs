@@ -1,12 +1,11 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>A PCI device of the host that the guest gets.</summary>
 /// <param name="Path">Its directory in sysfs, for example <c>/sys/bus/pci/devices/0000:00:10.0</c>; it is bound to vfio-pci.</param>
-public sealed record HostDeviceOptions(string Path)
+/// <param name="MapBars">Gives the guest mappings of the BARs; without, every access exits.</param>
+/// <param name="StopOnError">An uncorrectable error of the device ends the machine; otherwise it is only logged.</param>
+public sealed record HostDeviceOptions(string Path, bool MapBars = true, bool StopOnError = true) : DeviceOptions
 {
-    /// <summary>Shown in logs, or null for the device's address on the host.</summary>
-    public string? Id { get; init; }
-
     /// <summary>Takes the device by itself, through an iommufd (Linux 6.6), instead of through its group and a container.</summary>
     public bool Iommufd { get; init; }
 
@@ -18,10 +17,4 @@ public sealed record HostDeviceOptions(string Path)
 
     /// <summary>Lets the machine's other host devices reach the BARs, as far as the host can do that.</summary>
     public bool PeerToPeer { get; init; }
-
-    /// <summary>Gives the guest mappings of the BARs; without, every access exits.</summary>
-    public bool MapBars { get; init; } = true;
-
-    /// <summary>An uncorrectable error of the device ends the machine; otherwise it is only logged.</summary>
-    public bool StopOnError { get; init; } = true;
 }

@@ -1,7 +1,8 @@
 using System.Net;
+using System.Text.Json.Serialization;
 using Vmm.Virtio.Devices;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>One virtio network device on a tap interface.</summary>
 /// <param name="Tap">Name of the interface, 1 to 15 bytes; made if it is absent, and removed then with the machine.</param>
@@ -12,4 +13,8 @@ namespace Vmm.Machine;
 /// Pairs of a receive and a transmit queue, 1 to 256. A tap that was made before has to have several queues just if this is above 1.
 /// </param>
 public sealed record NetOptions(
-    string Tap, MacAddress? MacAddress = null, IPAddress? HostAddress = null, IPAddress? HostMask = null, int Pairs = 1) : VirtioOptions;
+    string Tap,
+    [property: JsonConverter(typeof(MacAddressConverter))] MacAddress? MacAddress = null,
+    [property: JsonConverter(typeof(IPAddressConverter))] IPAddress? HostAddress = null,
+    [property: JsonConverter(typeof(IPAddressConverter))] IPAddress? HostMask = null,
+    int Pairs = 1) : VirtioOptions;

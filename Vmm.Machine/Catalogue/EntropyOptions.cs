@@ -1,4 +1,4 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>The virtio entropy device.</summary>
 /// <param name="Source">The file or device that its bytes come from.</param>

@@ -1,4 +1,4 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>One virtio block device over a raw file.</summary>
 /// <param name="Path">The file or block device.</param>

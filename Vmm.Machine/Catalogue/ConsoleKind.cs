@@ -1,0 +1,77 @@
+using System;
+using System.Collections.Generic;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using Vmm.Machine.Devices;
+using Vmm.Virtio.Devices;
+
+namespace Vmm.Machine.Catalogue;
+
+/// <summary>The virtio console: <c>--console</c>.</summary>
+public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
+{
+    /// <inheritdoc/>
+    public override string Name => "console";
+
+    /// <inheritdoc/>
+    public override string Form => "off|tty|file=FILE,...";
+
+    /// <inheritdoc/>
+    public override string Description => "Virtio console (off); tty needs --serial off, null or file=FILE";
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Examples => ["tty", "file=console.log,id=log"];
+
+    /// <inheritdoc/>
+    public override bool IsRepeatable => false;
+
+    /// <inheritdoc/>
+    public override IJsonTypeInfoResolver Json => ConsoleJson.Default;
+
+    /// <inheritdoc/>
+    public override ConsoleOptions? Parse(string text)
+    {
+        if (text == "off")
+        {
+            return null;
+        }
+
+        OptionValue words = OptionValue.ParseNamed(Option, text, out string? name, ["file", .. VirtioWords.Known]);
+        return new ConsoleOptions(CharacterWords.Read(words, name) ?? throw new UsageException(Option, text, "want off, tty or file=FILE"))
+        {
+            Id = words.Get("id"),
+            QueueSize = VirtioWords.ReadQueueSize(words),
+            Transport = VirtioWords.Read(words),
+        };
+    }
+
+    /// <inheritdoc/>
+    protected override string? SubjectOf(ConsoleOptions options) => options.Character.Path;
+
+    /// <inheritdoc/>
+    protected override string? Describe(ConsoleOptions options) => options.Character.Path ?? "the terminal";
+
+    /// <inheritdoc/>
+    protected override bool UsesTerminal(ConsoleOptions options) => options.Character.Kind == CharacterKind.Terminal;
+
+    /// <inheritdoc/>
+    protected override VirtioDevice CreateDevice(ConsoleOptions options, DeviceContext context)
+    {
+        if (options.Character.Kind is not (CharacterKind.Terminal or CharacterKind.File))
+        {
+            throw new ArgumentException($"{context.Id}: a console is on the terminal or a file, not {options.Character.Kind}", nameof(options));
+        }
+
+        var defaults = new ConsoleDeviceOptions();
+        return new ConsoleDevice(ConsoleBackend.Open(options.Character, context.AppendOutput, context.Escape), defaults with
+        {
+            Id = context.Id,
+            QueueSize = options.QueueSize ?? defaults.QueueSize,
+            Logger = context.CreateLogger(LogCategory),
+        });
+    }
+}
+
+/// <summary>The members of a console's options.</summary>
+[JsonSerializable(typeof(ConsoleOptions))]
+internal sealed partial class ConsoleJson : JsonSerializerContext;

@@ -1,0 +1,80 @@
+using System.Collections.Generic;
+using System.Text;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using Vmm.Virtio.Devices;
+
+namespace Vmm.Machine.Catalogue;
+
+/// <summary>Virtio block devices: <c>--disk</c>.</summary>
+public sealed class DiskKind : VirtioKind<DiskOptions>
+{
+    private const int SerialLimit = 20;
+    private const int QueueLimit = 64;
+
+    /// <inheritdoc/>
+    public override string Name => "disk";
+
+    /// <inheritdoc/>
+    public override string Form => "path=FILE,...";
+
+    /// <inheritdoc/>
+    public override string Description => "Virtio block device over a raw file; readonly=on, serial=TEXT, num_queues=N; may be repeated";
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Examples => ["path=disk.img", "path=data.img,readonly=on,serial=S1,num_queues=4,queue_size=128,id=data"];
+
+    /// <inheritdoc/>
+    public override IJsonTypeInfoResolver Json => DiskJson.Default;
+
+    /// <inheritdoc/>
+    public override DiskOptions? Parse(string text)
+    {
+        OptionValue words = OptionValue.Parse(Option, text, ["path", "readonly", "serial", "num_queues", .. VirtioWords.Known]);
+        string? serial = words.Get("serial");
+        if (serial is not null && Encoding.UTF8.GetByteCount(serial) > SerialLimit)
+        {
+            throw words.Bad("serial", $"longer than {SerialLimit} bytes");
+        }
+
+        return new DiskOptions(words.Require("path"), words.GetSwitch("readonly"), serial, words.GetNumber("num_queues", 1, QueueLimit))
+        {
+            Id = words.Get("id"),
+            QueueSize = VirtioWords.ReadQueueSize(words),
+            Transport = VirtioWords.Read(words),
+        };
+    }
+
+    /// <inheritdoc/>
+    protected override string? SubjectOf(DiskOptions options) => options.Path;
+
+    /// <inheritdoc/>
+    protected override string? Describe(DiskOptions options) => options.Path + (options.ReadOnly ? ", read-only" : "");
+
+    /// <inheritdoc/>
+    protected override VirtioDevice CreateDevice(DiskOptions options, DeviceContext context)
+    {
+        RawFileBackend backend = RawFileBackend.Open(options.Path, options.ReadOnly);
+        try
+        {
+            var defaults = new BlockDeviceOptions();
+            return new BlockDevice(backend, defaults with
+            {
+                Id = context.Id,
+                Serial = options.Serial ?? context.Id,
+                QueueCount = options.QueueCount ?? defaults.QueueCount,
+                QueueSize = options.QueueSize ?? defaults.QueueSize,
+                Logger = context.CreateLogger(LogCategory),
+            });
+        }
+        catch
+        {
+            backend.Dispose();
+            throw;
+        }
+    }
+}
+
+/// <summary>The members of a disk's options.</summary>
+[JsonSerializable(typeof(DiskOptions))]
+internal sealed partial class DiskJson : JsonSerializerContext;

@@ -1,0 +1,72 @@
+using System;
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Memory;
+using Vmm.Kvm;
+using Vmm.Machine;
+using Vmm.Tests.Fakes;
+
+namespace Vmm.Tests.Machine;
+
+/// <summary>The devices of a machine over a hypervisor of recording seams: everything but vCPUs and a kernel.</summary>
+internal sealed class MachineRig : IDisposable
+{
+    private readonly HostMemory _host = HostMemory.AllocateAnonymous(RamSize);
+    private readonly SystemRam _ram;
+
+    public MachineRig(MachineOptions options, RecordingHypervisor? hypervisor = null)
+    {
+        Hypervisor = hypervisor ?? new RecordingHypervisor();
+        var domain = new AccessDomain();
+        Memory = new AddressSpace(new AddressSpaceOptions
+        {
+            Kind = AddressSpaceKind.Memory,
+            Name = "memory",
+            Domain = domain,
+            MemorySlots = Hypervisor.MemorySlots,
+            Doorbells = Hypervisor.Doorbells,
+        });
+        var ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "port", Domain = domain });
+        _ram = new SystemRam(Memory);
+        try
+        {
+            _ram.Add(0, _host);
+            MemoryLayout layout = MemoryLayout.Create(RamSize, 40);
+            Devices = new MachineDevices(options, layout, (Memory, ports), _ram.Memory, Hypervisor, Stops.Add, NullLogger.Instance);
+        }
+        catch
+        {
+            _ram.Dispose();
+            _host.Dispose();
+            throw;
+        }
+    }
+
+    public const ulong RamSize = 64 << 20;
+
+    public static MachineOptions Options { get; } = new() { KernelPath = "" };
+
+    public RecordingHypervisor Hypervisor { get; }
+
+    public AddressSpace Memory { get; }
+
+    public MachineDevices Devices { get; }
+
+    /// <summary>Why the machine was told to end.</summary>
+    public ConcurrentBag<VmStopReason> Stops { get; } = [];
+
+    /// <summary>The guest's drivers of a root port and of what is behind it.</summary>
+    public MachineGuest Guest(int port = 0) => new(Memory, _ram.Memory, Devices.Slots.Ports[port]);
+
+    public void Dispose()
+    {
+        Devices.Dispose();
+        _ram.Dispose();
+        _host.Dispose();
+        Hypervisor.MemorySlots.Mapped.Should().BeEmpty();
+        Hypervisor.Doorbells.Registered.Should().BeEmpty();
+        Hypervisor.IrqRouting.LiveRoutes.Should().Be(0);
+        Hypervisor.InterruptLines.Connections.Should().BeEmpty();
+    }
+}
