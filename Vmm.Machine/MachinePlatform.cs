@@ -27,7 +27,7 @@ internal sealed class MachinePlatform : IDisposable
             if (options.Serial.Kind != CharacterKind.Off)
             {
                 _serial = SerialConsole.Create(options, lines.GetLine(IsaDevices.SerialGsi), logger);
-                Add(ports, "serial", IsaDevices.SerialPort, SerialPort.Length, _serial.Port);
+                Add(ports, "serial", IsaDevices.SerialPort, SerialPort.Length, _serial.Port.Registers);
             }
 
             var power = new PowerControl(options.Time);
@@ -35,9 +35,9 @@ internal sealed class MachinePlatform : IDisposable
             power.ResetRequested += () => stop(VmStopReason.Reset);
             var keyboard = new ResetPort();
             keyboard.ResetRequested += () => stop(VmStopReason.Reset);
-            Add(ports, "rtc", IsaDevices.RealTimeClock, RealTimeClock.Length, _clock);
-            Add(ports, "acpi", PowerRegisters.BasePort, (ulong)PowerControl.Length, power);
-            Add(ports, "i8042 command", IsaDevices.KeyboardCommand, 1, keyboard);
+            Add(ports, "rtc", IsaDevices.RealTimeClock, RealTimeClock.Length, _clock.Registers);
+            Add(ports, "acpi", PowerRegisters.BasePort, (ulong)PowerControl.Length, power.Registers);
+            Add(ports, "i8042 command", IsaDevices.KeyboardCommand, ResetPort.Length, keyboard.Registers);
             Add(ports, "post code", IsaDevices.PostCode, 1, new IgnoredPort());
         }
         catch

@@ -12,6 +12,8 @@ public enum RegisterAccess
     /// <summary>Writes only; reads give zero.</summary>
     WriteOnly,
 
-    /// <summary>Reads change state (cleared by reading): never widened, never repeated.</summary>
+    /// <summary>
+    /// Reads change state (cleared by reading, taken out of a FIFO): never widened, never repeated, never made by anybody but the guest.
+    /// </summary>
     ReadSideEffect,
 }

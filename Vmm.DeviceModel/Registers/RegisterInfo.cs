@@ -7,4 +7,10 @@ namespace Vmm.DeviceModel.Registers;
 /// <param name="Name">The specification's name.</param>
 /// <param name="Count">1, or the number of registers of an array.</param>
 /// <param name="Stride">Bytes from one register of an array to the next.</param>
-public readonly record struct RegisterInfo(int Offset, int Width, RegisterAccess Access, string Name, int Count, int Stride);
+public readonly record struct RegisterInfo(int Offset, int Width, RegisterAccess Access, string Name, int Count, int Stride)
+{
+    /// <summary>
+    /// True if reading it changes nothing and gives what is in it, so that a trace, an inspection or a debugger may do so behind the guest's back.
+    /// </summary>
+    public bool ReadsSafely => Access is RegisterAccess.ReadOnly or RegisterAccess.ReadWrite;
+}

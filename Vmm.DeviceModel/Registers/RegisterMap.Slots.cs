@@ -16,6 +16,11 @@ public sealed partial class RegisterMap<TDevice>
             return ReadLanes(device, offset, width);
         }
 
+        if (_policy == RegisterPolicy.Bytes && width != 1)
+        {
+            return ReadBytes(device, offset, width);
+        }
+
         if (offset < (ulong)Length && _slotByOffset[offset] != 0)
         {
             ref readonly Slot slot = ref _slots[_slotByOffset[offset]];
@@ -44,6 +49,12 @@ public sealed partial class RegisterMap<TDevice>
             return;
         }
 
+        if (_policy == RegisterPolicy.Bytes && width != 1)
+        {
+            WriteBytes(device, offset, width, value);
+            return;
+        }
+
         if (offset < (ulong)Length && _slotByOffset[offset] != 0)
         {
             ref readonly Slot slot = ref _slots[_slotByOffset[offset]];
@@ -55,6 +66,35 @@ public sealed partial class RegisterMap<TDevice>
                 slot.WriteElement(device, index, value << (within * 8), AccessWidth.Mask(width) << (within * 8));
             }
         }
+    }
+
+    private ulong ReadBytes(TDevice device, ulong offset, int width)
+    {
+        ulong value = 0;
+        for (int i = 0; i < width; i++)
+        {
+            value |= ByteAt(offset, i, out ulong position) ? Read(device, position, 1) << (8 * i) : _gap & (0xffUL << (8 * i));
+        }
+
+        return value;
+    }
+
+    private void WriteBytes(TDevice device, ulong offset, int width, ulong value)
+    {
+        for (int i = 0; i < width; i++)
+        {
+            if (ByteAt(offset, i, out ulong position))
+            {
+                Write(device, position, 1, (value >> (8 * i)) & 0xff);
+            }
+        }
+    }
+
+    /// <returns>False for a byte past the top of the address space, where the sum wraps.</returns>
+    private static bool ByteAt(ulong offset, int number, out ulong position)
+    {
+        position = offset + (ulong)number;
+        return position >= offset;
     }
 
     private ulong ReadLanes(TDevice device, ulong offset, int width)
@@ -137,6 +177,7 @@ public sealed partial class RegisterMap<TDevice>
         public RegisterArrayLaneWrite<TDevice>? ArrayLaneWrite;
         public RegisterInfo Info;
         public bool IsArray;
+        public bool IsSelected;
         public bool Writable;
 
         /// <summary>Fills in what dispatch needs, so that it tests for no null.</summary>

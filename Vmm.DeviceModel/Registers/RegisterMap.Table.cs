@@ -125,6 +125,32 @@ public sealed partial class RegisterMap<TDevice>
         AddSlot(new Slot { Info = new(offset, width, access, name, count, stride), ArrayRead = read, ArrayLaneWrite = write, IsArray = true });
     }
 
+    /// <summary>
+    /// Says that some registers exist several times at the same offset, and that another register selects which of them is reached: a trace shows
+    /// its index.
+    /// </summary>
+    /// <param name="selected">Reads the index from a device: by one plain read, since it is called on the access.</param>
+    /// <param name="names">Lines of the table.</param>
+    /// <returns>This map, so that it can follow the initialiser.</returns>
+    /// <exception cref="ArgumentException">A name is no line of the table, or names an array.</exception>
+    public RegisterMap<TDevice> SelectedBy(Func<TDevice, int> selected, params ReadOnlySpan<string> names)
+    {
+        ArgumentNullException.ThrowIfNull(selected);
+        _selected = selected;
+        foreach (string name in names)
+        {
+            int number = Array.FindIndex(_slots, 1, slot => slot.Info.Name == name);
+            if (number < 0 || _slots[number].IsArray)
+            {
+                throw new ArgumentException($"{Name}: '{name}' is no single register of the table", nameof(names));
+            }
+
+            _slots[number].IsSelected = true;
+        }
+
+        return this;
+    }
+
     private void AddSlot(Slot slot)
     {
         RegisterInfo line = slot.Info;
@@ -183,7 +209,11 @@ public sealed partial class RegisterMap<TDevice>
                 break;
         }
 
-        if (_policy == RegisterPolicy.Lanes)
+        if (_policy == RegisterPolicy.Bytes)
+        {
+            Require(line.Width == 1, line, "must be 1 byte wide in a block of bytes");
+        }
+        else if (_policy == RegisterPolicy.Lanes)
         {
             Require(!wholeWrites || line.Width == 1, line, "can be written in part: give it a handler of (value, mask)");
         }

@@ -21,6 +21,7 @@ namespace Vmm.DeviceModel.Registers;
 ///     { 0x08, 1, RegisterAccess.WriteOnly, "clear", static (d, _) => d.Clear() },
 /// };
 /// </code>
+/// <para><see cref="Bind"/> makes it answer a region for one device.</para>
 /// </remarks>
 /// <typeparam name="TDevice">What the handlers work on.</typeparam>
 public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
@@ -28,6 +29,9 @@ public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
     private readonly byte[] _slotByOffset;
     private readonly RegisterPolicy _policy;
     private readonly ulong _gap;
+
+    /// <summary>Which register of those that share an offset is reached, or null if none do.</summary>
+    private Func<TDevice, int>? _selected;
 
     /// <summary>Slot 0 is the gap; it matches no access.</summary>
     private Slot[] _slots = [new Slot { Width = NoWidth }];
@@ -59,6 +63,14 @@ public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
 
     /// <summary>What reads give where no register answers.</summary>
     public RegisterGap Gap { get; }
+
+    /// <summary>The registers of one device: what a claim or a BAR region takes as its handler.</summary>
+    /// <param name="device">Whose registers.</param>
+    public IRegisterBlock Bind(TDevice device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        return new RegisterBlock<TDevice>(this, device);
+    }
 
     /// <summary>Reads from the block. Never throws for an offset or a width.</summary>
     /// <param name="device">Whose registers.</param>
@@ -123,9 +135,10 @@ public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
         return false;
     }
 
-    /// <summary>Names an access for a trace: <c>common_cfg.queue_desc+4</c>, <c>table.address[3]</c>, or the offset where no register is.</summary>
+    /// <summary>Names an access for a trace: <c>common_cfg.queue_desc[1]+4</c>, <c>table.address[3]</c>, or the offset where no register is.</summary>
     /// <param name="offset">Byte offset in the block.</param>
-    public string Describe(ulong offset)
+    /// <param name="selected">Which of the registers that share the offset (<see cref="SelectedAt"/>), or -1 to leave that out.</param>
+    public string Describe(ulong offset, int selected = -1)
     {
         if (!TryFind(offset, out RegisterInfo register, out int index))
         {
@@ -133,10 +146,24 @@ public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
         }
 
         int within = (int)offset - register.Offset - (index * register.Stride);
-        string element = register.Count > 1 ? string.Create(CultureInfo.InvariantCulture, $"[{index}]") : "";
+        if (register.Count == 1)
+        {
+            index = selected;
+        }
+
+        string element = register.Count > 1 || selected >= 0 ? string.Create(CultureInfo.InvariantCulture, $"[{index}]") : "";
         return within == 0
             ? $"{Name}.{register.Name}{element}"
             : string.Create(CultureInfo.InvariantCulture, $"{Name}.{register.Name}{element}+{within}");
+    }
+
+    /// <summary>Which of the registers that share an offset an access would reach now (<see cref="SelectedBy"/>).</summary>
+    /// <param name="device">Whose registers.</param>
+    /// <param name="offset">Byte offset in the block.</param>
+    /// <returns>The index, or -1 where there is only one.</returns>
+    public int SelectedAt(TDevice device, ulong offset)
+    {
+        return _selected is not null && offset < (ulong)Length && _slots[_slotByOffset[offset]].IsSelected ? _selected(device) : -1;
     }
 
     /// <summary>The lines of the table, by offset.</summary>

@@ -14,4 +14,10 @@ public enum RegisterPolicy
     /// the bits that the guest wrote, so that nothing is read, merged and written back behind the guest's back.
     /// </summary>
     Lanes,
+
+    /// <summary>
+    /// The registers are bytes, and every byte of an access is an access of its own, the lowest first: what a bus makes of a wide access to an
+    /// 8-bit device. Reads that change state happen for each byte too.
+    /// </summary>
+    Bytes,
 }

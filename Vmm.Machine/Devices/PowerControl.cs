@@ -1,6 +1,6 @@
 using System;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Registers;
 
 namespace Vmm.Machine.Devices;
 
@@ -9,11 +9,27 @@ namespace Vmm.Machine.Devices;
 /// Thread-safe without a lock: every register is one word. <see cref="PowerOffRequested"/> and <see cref="ResetRequested"/> are raised on a vCPU
 /// thread, inside the access.
 /// </remarks>
-public sealed class PowerControl : IRegionHandler
+public sealed class PowerControl
 {
     private const int TimerFrequency = 3_579_545;
     private const uint SciEnabled = 1 << 0;
     private const uint SleepEnable = 1 << 13;
+
+    /// <summary>Status has no event to show or to clear, and the timer is read-only; SLP_EN of the control register reads zero.</summary>
+    internal static readonly RegisterMap<PowerControl> Map = new("acpi", PowerRegisters.Length, RegisterPolicy.Lanes)
+    {
+        { PowerRegisters.EventOffset, 2, RegisterAccess.ReadOnly, "pm1_status", static _ => 0 },
+        {
+            PowerRegisters.EventOffset + 2, 2, RegisterAccess.ReadWrite, "pm1_enable",
+            static p => Volatile.Read(ref p._enable), static (p, value, lanes) => p.WriteEnable((uint)value, (uint)lanes)
+        },
+        {
+            PowerRegisters.ControlOffset, 2, RegisterAccess.ReadWrite, "pm1_control",
+            static p => Volatile.Read(ref p._control), static (p, value, lanes) => p.WriteControl((uint)value, (uint)lanes)
+        },
+        { PowerRegisters.TimerOffset, 4, RegisterAccess.ReadOnly, "pm_timer", static p => p.TimerValue() },
+        { PowerRegisters.ResetOffset, 1, RegisterAccess.WriteOnly, "reset", static (p, value) => p.WriteReset((byte)value) },
+    };
 
     private readonly TimeProvider _time;
     private readonly long _start;
@@ -27,7 +43,11 @@ public sealed class PowerControl : IRegionHandler
         ArgumentNullException.ThrowIfNull(time);
         _time = time;
         _start = time.GetTimestamp();
+        Registers = Map.Bind(this);
     }
+
+    /// <summary>The block of ports.</summary>
+    public IRegisterBlock Registers { get; }
 
     /// <summary>Ports of the block.</summary>
     public static int Length => PowerRegisters.Length;
@@ -38,53 +58,44 @@ public sealed class PowerControl : IRegionHandler
     /// <summary>The guest wrote the reset register.</summary>
     public event Action? ResetRequested;
 
-    /// <inheritdoc/>
-    public ulong Read(ulong offset, int width)
+    private void WriteEnable(uint value, uint lanes)
     {
-        // Status and enable, control, timer, reset: one aligned word each, so a narrower read is a part of it.
-        uint word = (offset & ~3UL) switch
+        // Two vCPUs that write a byte each lose neither.
+        uint old = Volatile.Read(ref _enable);
+        while (Interlocked.CompareExchange(ref _enable, (old & ~lanes) | value, old) is var seen && seen != old)
         {
-            PowerRegisters.EventOffset => Volatile.Read(ref _enable) << 16,
-            PowerRegisters.ControlOffset => Volatile.Read(ref _control),
-            PowerRegisters.TimerOffset => TimerValue(),
-            _ => 0,
-        };
-        return (word >> (8 * (int)(offset & 3))) & (width >= 4 ? uint.MaxValue : (1U << (8 * width)) - 1);
-    }
-
-    /// <inheritdoc/>
-    public void Write(ulong offset, int width, ulong value)
-    {
-        switch (offset)
-        {
-            case PowerRegisters.EventOffset + 2 when width == 2:
-                Volatile.Write(ref _enable, (uint)value & 0xFFFF);
-                break;
-            case PowerRegisters.EventOffset when width == 4:
-                Volatile.Write(ref _enable, (uint)(value >> 16) & 0xFFFF);
-                break;
-            case PowerRegisters.ControlOffset when width >= 2:
-                WriteControl((uint)value & 0xFFFF);
-                break;
-            case PowerRegisters.ResetOffset:
-                if ((byte)value == PowerRegisters.ResetValue)
-                {
-                    ResetRequested?.Invoke();
-                }
-
-                break;
-            default:
-                break;                                          // status has no event to clear, the timer is read-only
+            old = seen;
         }
     }
 
-    private void WriteControl(uint value)
+    private void WriteControl(uint value, uint lanes)
     {
-        // SLP_EN is write-only; SCI_EN is the firmware's.
-        Volatile.Write(ref _control, (value & ~SleepEnable) | SciEnabled);
-        if ((value & SleepEnable) != 0 && ((value >> 10) & 7) == PowerRegisters.SleepTypeOff)
+        uint old = Volatile.Read(ref _control);
+        uint written;
+        while (true)
+        {
+            // SLP_EN is write-only; SCI_EN is the firmware's.
+            written = (old & ~lanes) | value;
+            uint seen = Interlocked.CompareExchange(ref _control, (written & ~SleepEnable) | SciEnabled, old);
+            if (seen == old)
+            {
+                break;
+            }
+
+            old = seen;
+        }
+
+        if ((written & SleepEnable) != 0 && ((written >> 10) & 7) == PowerRegisters.SleepTypeOff)
         {
             PowerOffRequested?.Invoke();
+        }
+    }
+
+    private void WriteReset(byte value)
+    {
+        if (value == PowerRegisters.ResetValue)
+        {
+            ResetRequested?.Invoke();
         }
     }
 

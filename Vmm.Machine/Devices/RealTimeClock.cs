@@ -1,7 +1,7 @@
 using System;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interrupts;
+using Vmm.DeviceModel.Registers;
 
 namespace Vmm.Machine.Devices;
 
@@ -10,7 +10,7 @@ namespace Vmm.Machine.Devices;
 /// The time is the host's, in UTC, moved by what the guest sets it to. Alarm and update-ended interrupts work, to the second; the periodic interrupt
 /// does not exist (its enable bit reads back 0). Thread-safe; the lock covers the registers, the timer and the interrupt line.
 /// </remarks>
-public sealed class RealTimeClock : IRegionHandler, IDisposable
+public sealed class RealTimeClock : IDisposable
 {
     /// <summary>Ports of the device: index, data.</summary>
     public const int Length = 2;
@@ -28,6 +28,13 @@ public sealed class RealTimeClock : IRegionHandler, IDisposable
     private const byte Binary = 0x04;
     private const byte Hour24 = 0x02;
     private const byte AnyInterrupt = 0x80;
+
+    /// <summary>The index reads as an open bus, whatever is in it; reading the data of register C clears it.</summary>
+    internal static readonly RegisterMap<RealTimeClock> Map = new RegisterMap<RealTimeClock>("rtc", Length, RegisterPolicy.Bytes)
+    {
+        { 0, 1, RegisterAccess.ReadWrite, "index", static _ => 0xFF, static (clock, value) => clock.Select((byte)value) },
+        { 1, 1, RegisterAccess.ReadSideEffect, "data", static clock => clock.ReadData(), static (clock, value) => clock.WriteData((byte)value) },
+    }.SelectedBy(static clock => clock._index, "data");
 
     private readonly Lock _lock = new();
     private readonly IInterruptLine _line;
@@ -52,53 +59,15 @@ public sealed class RealTimeClock : IRegionHandler, IDisposable
         _time = time;
         _timer = time.CreateTimer(static state => ((RealTimeClock)state!).OnSecond(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         StoreTime(Now);
+        Registers = Map.Bind(this);
     }
+
+    /// <summary>The two ports.</summary>
+    public IRegisterBlock Registers { get; }
 
     private DateTimeOffset Now => _time.GetUtcNow() + _offset;
 
     private bool IsStopped => (_b & Set) != 0;
-
-    /// <inheritdoc/>
-    public ulong Read(ulong offset, int width)
-    {
-        if (width != 1)
-        {
-            return (Read(offset + 1, 1) << 8) | Read(offset, 1);
-        }
-
-        if (offset == 0)
-        {
-            return 0xFF;                                        // the index is write-only
-        }
-
-        lock (_lock)
-        {
-            return ReadRegister(_index);
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Write(ulong offset, int width, ulong value)
-    {
-        if (width != 1)
-        {
-            Write(offset, 1, value & 0xFF);
-            Write(offset + 1, 1, (value >> 8) & 0xFF);
-            return;
-        }
-
-        lock (_lock)
-        {
-            if (offset == 0)
-            {
-                _index = (int)value & (MemoryLength - 1);       // bit 7 masks the NMI, of which there is none
-            }
-            else
-            {
-                WriteRegister(_index, (byte)value);
-            }
-        }
-    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -109,6 +78,30 @@ public sealed class RealTimeClock : IRegionHandler, IDisposable
         }
 
         _timer.Dispose();
+    }
+
+    private void Select(byte index)
+    {
+        lock (_lock)
+        {
+            _index = index & (MemoryLength - 1);                // bit 7 masks the NMI, of which there is none
+        }
+    }
+
+    private ulong ReadData()
+    {
+        lock (_lock)
+        {
+            return ReadRegister(_index);
+        }
+    }
+
+    private void WriteData(byte value)
+    {
+        lock (_lock)
+        {
+            WriteRegister(_index, value);
+        }
     }
 
     private byte ReadRegister(int index)

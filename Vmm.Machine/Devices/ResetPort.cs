@@ -1,24 +1,34 @@
 using System;
-using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Registers;
 
 namespace Vmm.Machine.Devices;
 
 /// <summary>What is left of the keyboard controller: its command port, whose pulse command resets the processor.</summary>
-public sealed class ResetPort : IRegionHandler
+public sealed class ResetPort
 {
+    /// <summary>Ports of the device.</summary>
+    public const int Length = 1;
+
     private const byte PulseReset = 0xFE;
+
+    /// <summary>Read, the port gives the status: neither buffer is full.</summary>
+    internal static readonly RegisterMap<ResetPort> Map = new("i8042", Length, RegisterPolicy.Bytes)
+    {
+        { 0, 1, RegisterAccess.ReadWrite, "status_command", static _ => 0, static (port, value) => port.Execute((byte)value) },
+    };
+
+    /// <summary>Makes the port.</summary>
+    public ResetPort() => Registers = Map.Bind(this);
 
     /// <summary>The guest pulsed the reset line. Raised on a vCPU thread, inside the access.</summary>
     public event Action? ResetRequested;
 
-    /// <summary>Status: neither buffer is full.</summary>
-    /// <inheritdoc/>
-    public ulong Read(ulong offset, int width) => 0;
+    /// <summary>The port.</summary>
+    public IRegisterBlock Registers { get; }
 
-    /// <inheritdoc/>
-    public void Write(ulong offset, int width, ulong value)
+    private void Execute(byte command)
     {
-        if ((byte)value == PulseReset)
+        if (command == PulseReset)
         {
             ResetRequested?.Invoke();
         }

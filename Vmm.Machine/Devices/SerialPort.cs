@@ -1,7 +1,7 @@
 using System;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interrupts;
+using Vmm.DeviceModel.Registers;
 
 namespace Vmm.Machine.Devices;
 
@@ -15,7 +15,7 @@ namespace Vmm.Machine.Devices;
 /// "none pending" or the sink has drained, whichever comes first.
 /// </para>
 /// </remarks>
-public sealed partial class SerialPort : IRegionHandler
+public sealed partial class SerialPort
 {
     /// <summary>Ports of the device.</summary>
     public const int Length = 8;
@@ -54,7 +54,11 @@ public sealed partial class SerialPort : IRegionHandler
         _line = line;
         _sink = sink;
         sink.Drained += OnDrained;
+        Registers = Map.Bind(this);
     }
+
+    /// <summary>The ports.</summary>
+    public IRegisterBlock Registers { get; }
 
     /// <summary>The receiver has room again after <see cref="Receive"/> had to refuse something. Raised on a vCPU thread.</summary>
     public event Action? InputRoom;
@@ -97,120 +101,6 @@ public sealed partial class SerialPort : IRegionHandler
         }
     }
 
-    /// <inheritdoc/>
-    public ulong Read(ulong offset, int width)
-    {
-        ulong value = 0;
-        for (int i = 0; i < width; i++)
-        {
-            value |= (ulong)ReadRegister((int)offset + i) << (8 * i);
-        }
-
-        return value;
-    }
-
-    /// <inheritdoc/>
-    public void Write(ulong offset, int width, ulong value)
-    {
-        for (int i = 0; i < width; i++)
-        {
-            WriteRegister((int)offset + i, (byte)(value >> (8 * i)));
-        }
-    }
-
-    private byte ReadRegister(int register)
-    {
-        bool room = false;
-        byte value;
-        lock (_lock)
-        {
-            switch (register)
-            {
-                case 0 when DivisorLatch:
-                    return (byte)_divisor;
-                case 1 when DivisorLatch:
-                    return (byte)(_divisor >> 8);
-                case 0:
-                    room = _receive.Count != 0;
-                    value = _receive.Take();
-                    break;
-                case 1:
-                    return (byte)_interruptEnable;
-                case 2:
-                    value = ReadInterruptIdentification();
-                    break;
-                case 3:
-                    return _lineControl;
-                case 4:
-                    return (byte)_modemControl;
-                case 5:
-                    value = ReadLineStatus();
-                    break;
-                case 6:
-                    value = (byte)(ModemStatus() | _modemDeltas);
-                    _modemDeltas = 0;
-                    break;
-                default:
-                    return _scratch;
-            }
-
-            UpdateLine();
-        }
-
-        if (room)
-        {
-            InputRoom?.Invoke();
-        }
-
-        return value;
-    }
-
-    private void WriteRegister(int register, byte value)
-    {
-        bool room = false;
-        lock (_lock)
-        {
-            switch (register)
-            {
-                case 0 when DivisorLatch:
-                    _divisor = (ushort)((_divisor & 0xFF00) | value);
-                    return;
-                case 1 when DivisorLatch:
-                    _divisor = (ushort)((_divisor & 0x00FF) | (value << 8));
-                    return;
-                case 0:
-                    Transmit(value);
-                    break;
-                case 1:
-                    WriteInterruptEnable((InterruptEnable)value & InterruptEnable.All);
-                    break;
-                case 2:
-                    room = _receive.Count != 0;
-                    WriteFifoControl(value);
-                    break;
-                case 3:
-                    _lineControl = value;
-                    return;
-                case 4:
-                    room = IsLoopback;
-                    WriteModemControl((ModemControl)value & ModemControl.All);
-                    break;
-                case 7:
-                    _scratch = value;
-                    return;
-                default:
-                    return;                                     // line and modem status are read-only
-            }
-
-            UpdateLine();
-        }
-
-        if (room)
-        {
-            InputRoom?.Invoke();
-        }
-    }
-
     private void Transmit(byte value)
     {
         _transmitterPending = false;
@@ -240,7 +130,7 @@ public sealed partial class SerialPort : IRegionHandler
         }
     }
 
-    private void WriteInterruptEnable(InterruptEnable value)
+    private void EnableInterrupts(InterruptEnable value)
     {
         // Enabling the transmitter interrupt while the transmitter is empty raises it at once; drivers test for this.
         InterruptEnable raised = value & ~_interruptEnable;
@@ -251,7 +141,7 @@ public sealed partial class SerialPort : IRegionHandler
         }
     }
 
-    private void WriteFifoControl(byte value)
+    private void ControlFifos(byte value)
     {
         bool toggled = ((value ^ _fifoControl) & 1) != 0;
         if (toggled || (value & 3) == 3)
@@ -263,7 +153,7 @@ public sealed partial class SerialPort : IRegionHandler
         _fifoControl = (value & 1) != 0 ? (byte)(value & 0xC9) : (byte)0;
     }
 
-    private void WriteModemControl(ModemControl value)
+    private void ControlModem(ModemControl value)
     {
         byte before = ModemStatus();
         _modemControl = value;
@@ -288,7 +178,7 @@ public sealed partial class SerialPort : IRegionHandler
         return (byte)status;
     }
 
-    private byte ReadLineStatus()
+    private byte TakeLineStatus()
     {
         LineStatus status = _errors;
         _errors = LineStatus.None;
@@ -305,7 +195,7 @@ public sealed partial class SerialPort : IRegionHandler
         return (byte)status;
     }
 
-    private byte ReadInterruptIdentification()
+    private byte TakeInterruptIdentification()
     {
         byte source = PendingInterrupt();
         if (source == Identification.TransmitterEmpty)

@@ -6,6 +6,7 @@ using System.Text;
 using Vmm.DeviceModel.Registers;
 using Vmm.Kvm;
 using Vmm.Machine;
+using Vmm.Machine.Devices;
 using Vmm.Pci;
 using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Transport;
@@ -23,7 +24,12 @@ public sealed class RegisterTablesTests
             .SelectMany(type => type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly))
             .Where(field => field.FieldType is { IsGenericType: true } type && type.GetGenericTypeDefinition() == typeof(RegisterMap<>))
             .Select(field => $"{field.DeclaringType!.Name}.{field.Name}")
-            .Should().Equal($"{nameof(VirtioTransport)}.{nameof(VirtioTransport.CommonConfiguration)}");
+            .Should().BeEquivalentTo(
+                $"{nameof(VirtioTransport)}.{nameof(VirtioTransport.CommonConfiguration)}",
+                $"{nameof(SerialPort)}.{nameof(SerialPort.Map)}",
+                $"{nameof(RealTimeClock)}.{nameof(RealTimeClock.Map)}",
+                $"{nameof(PowerControl)}.{nameof(PowerControl.Map)}",
+                $"{nameof(ResetPort)}.{nameof(ResetPort.Map)}");
     }
 
     [Fact]
@@ -33,6 +39,14 @@ public sealed class RegisterTablesTests
         text.Append("(VMMDEVICES_UPDATE_DOCS=1 with `RegisterTablesTests` prints it anew).\n");
         text.Append("\n## virtio-pci common configuration (virtio 1.2, 4.1.4.3)\n\n");
         text.Append(RegisterTable.ToMarkdown(VirtioTransport.CommonConfiguration));
+        text.Append("\n## Serial port at 0x3f8 (PC16550D, table 2)\n\n");
+        text.Append(RegisterTable.ToMarkdown(SerialPort.Map));
+        text.Append("\n## Real-time clock at 0x70 (MC146818)\n\n");
+        text.Append(RegisterTable.ToMarkdown(RealTimeClock.Map));
+        text.Append("\n## Power and reset at 0x600 (ACPI 6.4, 4.8)\n\n");
+        text.Append(RegisterTable.ToMarkdown(PowerControl.Map));
+        text.Append("\n## Keyboard controller at 0x64, of which the reset line is left\n\n");
+        text.Append(RegisterTable.ToMarkdown(ResetPort.Map));
         using var rig = new TransportRig();
         rig.Function.Reset();
         text.Append("\n## Configuration space of a virtio function (PCI 3.0, 6.1; virtio 1.2, 4.1.4)\n\n");

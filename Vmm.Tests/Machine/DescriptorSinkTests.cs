@@ -87,15 +87,15 @@ public sealed class DescriptorSinkTests : IDisposable
     {
         using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
         var port = new SerialPort(_line, new NullSink());
-        port.Write(2, 1, 1);
+        port.Registers.Write(2, 1, 1);
         using var source = new DescriptorSource(_worker, (int)pipe.ClientSafePipeHandle.DangerousGetHandle(), port, null);
         _worker.Start();
         byte[] expected = [.. Enumerable.Range(0, 5000).Select(i => (byte)(i * 17))];
         pipe.Write(expected);
         foreach (byte value in expected)
         {
-            SpinWait.SpinUntil(() => (port.Read(5, 1) & 1) != 0, Patience).Should().BeTrue();
-            port.Read(0, 1).Should().Be(value);
+            SpinWait.SpinUntil(() => (port.Registers.Read(5, 1) & 1) != 0, Patience).Should().BeTrue();
+            port.Registers.Read(0, 1).Should().Be(value);
         }
 
         _worker.Stop();

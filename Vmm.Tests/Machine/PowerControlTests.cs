@@ -21,50 +21,63 @@ public sealed class PowerControlTests
     [Fact]
     public void The_machine_starts_in_ACPI_mode()
     {
-        _power.Read(4, 2).Should().Be(1);
-        _power.Write(4, 2, 0);
-        _power.Read(4, 2).Should().Be(1);
+        _power.Registers.Read(4, 2).Should().Be(1);
+        _power.Registers.Write(4, 2, 0);
+        _power.Registers.Read(4, 2).Should().Be(1);
     }
 
     [Fact]
     public void S5_needs_the_sleep_type_and_the_enable_bit()
     {
-        _power.Write(4, 2, 5 << 10);
+        _power.Registers.Write(4, 2, 5 << 10);
         _off.Should().Be(0);
-        _power.Write(4, 2, (3 << 10) | (1 << 13));
+        _power.Registers.Write(4, 2, (3 << 10) | (1 << 13));
         _off.Should().Be(0);
-        _power.Write(4, 2, (5 << 10) | (1 << 13));
+        _power.Registers.Write(4, 2, (5 << 10) | (1 << 13));
         _off.Should().Be(1);
-        (_power.Read(4, 2) & (1 << 13)).Should().Be(0, "the enable bit reads zero");
+        (_power.Registers.Read(4, 2) & (1 << 13)).Should().Be(0, "the enable bit reads zero");
     }
 
     [Fact]
     public void The_reset_register_resets_with_its_value_only()
     {
-        _power.Write(0xC, 1, 0);
+        _power.Registers.Write(0xC, 1, 0);
         _resets.Should().Be(0);
-        _power.Write(0xC, 1, 1);
+        _power.Registers.Write(0xC, 1, 1);
         _resets.Should().Be(1);
     }
 
     [Fact]
     public void The_timer_runs_at_3_579545_MHz()
     {
-        _power.Read(8, 4).Should().Be(0);
+        _power.Registers.Read(8, 4).Should().Be(0);
         _time.Advance(TimeSpan.FromSeconds(2));
-        _power.Read(8, 4).Should().Be(2 * 3_579_545);
+        _power.Registers.Read(8, 4).Should().Be(2 * 3_579_545);
         _time.Advance(TimeSpan.FromSeconds(1200));
-        _power.Read(8, 4).Should().Be(1202UL * 3_579_545 % (1UL << 32), "it wraps at 32 bits");
+        _power.Registers.Read(8, 4).Should().Be(1202UL * 3_579_545 % (1UL << 32), "it wraps at 32 bits");
     }
 
     [Fact]
     public void Event_enable_keeps_what_is_written_and_status_is_empty()
     {
-        _power.Write(2, 2, 0x0120);
-        _power.Read(2, 2).Should().Be(0x0120);
-        _power.Read(0, 2).Should().Be(0);
-        _power.Write(0, 2, 0xFFFF);
-        _power.Read(0, 4).Should().Be(0x0120_0000);
+        _power.Registers.Write(2, 2, 0x0120);
+        _power.Registers.Read(2, 2).Should().Be(0x0120);
+        _power.Registers.Read(0, 2).Should().Be(0);
+        _power.Registers.Write(0, 2, 0xFFFF);
+        _power.Registers.Read(0, 4).Should().Be(0x0120_0000);
+    }
+
+    [Fact]
+    public void Bytes_of_a_register_are_written_apart()
+    {
+        _power.Registers.Write(2, 1, 0x20);
+        _power.Registers.Write(3, 1, 0x01);
+        _power.Registers.Read(2, 2).Should().Be(0x0120);
+        _power.Registers.Write(5, 1, (5 << 2) | (1 << 5));
+        _off.Should().Be(1, "sleep type and enable bit lie in the upper byte of the control register");
+        _power.Registers.Read(4, 4).Should().Be(0x1401, "SCI_EN stays");
+        _power.Registers.Write(0xC, 4, 1);
+        _resets.Should().Be(1);
     }
 
     [Fact]
@@ -73,10 +86,10 @@ public sealed class PowerControlTests
         var port = new ResetPort();
         int resets = 0;
         port.ResetRequested += () => resets++;
-        port.Read(0, 1).Should().Be(0, "a reboot waits for the input buffer to be empty");
-        port.Write(0, 1, 0xD1);
+        port.Registers.Read(0, 1).Should().Be(0, "a reboot waits for the input buffer to be empty");
+        port.Registers.Write(0, 1, 0xD1);
         resets.Should().Be(0);
-        port.Write(0, 1, 0xFE);
+        port.Registers.Write(0, 1, 0xFE);
         resets.Should().Be(1);
     }
 

@@ -163,13 +163,13 @@ public sealed class RealTimeClockTests : IDisposable
 
     private byte Read(int index)
     {
-        _clock.Write(0, 1, (ulong)index);
-        return (byte)_clock.Read(1, 1);
+        _clock.Registers.Write(0, 1, (ulong)index);
+        return (byte)_clock.Registers.Read(1, 1);
     }
 
     private void Write(int index, int value)
     {
-        _clock.Write(0, 1, (ulong)index);
-        _clock.Write(1, 1, (ulong)value);
+        _clock.Registers.Write(0, 1, (ulong)index);
+        _clock.Registers.Write(1, 1, (ulong)value);
     }
 }

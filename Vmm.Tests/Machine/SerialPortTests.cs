@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using Vmm.DeviceModel.State;
 using Vmm.Machine.Devices;
 
 namespace Vmm.Tests.Machine;
@@ -356,16 +357,38 @@ public sealed class SerialPortTests
                     _sink.Drain();
                     break;
                 case 2:
-                    _port.Read((ulong)offset, 1).Should().BeLessThan(256);
+                    _port.Registers.Read((ulong)offset, 1).Should().BeLessThan(256);
                     break;
                 default:
-                    _port.Write((ulong)offset, 1, (ulong)random.Next(256));
+                    _port.Registers.Write((ulong)offset, 1, (ulong)random.Next(256));
                     break;
             }
         }
     }
 
-    private byte Read(int register) => (byte)_port.Read((ulong)register, 1);
+    [Fact]
+    public void A_wide_access_is_one_of_each_byte_from_the_lowest()
+    {
+        _port.Receive("x"u8);
+        _port.Registers.Read(0, 2).Should().Be('x', "the character is taken and the enable register follows");
+        _port.ReceiveRoom.Should().Be(1);
+        _port.Registers.Write(6, 2, 0x5a00);
+        _port.Registers.Read(4, 4).Should().Be(0x5ab0_6000, "modem control, line status, modem status, scratch");
+    }
 
-    private void Write(int register, int value) => _port.Write((ulong)register, 1, (byte)value);
+    [Fact]
+    public void What_is_inspected_stays_as_it_is()
+    {
+        _port.Receive("x"u8);
+        _port.Registers.Write(7, 1, 0x5a);
+        var node = new InspectionNode("serial");
+        _port.Registers.Inspect(node);
+        node.Values.Select(static value => value.Name).Should().Equal("ier_dlm", "lcr", "mcr", "scr");
+        node.TextOf("scr").Should().Be("0x5a");
+        _port.Registers.Read(0, 1).Should().Be('x', "nobody took it");
+    }
+
+    private byte Read(int register) => (byte)_port.Registers.Read((ulong)register, 1);
+
+    private void Write(int register, int value) => _port.Registers.Write((ulong)register, 1, (byte)value);
 }

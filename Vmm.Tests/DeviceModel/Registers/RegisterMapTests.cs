@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Registers;
+using Vmm.DeviceModel.State;
 
 namespace Vmm.Tests.DeviceModel.Registers;
 
@@ -28,6 +29,100 @@ public sealed class RegisterMapTests
         { 0x08, 1, RegisterAccess.ReadWrite, "byte", static d => 0x42, static (d, v) => d.Log.Add($"byte {v:x}") },
         { 0x10, 4, RegisterAccess.ReadWrite, "array", 2, 4, static (d, i) => d.Array[i], static (d, i, v, m) => d.Log.Add($"array[{i}] {v:x} {m:x}") },
     };
+
+    private RegisterMap<Block> Bytes { get; } = new("bytes", length: 4, RegisterPolicy.Bytes, RegisterGap.Ones)
+    {
+        { 0, 1, RegisterAccess.ReadSideEffect, "isr", static d => d.TakeIsr() },
+        { 1, 1, RegisterAccess.WriteOnly, "kick", static (d, v) => d.Log.Add($"kick {v:x}") },
+        { 2, 1, RegisterAccess.ReadWrite, "control", static d => d.Control, static (d, v) => d.Control = (uint)v },
+    };
+
+    [Fact]
+    public void A_block_of_bytes_takes_a_wide_access_apart()
+    {
+        var block = new Block { Isr = 0x80, Control = 0x42 };
+        Bytes.Read(block, 0, 4).Should().Be(0xff42_0080);
+        block.Isr.Should().Be(0, "reads that change state happen for each byte too");
+        Bytes.Write(block, 0, 8, 0x1111_1111_1133_2211);
+        block.Log.Should().Equal("kick 22");
+        block.Control.Should().Be(0x33);
+        Bytes.Read(block, ulong.MaxValue, 2).Should().Be(0xffff);
+        Bytes.Write(block, ulong.MaxValue, 8, ulong.MaxValue);
+        block.Control.Should().Be(0x33, "nothing wraps to the start");
+    }
+
+    [Fact]
+    public void A_block_of_bytes_has_no_wider_register()
+    {
+        Action wide = static () => _ = new RegisterMap<Block>("bytes", 4, RegisterPolicy.Bytes)
+        {
+            { 0, 2, RegisterAccess.ReadOnly, "wide", static _ => 0 },
+        };
+        wide.Should().Throw<ArgumentException>().WithMessage("*1 byte wide*");
+    }
+
+    [Fact]
+    public void A_bound_map_answers_for_its_device_alone()
+    {
+        var one = new Block();
+        var two = new Block();
+        IRegisterBlock bound = Exact.Bind(one);
+        Exact.Bind(two).Write(0, 4, 2);
+        bound.Write(0, 4, 1);
+        (one.Control, two.Control).Should().Be((1, 2));
+        bound.Read(0, 4).Should().Be(1);
+        bound.Read(0x100, 4).Should().Be(0);
+        bound.Name.Should().Be("block");
+        bound.Registers.Should().Equal(Exact);
+        Action none = () => Exact.Bind(null!);
+        none.Should().Throw<ArgumentNullException>();
+    }
+
+    [Fact]
+    public void Inspection_reads_what_reading_does_not_change()
+    {
+        var block = new Block { Isr = 1, Control = 7, Address = 0x1_0000_0000 };
+        block.Array[3] = 9;
+        IRegisterBlock bound = Exact.Bind(block);
+        var node = new InspectionNode("device");
+        bound.Inspect(node);
+
+        node.Values.Select(static value => $"{value.Name}={value.Text}").Should().Equal(
+            "control=0x00000007", "status=0x12345678", "address=0x0000000100000000",
+            "low[0]=0x00000000", "low[1]=0x00000000", "low[2]=0x00000000", "low[3]=0x00000009",
+            "index[0]=0x0000", "index[1]=0x0001", "index[2]=0x0002", "index[3]=0x0003");
+        block.Isr.Should().Be(1);
+        block.Log.Should().BeEmpty();
+        foreach (RegisterInfo register in bound.Registers)
+        {
+            register.ReadsSafely.Should().Be(register.Name is not ("kick" or "isr" or "base"));
+            bound.TryPeek(register, 0, out _).Should().Be(register.ReadsSafely);
+        }
+
+        Action beyond = () => bound.TryPeek(bound.Registers[0], 1, out _);
+        beyond.Should().Throw<ArgumentOutOfRangeException>();
+    }
+
+    [Fact]
+    public void A_trace_names_the_register_that_is_selected()
+    {
+        var block = new Block { Control = 3 };
+        IRegisterBlock bound = new RegisterMap<Block>("block", 0x20)
+        {
+            { 0x00, 4, RegisterAccess.ReadWrite, "select", static d => d.Control, static (d, v) => d.Control = (uint)v },
+            { 0x08, 8, RegisterAccess.ReadWrite, "queue", static d => d.Address, static (d, v) => d.Address = v },
+            { 0x10, 4, RegisterAccess.ReadOnly, "array", 2, 8, static (d, i) => d.Array[i] },
+        }.SelectedBy(static d => (int)d.Control, "queue").Bind(block);
+
+        (bound.SelectedAt(0), bound.SelectedAt(0xc), bound.SelectedAt(0x10), bound.SelectedAt(0x14), bound.SelectedAt(0x1000))
+            .Should().Be((-1, 3, -1, -1, -1));
+        bound.Describe(0xc, 3).Should().Be("block.queue[3]+4");
+        bound.Describe(0x8, -1).Should().Be("block.queue");
+        bound.Describe(0x18, -1).Should().Be("block.array[1]");
+        bound.Describe(0x14, 3).Should().Be("block+0x14");
+        Action wrong = static () => new RegisterMap<Block>("block", 4).SelectedBy(static _ => 0, "nothing");
+        wrong.Should().Throw<ArgumentException>().WithMessage("*'nothing'*");
+    }
 
     [Fact]
     public void A_register_is_read_and_written_at_its_natural_width()
