@@ -101,6 +101,15 @@ public sealed unsafe partial class Worker
 
         public void Dispose()
         {
+            Cancel();
+            if (!worker.IsCurrent)
+            {
+                worker.WaitWhileRunning(this);
+            }
+        }
+
+        public void Cancel()
+        {
             lock (worker._lock)
             {
                 if (!_disposed)
@@ -112,11 +121,6 @@ public sealed unsafe partial class Worker
                         worker.Forget(descriptor);
                     }
                 }
-            }
-
-            if (!worker.IsCurrent)
-            {
-                worker.WaitWhileRunning(this);
             }
         }
     }

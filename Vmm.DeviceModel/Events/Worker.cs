@@ -34,6 +34,8 @@ public sealed unsafe partial class Worker : IDisposable
     private bool _started;
     private volatile bool _stopping;
     private volatile bool _ended;
+    private bool _abandoned;
+    private bool _left;
 
     /// <summary>Makes a worker that is not running yet.</summary>
     /// <param name="name">Name of the thread; 15 bytes of it are visible in /proc.</param>
@@ -67,6 +69,9 @@ public sealed unsafe partial class Worker : IDisposable
     /// </summary>
     public event Action<Exception>? Faulted;
 
+    /// <summary>True once it has been stopped, or a callback threw: nothing runs on it any more.</summary>
+    public bool HasEnded => _ended || _stopping;
+
     /// <summary>True on the worker's own thread.</summary>
     public bool IsCurrent => Thread.CurrentThread == _thread;
 
@@ -75,7 +80,7 @@ public sealed unsafe partial class Worker : IDisposable
     /// <param name="onSignalled">Runs on the worker's thread; an exception stops the worker and raises <see cref="Faulted"/>.</param>
     /// <returns>Stops watching when disposed; when that returns (from another thread), the callback is not running and will not run again.</returns>
     /// <exception cref="HostException">The kernel refuses, for example because this worker watches the eventfd already.</exception>
-    public IDisposable Watch(EventFd source, Action onSignalled)
+    public IWatch Watch(EventFd source, Action onSignalled)
     {
         ArgumentNullException.ThrowIfNull(source);
         ArgumentNullException.ThrowIfNull(onSignalled);
@@ -142,14 +147,41 @@ public sealed unsafe partial class Worker : IDisposable
     /// Signals that came too late stay in their eventfds.
     /// </summary>
     /// <exception cref="InvalidOperationException">Called from a callback: the worker cannot wait for its own end.</exception>
-    public void Stop()
+    public void Stop() => TryStop(Timeout.InfiniteTimeSpan);
+
+    /// <summary>Stops the thread and closes what the worker owns; watched descriptors stay the caller's.</summary>
+    public void Dispose() => TryDispose(Timeout.InfiniteTimeSpan);
+
+    /// <summary>
+    /// As <see cref="Dispose"/>, for a callback that may not return: waits for it at most so long. After that the thread is on its own: it runs no
+    /// further callback, and closes what the worker owns when it ends.
+    /// </summary>
+    /// <param name="limit">How long to wait.</param>
+    /// <returns>True if the thread has ended.</returns>
+    /// <exception cref="InvalidOperationException">Called from a callback: the worker cannot wait for its own end.</exception>
+    public bool TryDispose(TimeSpan limit)
+    {
+        bool ended = TryStop(limit);
+        lock (_lock)
+        {
+            _abandoned = !ended && !_left;
+            if (!_abandoned)
+            {
+                Close();
+            }
+        }
+
+        return ended;
+    }
+
+    private bool TryStop(TimeSpan limit)
     {
         if (IsCurrent)
         {
             // A handler of the fault may clean up: the loop has ended by then.
             if (_ended)
             {
-                return;
+                return true;
             }
 
             throw new InvalidOperationException($"worker '{_thread.Name}' cannot wait for its own end");
@@ -165,22 +197,21 @@ public sealed unsafe partial class Worker : IDisposable
         if (started)
         {
             _wake.Signal();
-            _thread.Join();
+            if (!_thread.Join(limit))
+            {
+                return false;
+            }
         }
 
         _posted.Clear();
+        return true;
     }
 
-    /// <summary>Stops the thread and closes what the worker owns; watched descriptors stay the caller's.</summary>
-    public void Dispose()
+    private void Close()
     {
-        Stop();
-        lock (_lock)
-        {
-            Array.Clear(_watches);
-            _epoll.Dispose();
-            _wake.Dispose();
-        }
+        Array.Clear(_watches);
+        _epoll.Dispose();
+        _wake.Dispose();
     }
 
     private void Run()
@@ -196,6 +227,15 @@ public sealed unsafe partial class Worker : IDisposable
             _ended = true;
             Log.WorkerFaulted(_logger, exception, _thread.Name!);
             RaiseFaulted(exception);
+        }
+
+        lock (_lock)
+        {
+            _left = true;
+            if (_abandoned)
+            {
+                Close();
+            }
         }
     }
 

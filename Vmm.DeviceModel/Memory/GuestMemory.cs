@@ -10,7 +10,8 @@ namespace Vmm.DeviceModel.Memory;
 /// <remarks>
 /// Readers take <see cref="Current"/> inside a scope of <see cref="Domain"/> and may keep pointers only inside it; or keep them and compare
 /// <see cref="Current"/> by reference at the start of every scope. <see cref="Remove"/> returns after the last scope that could have seen
-/// the region has ended, so the mapping can be unmapped then. Changes are serialised by a lock that readers never take; it is held while
+/// the region has ended, so the mapping can be unmapped then; where a device's I/O goes on outside a scope, its region is pinned, and
+/// <see cref="Remove"/> waits for that for <see cref="PinLimit"/> and then refuses (CON-2). Changes are serialised by a lock that readers never take; it is held while
 /// listeners run, so that each is told of every change once and in order, and no change can be made from inside the domain.
 /// </remarks>
 public sealed unsafe partial class GuestMemory
@@ -25,6 +26,9 @@ public sealed unsafe partial class GuestMemory
     /// disk, and no change of an address space may wait for that.
     /// </summary>
     public AccessDomain Domain { get; } = new();
+
+    /// <summary>How long a removal waits for the I/O of devices before it is refused; 1 second unless set.</summary>
+    public TimeSpan PinLimit { get; set; } = TimeSpan.FromSeconds(1);
 
     /// <summary>The map as it is now (one volatile read).</summary>
     public GuestMemoryMap Current => Volatile.Read(ref _current);
@@ -94,19 +98,41 @@ public sealed unsafe partial class GuestMemory
     /// <summary>Removes RAM; returns when nobody uses it any more. Not from inside the domain.</summary>
     /// <param name="region">A region of this memory.</param>
     /// <exception cref="ArgumentException">The region is not one of this memory.</exception>
-    public void Remove(GuestMemoryRegion region)
+    /// <exception cref="PinnedMemoryException">I/O into it did not end within <see cref="PinLimit"/>; the memory is as before.</exception>
+    public void Remove(GuestMemoryRegion region) => RemoveAfter(region, null);
+
+    /// <summary>Removes RAM together with what else shows it.</summary>
+    /// <param name="region">A region of this memory.</param>
+    /// <param name="release">Runs when no device uses the region any more; if it throws, the memory is as before.</param>
+    internal void RemoveAfter(GuestMemoryRegion region, Action? release)
     {
         ArgumentNullException.ThrowIfNull(region);
         Domain.ThrowIfInside();
         lock (_changes)
         {
-            if (!_current.Regions.Contains(region))
+            GuestMemoryMap before = _current;
+            if (!before.Regions.Contains(region))
             {
                 throw new ArgumentException("not a region of this memory", nameof(region));
             }
 
-            Volatile.Write(ref _current, new([.. _current.Regions.Where(r => r != region)]));
-            Domain.Synchronize();
+            // While I/O that is stuck pins it, nothing is disturbed: a ring in RAM that is gone for a moment would be broken for good.
+            long start = Environment.TickCount64;
+            WaitUntilUnpinned(region, start);
+            Volatile.Write(ref _current, new([.. before.Regions.Where(r => r != region)]));
+            try
+            {
+                // Nobody pins it any more who is not inside now.
+                Domain.Synchronize();
+                WaitUntilUnpinned(region, start);
+                release?.Invoke();
+            }
+            catch
+            {
+                Volatile.Write(ref _current, before);
+                throw;
+            }
+
             foreach (IGuestMemoryListener listener in _listeners)
             {
                 listener.Removed(region);
@@ -210,6 +236,20 @@ public sealed unsafe partial class GuestMemory
         // After the bytes are there: whoever collects the marks in between copies the page once more.
         DirtyTracker?.MarkDirty(start, length);
         return true;
+    }
+
+    private void WaitUntilUnpinned(GuestMemoryRegion region, long start)
+    {
+        var wait = default(PollingWait);
+        while (region.PinCount != 0)
+        {
+            if (Environment.TickCount64 - start >= PinLimit.TotalMilliseconds)
+            {
+                throw new PinnedMemoryException(region);
+            }
+
+            wait.Once();
+        }
     }
 
     private void TellAdded(GuestMemoryRegion region)

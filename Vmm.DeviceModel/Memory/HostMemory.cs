@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using System.Threading;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interop;
 
@@ -9,7 +10,8 @@ namespace Vmm.DeviceModel.Memory;
 /// <remarks>
 /// The host gives pages when they are first touched. From 2 MiB on, a mapping's address and its offset in the descriptor are the same modulo
 /// 2 MiB, from 1 GiB on modulo 1 GiB: only then can the host use one large page for what is one in the guest or in a device's memory. Unmapped
-/// at disposal; who disposes makes sure that nobody uses it (remove its regions first).
+/// at disposal; who disposes makes sure that nobody uses it (remove its regions first). While I/O is under way into a region of it, the mapping
+/// itself stays until that ends.
 /// </remarks>
 public sealed unsafe class HostMemory : IDisposable
 {
@@ -19,6 +21,10 @@ public sealed unsafe class HostMemory : IDisposable
 
     private readonly FileDescriptor? _descriptor;
     private byte* _pointer;
+
+    // One for the owner, and one for each region that is pinned.
+    private int _holds = 1;
+    private int _disposed;
 
     private HostMemory(byte* pointer, ulong length, FileDescriptor? descriptor, ulong offset)
     {
@@ -36,7 +42,7 @@ public sealed unsafe class HostMemory : IDisposable
     {
         get
         {
-            ObjectDisposedException.ThrowIf(_pointer is null, this);
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
             return _pointer;
         }
     }
@@ -166,9 +172,25 @@ public sealed unsafe class HostMemory : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Unmap();
-        _descriptor?.Dispose();
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            _descriptor?.Dispose();
+            Release();
+        }
+
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Keeps the mapping beyond its disposal, until <see cref="Release"/>.</summary>
+    internal void Hold() => Interlocked.Increment(ref _holds);
+
+    /// <summary>Ends a hold; the last unmaps.</summary>
+    internal void Release()
+    {
+        if (Interlocked.Decrement(ref _holds) == 0)
+        {
+            Unmap();
+        }
     }
 
     /// <summary>Refuses to lend a read-only mapping for writing.</summary>

@@ -70,6 +70,9 @@ public sealed class SystemRam : IDisposable
     /// <param name="region">From <see cref="Add(ulong, HostMemory)"/>.</param>
     /// <exception cref="ArgumentException">The region is not RAM of this machine.</exception>
     /// <exception cref="InvalidOperationException">Called from inside an access.</exception>
+    /// <exception cref="PinnedMemoryException">
+    /// I/O of a device into it did not end within <see cref="GuestMemory.PinLimit"/>; it stays, for processors and devices.
+    /// </exception>
     public void Remove(GuestMemoryRegion region)
     {
         ArgumentNullException.ThrowIfNull(region);
@@ -81,20 +84,30 @@ public sealed class SystemRam : IDisposable
                 throw new ArgumentException("not RAM of this machine", nameof(region));
             }
 
-            _space.Remove(claim);
-            Memory.Remove(region);
+            // Devices first: that is what can be refused, and the processors have it until then.
+            Memory.RemoveAfter(region, () => _space.Remove(claim));
             _claims.Remove(region);
         }
     }
 
-    /// <summary>Removes all of it.</summary>
+    /// <summary>
+    /// Removes all of it. What I/O of a device still goes on in is taken from the processors alone: its host memory stays mapped until that ends.
+    /// </summary>
     public void Dispose()
     {
         lock (_changes)
         {
-            foreach (GuestMemoryRegion region in new List<GuestMemoryRegion>(_claims.Keys))
+            foreach ((GuestMemoryRegion region, MemoryClaim claim) in new Dictionary<GuestMemoryRegion, MemoryClaim>(_claims))
             {
-                Remove(region);
+                try
+                {
+                    Remove(region);
+                }
+                catch (PinnedMemoryException)
+                {
+                    _space.Remove(claim);
+                    _claims.Remove(region);
+                }
             }
         }
     }

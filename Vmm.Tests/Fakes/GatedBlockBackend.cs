@@ -6,13 +6,13 @@ using Vmm.Virtio.Queues;
 namespace Vmm.Tests.Fakes;
 
 /// <summary>A disk whose every call does what the test says: waits, throws, takes its time.</summary>
-public sealed class GatedBlockBackend(Action onCall) : IBlockBackend
+public sealed class GatedBlockBackend(Action onCall) : SynchronousBlockBackend
 {
     private int _calls;
 
-    public long Length => 1L << 40;
+    public override long Length => 1L << 40;
 
-    public bool IsReadOnly => false;
+    public override bool IsReadOnly => false;
 
     /// <summary>Calls that have begun.</summary>
     public int Calls => Volatile.Read(ref _calls);
@@ -23,17 +23,21 @@ public sealed class GatedBlockBackend(Action onCall) : IBlockBackend
     /// <summary>Set when the first call has begun.</summary>
     public ManualResetEventSlim Entered { get; } = new();
 
-    public BlockStatus Read(long offset, GuestBuffers destination) => Call(destination.Length);
+    public override BlockStatus Read(long offset, GuestBuffers destination) => Call(destination.Length);
 
-    public BlockStatus Write(long offset, GuestBuffers source) => Call(source.Length);
+    public override BlockStatus Write(long offset, GuestBuffers source) => Call(source.Length);
 
-    public BlockStatus Flush() => BlockStatus.Ok;
+    public override BlockStatus Flush() => BlockStatus.Ok;
 
-    public BlockStatus Discard(long offset, long length) => Call(length);
+    public override BlockStatus Discard(long offset, long length) => Call(length);
 
-    public BlockStatus WriteZeroes(long offset, long length, bool mayUnmap) => Call(length);
+    public override BlockStatus WriteZeroes(long offset, long length, bool mayUnmap) => Call(length);
 
-    public void Dispose() => Entered.Dispose();
+    protected override void Dispose(bool disposing)
+    {
+        Entered.Dispose();
+        base.Dispose(disposing);
+    }
 
     private BlockStatus Call(long length)
     {

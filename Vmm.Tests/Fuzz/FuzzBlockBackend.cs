@@ -1,6 +1,5 @@
 using System.Threading;
 using Vmm.Virtio.Devices;
-using Vmm.Virtio.Queues;
 
 namespace Vmm.Tests.Fuzz;
 
@@ -11,21 +10,11 @@ internal sealed class FuzzBlockBackend(IBlockBackend inner, FuzzCounts counts) :
 
     public bool IsReadOnly => inner.IsReadOnly;
 
-    public BlockStatus Read(long offset, GuestBuffers destination) => Counted(inner.Read(offset, destination));
-
-    public BlockStatus Write(long offset, GuestBuffers source) => Counted(inner.Write(offset, source));
-
-    public BlockStatus Flush() => Counted(inner.Flush());
-
-    public BlockStatus Discard(long offset, long length) => Counted(inner.Discard(offset, length));
-
-    public BlockStatus WriteZeroes(long offset, long length, bool mayUnmap) => Counted(inner.WriteZeroes(offset, length, mayUnmap));
-
-    public void Dispose() => inner.Dispose();
-
-    private BlockStatus Counted(BlockStatus status)
+    public void Submit(BlockRequest request)
     {
         Interlocked.Increment(ref counts.Requests);
-        return status;
+        inner.Submit(request);
     }
+
+    public void Dispose() => inner.Dispose();
 }

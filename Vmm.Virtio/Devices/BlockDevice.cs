@@ -1,23 +1,18 @@
 using System;
 using System.Buffers.Binary;
-using System.Collections.Generic;
-using System.Diagnostics.CodeAnalysis;
-using System.Linq;
 using System.Numerics;
 using System.Text;
 using System.Threading;
-using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>The block device (virtio 1.2, 5.2): reads, writes, flushes, discards, zeroes and tells its serial, over any back-end.</summary>
 /// <remarks>
-/// One worker a queue; a request is done when its worker goes on to the next. Stopping a queue waits for one call of the back-end, which is
-/// given long requests in parts (<see cref="IBlockBackend"/>).
-/// The transport's rules for calls are those of <see cref="VirtioDevice"/>.
+/// One worker a queue. Requests are in flight at the back-end up to the size of each queue, and complete as they end. A flush is given to the back-end
+/// when it is found, and covers what was completed before. The transport's rules for calls are those of <see cref="VirtioDevice"/>.
 /// </remarks>
-public sealed class BlockDevice : VirtioDevice
+public sealed class BlockDevice : WorkerDevice
 {
     internal const int SectorSize = 512;
     internal const int MaximumRangeSegments = 32;
@@ -31,11 +26,6 @@ public sealed class BlockDevice : VirtioDevice
     private readonly BlockDeviceOptions _options;
     private readonly byte[] _configuration = new byte[ConfigurationSize];
     private readonly byte[] _identifier = new byte[IdentifierSize];
-    private readonly ushort[] _queueSizes;
-    private readonly BlockRequestServer?[] _servers;
-    private readonly Worker?[] _workers;
-    private IVirtioDeviceHost? _host;
-    private ulong _features;
     private long _failures;
     private long _lastReport = long.MinValue;
 
@@ -44,15 +34,10 @@ public sealed class BlockDevice : VirtioDevice
     /// <param name="options">Serial, queues and names.</param>
     /// <exception cref="ArgumentException">An option is out of range.</exception>
     public BlockDevice(IBlockBackend backend, BlockDeviceOptions? options = null)
+        : base(options ??= new BlockDeviceOptions(), QueuesFor(options))
     {
         ArgumentNullException.ThrowIfNull(backend);
-        _options = options ?? new BlockDeviceOptions();
-        _options.Validate();
-        if (_options.QueueCount is < 1 or > 256)
-        {
-            throw new ArgumentException($"a block device has 1 to 256 queues, not {_options.QueueCount}", nameof(options));
-        }
-
+        _options = options;
         if (!Ascii.IsValid(_options.Serial))
         {
             throw new ArgumentException("the serial of a block device is ASCII", nameof(options));
@@ -60,32 +45,23 @@ public sealed class BlockDevice : VirtioDevice
 
         Backend = backend;
         Encoding.ASCII.GetBytes(_options.Serial.AsSpan(0, Math.Min(IdentifierSize, _options.Serial.Length)), _identifier);
-        _queueSizes = [.. Enumerable.Repeat(_options.QueueSize, _options.QueueCount)];
-        _servers = new BlockRequestServer?[_options.QueueCount];
-        _workers = new Worker?[_options.QueueCount];
         FillConfiguration();
     }
 
     /// <inheritdoc/>
     public override VirtioDeviceType DeviceType => VirtioDeviceType.Block;
 
-    /// <summary>True: each queue has one server, which completes a request before it takes the next.</summary>
-    public override bool CompletesInOrder => true;
-
     /// <inheritdoc/>
     public override ulong OfferedFeatures
     {
         get
         {
-            ulong features = _options.OfferedRingFeatures | BlockFeatures.SegmentMaximum | BlockFeatures.BlockSize | BlockFeatures.Topology
+            ulong features = OfferedRingFeatures | BlockFeatures.SegmentMaximum | BlockFeatures.BlockSize | BlockFeatures.Topology
                 | BlockFeatures.Flush | BlockFeatures.ConfigureWriteCache;
             features |= Backend.IsReadOnly ? BlockFeatures.ReadOnly : BlockFeatures.Discard | BlockFeatures.WriteZeroes;
             return _options.QueueCount > 1 ? features | BlockFeatures.MultiQueue : features;
         }
     }
-
-    /// <inheritdoc/>
-    public override IReadOnlyList<ushort> QueueSizes => _queueSizes;
 
     /// <inheritdoc/>
     public override int ConfigurationLength => ConfigurationSize;
@@ -95,8 +71,6 @@ public sealed class BlockDevice : VirtioDevice
 
     /// <summary>Requests that the back-end failed.</summary>
     public long Failures => Interlocked.Read(ref _failures);
-
-    internal ulong Features => Volatile.Read(ref _features);
 
     internal ReadOnlySpan<byte> Identifier => _identifier;
 
@@ -123,101 +97,69 @@ public sealed class BlockDevice : VirtioDevice
     {
         // A driver that cannot flush begins with a cache that writes through (5.2.5.2).
         Volatile.Write(ref _configuration[WriteCacheOffset], (features & BlockFeatures.Flush) != 0 ? (byte)1 : (byte)0);
-        Volatile.Write(ref _features, features);
+        base.OnFeaturesNegotiated(features);
     }
 
     /// <inheritdoc/>
-    public override void Start(ulong features, IVirtioDeviceHost host)
-    {
-        ArgumentNullException.ThrowIfNull(host);
-        _host = host;
-    }
+    protected override int WorkerCount => _options.QueueCount;
 
     /// <inheritdoc/>
-    public override bool TryStartQueue(QueueResources queue, [NotNullWhen(false)] out string? reason)
-    {
-        ArgumentNullException.ThrowIfNull(queue);
-        IVirtioDeviceHost host = _host ?? throw new InvalidOperationException("a queue is started after the device");
-        int index = queue.Configuration.Index;
-        StopQueue(index);
-        if (!Virtqueue.TryCreate(queue, out Virtqueue? ring, out reason))
-        {
-            return false;
-        }
-
-        var server = new BlockRequestServer(this, ring, queue.Kick, host);
-        var worker = new Worker($"{_options.NameOf(DeviceType)}-q{index}");
-        worker.Faulted += failure => host.NeedsReset($"the worker of queue {index} failed: {failure.Message}", failure);
-        _servers[index] = server;
-        _workers[index] = worker;
-        server.Start(worker);
-        worker.Start();
-        return true;
-    }
+    protected override int WorkerOf(int index) => index;
 
     /// <inheritdoc/>
-    public override void PrepareStop(int index) => _servers[index]?.PrepareStop();
+    protected override QueueHandler CreateHandler(int index, Virtqueue queue) => new BlockRequestHandler(this, queue);
 
     /// <inheritdoc/>
-    public override VirtqueueState? StopQueue(int index)
-    {
-        BlockRequestServer? server = _servers[index];
-        server?.Stop();
-        _servers[index] = null;
-        _workers[index]?.Dispose();
-        _workers[index] = null;
-        return server?.Queue.Save();
-    }
-
-    /// <inheritdoc/>
-    public override void Reset()
-    {
-        StopAll();
-        _host = null;
-        Volatile.Write(ref _features, 0);
-        _configuration[WriteCacheOffset] = 1;
-    }
+    protected override void OnReset() => Volatile.Write(ref _configuration[WriteCacheOffset], 1);
 
     /// <summary>Counts a request that the back-end failed; says so at most once a second.</summary>
-    internal void ReportFailure(string request)
+    internal void ReportFailure(BlockOperation operation)
     {
         long count = Interlocked.Increment(ref _failures);
         long now = Environment.TickCount64;
         long last = Volatile.Read(ref _lastReport);
         if (now - 1000 >= last && Interlocked.CompareExchange(ref _lastReport, now, last) == last)
         {
-            Log.RequestFailed(_options.Logger, _options.NameOf(DeviceType), request, count);
+            Log.RequestFailed(_options.Logger, _options.NameOf(DeviceType), operation.ToString(), count);
         }
     }
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
+        base.Dispose(disposing);
         if (disposing)
         {
-            StopAll();
-            if (!Backend.IsReadOnly && Backend.Flush() != BlockStatus.Ok)
-            {
-                ReportFailure("flush at the end");
-            }
-
-            Backend.Dispose();
+            // Not under a request that has not ended: then with its end.
+            WhenNoneDetached(CloseBackend);
         }
-
-        base.Dispose(disposing);
     }
 
-    private void StopAll()
+    private static int QueuesFor(BlockDeviceOptions options)
     {
-        for (int i = 0; i < _servers.Length; i++)
+        return options.QueueCount is >= 1 and <= 256
+            ? options.QueueCount
+            : throw new ArgumentException($"a block device has 1 to 256 queues, not {options.QueueCount}", nameof(options));
+    }
+
+    private void CloseBackend()
+    {
+        if (Backend.IsReadOnly)
         {
-            PrepareStop(i);
+            Backend.Dispose();
+            return;
         }
 
-        for (int i = 0; i < _servers.Length; i++)
+        using var ended = new ManualResetEventSlim();
+        var flush = new BlockRequest(ended.Set);
+        Backend.Submit(flush);
+        ended.Wait();
+        if (flush.Status != BlockStatus.Ok)
         {
-            StopQueue(i);
+            ReportFailure(BlockOperation.Flush);
         }
+
+        Backend.Dispose();
     }
 
     private void FillConfiguration()

@@ -4,9 +4,12 @@ using System.Buffers.Binary;
 namespace Vmm.Virtio.Devices;
 
 /// <summary>Reads a device configuration that is kept as little-endian bytes.</summary>
-internal static class ConfigurationImage
+public static class ConfigurationImage
 {
     /// <summary>A field of 1, 2, 4 or 8 bytes; bytes past the end are 0.</summary>
+    /// <param name="image">The configuration.</param>
+    /// <param name="offset">First byte.</param>
+    /// <param name="width">Bytes: 1, 2, 4 or 8.</param>
     public static ulong Read(ReadOnlySpan<byte> image, int offset, int width)
     {
         if (offset < 0 || offset > image.Length - width)

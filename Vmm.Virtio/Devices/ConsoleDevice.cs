@@ -39,7 +39,7 @@ public sealed class ConsoleDevice : WorkerDevice
     public override VirtioDeviceType DeviceType => VirtioDeviceType.Console;
 
     /// <inheritdoc/>
-    public override ulong OfferedFeatures => Options.OfferedRingFeatures | (_sized ? SizeFeature : 0);
+    public override ulong OfferedFeatures => OfferedRingFeatures | (_sized ? SizeFeature : 0);
 
     /// <inheritdoc/>
     public override int ConfigurationLength => ConfigurationSize;
@@ -72,9 +72,10 @@ public sealed class ConsoleDevice : WorkerDevice
         }
     }
 
-    private protected override QueueServer CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+    /// <inheritdoc/>
+    protected override QueueHandler CreateHandler(int index, Virtqueue queue)
     {
-        return index == ReceiveQueue ? new InputServer(_backend, queue, kick, host) : new OutputServer(this, queue, kick, host);
+        return index == ReceiveQueue ? new InputHandler(_backend, queue) : new OutputHandler(this, queue);
     }
 
     /// <inheritdoc/>
@@ -87,7 +88,7 @@ public sealed class ConsoleDevice : WorkerDevice
         }
     }
 
-    private sealed class OutputServer : RequestServer
+    private sealed class OutputHandler : RequestHandler
     {
         // A reader that takes nothing for so long is given up until it takes something again: a guest must not wait for it for ever.
         private const int PatienceMilliseconds = 500;
@@ -100,8 +101,8 @@ public sealed class ConsoleDevice : WorkerDevice
         private bool _waits;
         private bool _hasRoom = true;
 
-        public OutputServer(ConsoleDevice device, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
-            : base(queue, kick, host, signalEvery: 1)
+        public OutputHandler(ConsoleDevice device, Virtqueue queue)
+            : base(queue)
         {
             _device = device;
             _backend = device._backend;
@@ -168,7 +169,7 @@ public sealed class ConsoleDevice : WorkerDevice
         }
     }
 
-    private sealed class InputServer : QueueServer
+    private sealed class InputHandler : QueueHandler
     {
         private const int AtOnce = 1024;
 
@@ -177,23 +178,21 @@ public sealed class ConsoleDevice : WorkerDevice
         private IWatch? _input;
         private bool _ended;
 
-        public InputServer(IConsoleBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
-            : base(queue, kick, host)
+        public InputHandler(IConsoleBackend backend, Virtqueue queue)
+            : base(queue)
         {
             _backend = backend;
         }
 
-        protected override void OnStart(Worker worker)
+        protected override void OnStart()
         {
             // A file or /dev/null cannot be watched and need not be: it is always readable.
             if (DescriptorIo.CanWatch(_backend.InputDescriptor))
             {
-                _input = worker.WatchReadable(_backend.InputDescriptor, Run);
+                _input = WatchReadable(_backend.InputDescriptor, Run);
                 _input.Enabled = false;
             }
         }
-
-        protected override void OnStop() => _input?.Dispose();
 
         protected override bool Serve()
         {

@@ -39,7 +39,7 @@ public sealed class EntropyDevice : WorkerDevice
     public override VirtioDeviceType DeviceType => VirtioDeviceType.Entropy;
 
     /// <inheritdoc/>
-    public override ulong OfferedFeatures => Options.OfferedRingFeatures;
+    public override ulong OfferedFeatures => OfferedRingFeatures;
 
     /// <inheritdoc/>
     public override int ConfigurationLength => 0;
@@ -47,9 +47,10 @@ public sealed class EntropyDevice : WorkerDevice
     /// <inheritdoc/>
     public override ulong ReadConfiguration(int offset, int width) => 0;
 
-    private protected override QueueServer CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+    /// <inheritdoc/>
+    protected override QueueHandler CreateHandler(int index, Virtqueue queue)
     {
-        return new Server(_source, queue, kick, host);
+        return new Handler(_source, queue);
     }
 
     /// <inheritdoc/>
@@ -62,27 +63,20 @@ public sealed class EntropyDevice : WorkerDevice
         }
     }
 
-    private sealed class Server : RequestServer
+    private sealed class Handler : RequestHandler
     {
         private const int Portion = 1 << 16;
 
         private readonly FileDescriptor _source;
-        private Worker? _worker;
         private IWatch? _sourceWatch;
 
-        public Server(FileDescriptor source, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
-            : base(queue, kick, host, signalEvery: 1)
+        public Handler(FileDescriptor source, Virtqueue queue)
+            : base(queue)
         {
             _source = source;
         }
 
-        protected override void OnStart(Worker worker) => _worker = worker;
-
-        protected override void OnStop()
-        {
-            _sourceWatch?.Dispose();
-            _sourceWatch = null;
-        }
+        protected override void OnStart() => _sourceWatch = null;
 
         protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
         {
@@ -118,7 +112,7 @@ public sealed class EntropyDevice : WorkerDevice
         private void WaitForSource()
         {
             // Only what can be waited for says that it has nothing yet.
-            _sourceWatch ??= _worker!.WatchReadable(_source.Number, OnReadable);
+            _sourceWatch ??= WatchReadable(_source.Number, OnReadable);
             _sourceWatch.Enabled = true;
         }
 

@@ -1,13 +1,12 @@
 using System;
-using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>What a block device keeps its sectors in.</summary>
 /// <remarks>
-/// Called by one worker a queue, at the same time with several queues. Ranges were checked against <see cref="Length"/> by the device.
-/// No method throws: a failure is a status. Long requests come in parts (reads and writes of 1 MiB, zeroes of 16 MiB, discards of 64 MiB), since
-/// stopping the queue waits for one call.
+/// <see cref="Submit"/> is called by one worker a queue, at the same time with several queues; as many requests may be in flight as the queues have
+/// descriptors, and they may end in any order. Ranges were checked against <see cref="Length"/> by the device. Back-ends that do a request when they
+/// are asked derive from <see cref="SynchronousBlockBackend"/>.
 /// </remarks>
 public interface IBlockBackend : IDisposable
 {
@@ -17,27 +16,10 @@ public interface IBlockBackend : IDisposable
     /// <summary>True if nothing may be written; the device then refuses every change by itself.</summary>
     bool IsReadOnly { get; }
 
-    /// <summary>Reads.</summary>
-    /// <param name="offset">First byte.</param>
-    /// <param name="destination">Where to.</param>
-    BlockStatus Read(long offset, GuestBuffers destination);
-
-    /// <summary>Writes; durable after the next <see cref="Flush"/>.</summary>
-    /// <param name="offset">First byte.</param>
-    /// <param name="source">What.</param>
-    BlockStatus Write(long offset, GuestBuffers source);
-
-    /// <summary>Makes everything that was written durable.</summary>
-    BlockStatus Flush();
-
-    /// <summary>The range is not needed any more: a hint; what it reads afterwards is not defined.</summary>
-    /// <param name="offset">First byte.</param>
-    /// <param name="length">Bytes.</param>
-    BlockStatus Discard(long offset, long length);
-
-    /// <summary>Makes a range read as zeroes.</summary>
-    /// <param name="offset">First byte.</param>
-    /// <param name="length">Bytes.</param>
-    /// <param name="mayUnmap">True if the storage may be given back.</param>
-    BlockStatus WriteZeroes(long offset, long length, bool mayUnmap);
+    /// <summary>
+    /// Begins a request, which ends with <see cref="BlockRequest.Complete"/>: once, from any thread, also before this returns. Does not throw; what
+    /// goes wrong is a status. A call that takes long holds up its queue alone.
+    /// </summary>
+    /// <param name="request">The request, which is the back-end's until it completes it, and not to be touched after that.</param>
+    void Submit(BlockRequest request);
 }

@@ -7,4 +7,8 @@ internal static partial class Log
 {
     [LoggerMessage(3100, LogLevel.Warning, "{Device}: the host failed a {Request}; the guest got an I/O error (failure {Count})")]
     public static partial void RequestFailed(ILogger logger, string device, string request, long count);
+
+    [LoggerMessage(
+        3101, LogLevel.Warning, "{Device}: queue {Queue} was stopped with {Count} requests that the host has not ended; they are dropped when it does")]
+    public static partial void RequestsDetached(ILogger logger, string device, int queue, int count);
 }

@@ -91,7 +91,7 @@ public sealed class NetDevice : WorkerDevice
     {
         get
         {
-            ulong features = Options.OfferedRingFeatures | NetFeatures.Mac | NetFeatures.MergeableBuffers | NetFeatures.Status
+            ulong features = OfferedRingFeatures | NetFeatures.Mac | NetFeatures.MergeableBuffers | NetFeatures.Status
                 | NetFeatures.ControlQueue | NetFeatures.ControlReceiveMode | NetFeatures.ControlMacAddress;
             features |= (_mtu != 0 ? NetFeatures.Mtu : 0) | (_backends.Count > 1 ? NetFeatures.MultiQueue : 0);
             return !_offloads ? features : features | NetFeatures.GuestOffloads | NetFeatures.ControlGuestOffloads
@@ -233,9 +233,14 @@ public sealed class NetDevice : WorkerDevice
     /// <summary>The queue behind the pairs, of which there is one if the driver did not take VIRTIO_NET_F_MQ (5.1.2).</summary>
     private int ControlQueue => 2 * WorkerCount;
 
-    private protected override int WorkerCount => IsMultiQueue ? _backends.Count : 1;
+    /// <inheritdoc/>
+    protected override int WorkerCount => IsMultiQueue ? _backends.Count : 1;
 
-    private protected override void OnStart(ulong features)
+    /// <inheritdoc/>
+    protected override int WorkerOf(int index) => index == ControlQueue ? 0 : index / 2;
+
+    /// <inheritdoc/>
+    protected override void OnStart(ulong features)
     {
         TransmitOffloads = NetFeatures.TransmitOffloads(features);
         if (!ApplyGuestOffloads(features))
@@ -244,7 +249,8 @@ public sealed class NetDevice : WorkerDevice
         }
     }
 
-    private protected override void OnReset()
+    /// <inheritdoc/>
+    protected override void OnReset()
     {
         Volatile.Write(ref _mac, _initialMac.Value);
         ReceiveOffloads = NetOffloads.None;
@@ -252,32 +258,32 @@ public sealed class NetDevice : WorkerDevice
         _steering.TryUse(1);
     }
 
-    private protected override QueueServer? CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
+    /// <inheritdoc/>
+    protected override QueueHandler? CreateHandler(int index, Virtqueue queue)
     {
         int control = ControlQueue;
         return index switch
         {
             _ when index > control || (index == control && !HasNegotiated(NetFeatures.ControlQueue)) => null,
-            _ when index == control => new NetControlServer(this, queue, kick, host),
-            _ when IsReceiveQueue(index) => new NetReceiveServer(this, _backends[index / 2], queue, kick, host),
-            _ => new NetTransmitServer(this, _backends[index / 2], queue, kick, host),
+            _ when index == control => new NetControlHandler(this, queue),
+            _ when IsReceiveQueue(index) => new NetReceiveHandler(this, _backends[index / 2], queue),
+            _ => new NetTransmitHandler(this, _backends[index / 2], queue),
         };
     }
 
-    private protected override void StartServer(int index, QueueServer server, IReadOnlyList<Worker> workers)
+    private protected override void StartHandler(int index, QueueHandler handler, Worker worker)
     {
-        Worker worker = workers[index == ControlQueue ? 0 : index / 2];
         if (IsReceiveQueue(index))
         {
-            _steering.Start(index / 2, server, worker);
+            _steering.Start(index / 2, handler, worker);
         }
         else
         {
-            server.Start(worker);
+            base.StartHandler(index, handler, worker);
         }
     }
 
-    private protected override void StopServer(int index, QueueServer server)
+    private protected override void StopHandler(int index, QueueHandler handler)
     {
         if (IsReceiveQueue(index))
         {
@@ -285,7 +291,7 @@ public sealed class NetDevice : WorkerDevice
         }
         else
         {
-            server.Stop();
+            base.StopHandler(index, handler);
         }
     }
 

@@ -8,21 +8,21 @@ namespace Vmm.Virtio.Devices;
 /// <summary>Which receive queues get packets: those that the driver runs, of the pairs that it uses (virtio 1.2, 5.1.6.5.6).</summary>
 /// <remarks>
 /// The transport's thread starts and stops queues, the control queue's worker changes the number of pairs in use. The lock orders the two, and
-/// a server that ends is waited for under it: that is safe because no receive server takes it, and because the pair whose worker serves the
+/// a handler that ends is waited for under it: that is safe because no receive handler takes it, and because the pair whose worker serves the
 /// control queue as well is always in use, so that no worker waits for itself.
 /// </remarks>
 internal sealed class NetSteering
 {
     private readonly Lock _lock = new();
     private readonly IReadOnlyList<INetBackend> _backends;
-    private readonly (QueueServer Server, Worker Worker)?[] _running;
+    private readonly (QueueHandler Handler, Worker Worker)?[] _running;
     private int _inUse = 1;
 
     /// <param name="backends">One a pair.</param>
     public NetSteering(IReadOnlyList<INetBackend> backends)
     {
         _backends = backends;
-        _running = new (QueueServer, Worker)?[backends.Count];
+        _running = new (QueueHandler, Worker)?[backends.Count];
     }
 
     /// <summary>Pairs that the driver uses, from the first on.</summary>
@@ -30,11 +30,11 @@ internal sealed class NetSteering
 
     /// <summary>A receive queue runs: it gets packets now if its pair is in use, else when it will be.</summary>
     /// <exception cref="InvalidOperationException">The back-end refuses.</exception>
-    public void Start(int pair, QueueServer server, Worker worker)
+    public void Start(int pair, QueueHandler handler, Worker worker)
     {
         lock (_lock)
         {
-            _running[pair] = (server, worker);
+            _running[pair] = (handler, worker);
             if (pair < _inUse && !TryBegin(pair))
             {
                 throw new InvalidOperationException($"the back-end of pair {pair} refuses to receive");
@@ -75,14 +75,14 @@ internal sealed class NetSteering
 
     private bool TryBegin(int pair)
     {
-        if (_running[pair] is var (server, worker))
+        if (_running[pair] is var (handler, worker))
         {
             if (_backends.Count > 1 && !_backends[pair].SetReceiving(true))
             {
                 return false;
             }
 
-            server.Start(worker);
+            handler.Start(worker);
         }
 
         return true;
@@ -98,14 +98,14 @@ internal sealed class NetSteering
 
     private void End(int pair)
     {
-        if (_running[pair] is var (server, _))
+        if (_running[pair] is var (handler, _))
         {
             if (_backends.Count > 1)
             {
                 _backends[pair].SetReceiving(false);
             }
 
-            server.Stop();
+            handler.Stop();
         }
     }
 }

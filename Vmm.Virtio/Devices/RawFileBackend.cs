@@ -12,7 +12,7 @@ namespace Vmm.Virtio.Devices;
 /// Thread-safe. The file is locked for as long as it is open: one writer or any number of readers, also across processes (an open file
 /// description lock), so that no two machines write one disk. Data goes between the file and guest memory without a copy of ours.
 /// </remarks>
-public sealed class RawFileBackend : IBlockBackend
+public sealed class RawFileBackend : SynchronousBlockBackend
 {
     private const int SectorSize = 512;
 
@@ -30,10 +30,10 @@ public sealed class RawFileBackend : IBlockBackend
     public string Path { get; }
 
     /// <inheritdoc/>
-    public long Length { get; }
+    public override long Length { get; }
 
     /// <inheritdoc/>
-    public bool IsReadOnly { get; }
+    public override bool IsReadOnly { get; }
 
     /// <summary>Opens and locks a disk.</summary>
     /// <param name="path">A file or a block device, of a multiple of 512 bytes and not empty.</param>
@@ -97,16 +97,16 @@ public sealed class RawFileBackend : IBlockBackend
     }
 
     /// <inheritdoc/>
-    public BlockStatus Read(long offset, GuestBuffers destination) => ToStatus(_file.Read(offset, destination));
+    public override BlockStatus Read(long offset, GuestBuffers destination) => ToStatus(_file.Read(offset, destination));
 
     /// <inheritdoc/>
-    public BlockStatus Write(long offset, GuestBuffers source) => ToStatus(_file.Write(offset, source));
+    public override BlockStatus Write(long offset, GuestBuffers source) => ToStatus(_file.Write(offset, source));
 
     /// <inheritdoc/>
-    public BlockStatus Flush() => ToStatus(_file.Flush());
+    public override BlockStatus Flush() => ToStatus(_file.Flush());
 
     /// <inheritdoc/>
-    public BlockStatus Discard(long offset, long length)
+    public override BlockStatus Discard(long offset, long length)
     {
         int error = _file.PunchHole(offset, length);
 
@@ -115,7 +115,7 @@ public sealed class RawFileBackend : IBlockBackend
     }
 
     /// <inheritdoc/>
-    public BlockStatus WriteZeroes(long offset, long length, bool mayUnmap)
+    public override BlockStatus WriteZeroes(long offset, long length, bool mayUnmap)
     {
         int error = mayUnmap ? _file.PunchHole(offset, length) : Errno.EOPNOTSUPP;
         if (IsUnsupported(error))
@@ -127,7 +127,12 @@ public sealed class RawFileBackend : IBlockBackend
     }
 
     /// <summary>Closes the file, which ends its lock.</summary>
-    public void Dispose() => _file.Dispose();
+    /// <param name="disposing">True from <see cref="SynchronousBlockBackend.Dispose()"/>.</param>
+    protected override void Dispose(bool disposing)
+    {
+        _file.Dispose();
+        base.Dispose(disposing);
+    }
 
     [SuppressMessage("Style", "IDE0072", Justification = "Every other number is an error.")]
     private static BlockStatus ToStatus(int error) => error == 0 ? BlockStatus.Ok : BlockStatus.IoError;

@@ -1,7 +1,7 @@
 namespace Vmm.Virtio.Devices;
 
-/// <summary>How far a <see cref="RequestServer"/> has got with a request.</summary>
-internal enum RequestOutcome
+/// <summary>How far a <see cref="RequestHandler"/> has got with a request.</summary>
+public enum RequestOutcome
 {
     /// <summary>It is done and completes.</summary>
     Done,
@@ -9,6 +9,12 @@ internal enum RequestOutcome
     /// <summary>A part of it is done: it goes on at once, after a stop and guest memory that goes have had their turn.</summary>
     Continue,
 
-    /// <summary>It cannot be done yet: it stays in the ring, and the device calls <see cref="QueueServer.Run"/> later.</summary>
+    /// <summary>It cannot be done yet: it stays in the ring, and the device calls <see cref="QueueHandler.Run"/> later.</summary>
     Later,
+
+    /// <summary>
+    /// It takes its time: its chain is kept, <see cref="RequestHandler.Submit"/> begins it outside of guest memory, and
+    /// <see cref="RequestHandler.Complete"/> ends it, in whatever order.
+    /// </summary>
+    Pending,
 }

@@ -20,11 +20,17 @@ public abstract record VirtioDeviceOptions
     /// <summary>Offer VIRTIO_F_EVENT_IDX.</summary>
     public bool EventIndex { get; init; } = true;
 
+    /// <summary>
+    /// How long a stop (a reset, the reset of a queue, an unplug) waits for requests in flight, for all queues together; 0 to 10 seconds. What is left
+    /// then is dropped when it ends, and its guest memory stays pinned until that.
+    /// </summary>
+    public TimeSpan StopLimit { get; init; } = TimeSpan.FromMilliseconds(100);
+
     /// <summary>Where failures of the host side are logged.</summary>
     public ILogger Logger { get; init; } = NullLogger.Instance;
 
     /// <summary>The ring features that the options ask for.</summary>
-    internal ulong OfferedRingFeatures =>
+    public ulong OfferedRingFeatures =>
         (IndirectDescriptors ? RingFeatures.IndirectDescriptors : 0) | (EventIndex ? RingFeatures.EventIndex : 0);
 
     /// <summary>The name for threads and logs.</summary>
@@ -36,6 +42,11 @@ public abstract record VirtioDeviceOptions
         if (QueueSize is < 2 or > Virtqueue.MaximumSize || (QueueSize & (QueueSize - 1)) != 0)
         {
             throw new ArgumentException($"the queue size must be a power of two from 2 to {Virtqueue.MaximumSize}, not {QueueSize}");
+        }
+
+        if (StopLimit < TimeSpan.Zero || StopLimit > TimeSpan.FromSeconds(10))
+        {
+            throw new ArgumentException($"the limit of a stop is 0 to 10 seconds, not {StopLimit}");
         }
     }
 }

@@ -1,61 +1,80 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
+using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>
-/// A device that serves its queues on workers of its own, one unless it asks for more; they run from <see cref="Start"/> to <see cref="Reset"/>.
+/// A device that serves its queues on workers of its own, one unless it asks for more: a device author gives features, configuration, and a
+/// <see cref="QueueHandler"/> for each queue.
 /// </summary>
-/// <remarks>Base of this library's devices; others derive from <see cref="VirtioDevice"/> and use a <see cref="Worker"/>.</remarks>
+/// <remarks>
+/// Workers live from the first <see cref="Start"/> to the end of the device. One that is in a request which does not end serves its queue's next life
+/// when it has; other devices, and this one's reset, do not wait for it (<see cref="VirtioDeviceOptions.StopLimit"/>).
+/// </remarks>
 public abstract class WorkerDevice : VirtioDevice
 {
-    private readonly QueueServer?[] _servers;
+    private readonly QueueHandler?[] _handlers;
     private readonly Virtqueue?[] _rings;
     private readonly ushort[] _queueSizes;
     private readonly List<Worker> _workers = [];
+    private readonly DetachedRequests _detached;
     private IVirtioDeviceHost? _host;
+    private ulong _features;
 
-    private protected WorkerDevice(VirtioDeviceOptions options, int queueCount)
+    /// <summary>Makes a device that is not started.</summary>
+    /// <param name="options">What every device can be told.</param>
+    /// <param name="queueCount">Queues, at least 1.</param>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    protected WorkerDevice(VirtioDeviceOptions options, int queueCount)
     {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentOutOfRangeException.ThrowIfLessThan(queueCount, 1);
         options.Validate();
         Options = options;
-        _servers = new QueueServer?[queueCount];
+        _handlers = new QueueHandler?[queueCount];
         _rings = new Virtqueue?[queueCount];
         _queueSizes = new ushort[queueCount];
         Array.Fill(_queueSizes, options.QueueSize);
+        _detached = new DetachedRequests(WakeAll);
     }
 
     /// <inheritdoc/>
     public override IReadOnlyList<ushort> QueueSizes => _queueSizes;
 
-    /// <summary>True: a queue has one server, which completes what it popped first before anything else.</summary>
+    /// <summary>True: a handler puts what it completes into the ring in the order in which it was popped, where that was negotiated.</summary>
     public override bool CompletesInOrder => true;
 
-    private protected VirtioDeviceOptions Options { get; }
+    /// <summary>Negotiated feature bits; 0 before that and after a reset. From any thread.</summary>
+    public ulong Features => Volatile.Read(ref _features);
 
-    private protected ulong Features { get; private set; }
+    /// <summary>What the device was made with.</summary>
+    protected VirtioDeviceOptions Options { get; }
 
-    private protected IVirtioDeviceHost? Host => _host;
+    /// <summary>The ring features that the options ask for, to be offered with the device's own.</summary>
+    protected ulong OfferedRingFeatures => Options.OfferedRingFeatures;
+
+    /// <summary>The transport, while the device runs.</summary>
+    protected IVirtioDeviceHost? Host => _host;
+
+    /// <inheritdoc/>
+    public override void OnFeaturesNegotiated(ulong features) => Volatile.Write(ref _features, features);
 
     /// <inheritdoc/>
     public override void Start(ulong features, IVirtioDeviceHost host)
     {
         ArgumentNullException.ThrowIfNull(host);
-        Reset();
-        Features = features;
+        StopAll();
+        Volatile.Write(ref _features, features);
         OnStart(features);
         _host = host;
         int count = WorkerCount;
-        string name = Options.NameOf(DeviceType);
         for (int i = 0; i < count; i++)
         {
-            var worker = new Worker(count == 1 ? name : $"{name}-{i}");
-            _workers.Add(worker);
-            worker.Faulted += failure => host.NeedsReset($"the worker failed: {failure.Message}", failure);
-            worker.Start();
+            EnsureWorker(i, count);
         }
     }
 
@@ -63,11 +82,7 @@ public abstract class WorkerDevice : VirtioDevice
     public override bool TryStartQueue(QueueResources queue, [NotNullWhen(false)] out string? reason)
     {
         ArgumentNullException.ThrowIfNull(queue);
-        if (_host is null)
-        {
-            throw new InvalidOperationException("a queue is started after the device");
-        }
-
+        IVirtioDeviceHost host = _host ?? throw new InvalidOperationException("a queue is started after the device");
         int index = queue.Configuration.Index;
         StopQueue(index);
         if (!Virtqueue.TryCreate(queue, out Virtqueue? ring, out reason))
@@ -76,26 +91,27 @@ public abstract class WorkerDevice : VirtioDevice
         }
 
         _rings[index] = ring;
-        QueueServer? server = CreateServer(index, ring, queue.Kick, _host);
-        _servers[index] = server;
-        if (server is not null)
+        QueueHandler? handler = CreateHandler(index, ring);
+        _handlers[index] = handler;
+        if (handler is not null)
         {
-            StartServer(index, server, _workers);
+            handler.Bind(new QueueBinding(queue.Kick, host, _detached, Options.StopLimit, ReportDetached));
+            StartHandler(index, handler, _workers[WorkerOf(index)]);
         }
 
         return true;
     }
 
     /// <inheritdoc/>
-    public override void PrepareStop(int index) => _servers[index]?.PrepareStop();
+    public override void PrepareStop(int index) => _handlers[index]?.PrepareStop();
 
     /// <inheritdoc/>
     public override VirtqueueState? StopQueue(int index)
     {
-        if (_servers[index] is { } server)
+        if (_handlers[index] is { } handler)
         {
-            StopServer(index, server);
-            _servers[index] = null;
+            StopHandler(index, handler);
+            _handlers[index] = null;
         }
 
         VirtqueueState? state = _rings[index]?.Save();
@@ -106,44 +122,69 @@ public abstract class WorkerDevice : VirtioDevice
     /// <inheritdoc/>
     public override void Reset()
     {
-        for (int i = 0; i < _servers.Length; i++)
-        {
-            PrepareStop(i);
-        }
-
-        for (int i = 0; i < _servers.Length; i++)
-        {
-            StopQueue(i);
-        }
-
-        foreach (Worker worker in _workers)
-        {
-            worker.Dispose();
-        }
-
-        _workers.Clear();
+        StopAll();
         _host = null;
-        Features = 0;
+        Volatile.Write(ref _features, 0);
         OnReset();
     }
 
-    /// <summary>Workers that the negotiated features call for.</summary>
-    private protected virtual int WorkerCount => 1;
+    /// <summary>
+    /// Begins no new request and waits until none is in flight, on all queues; chains that the driver adds stay in their rings. For who looks at the
+    /// device's state, on the transport's terms for calls (<see cref="VirtioDevice"/>); followed by <see cref="Resume"/>.
+    /// </summary>
+    /// <param name="limit">How long to wait for all of them.</param>
+    /// <returns>False if some are in flight still.</returns>
+    public bool TryDrain(TimeSpan limit)
+    {
+        long deadline = Environment.TickCount64 + (long)limit.TotalMilliseconds;
+        bool drained = true;
+        foreach (QueueHandler? handler in _handlers)
+        {
+            drained &= handler is null || handler.TryDrain(deadline);
+        }
+
+        return drained && !_detached.Any;
+    }
+
+    /// <summary>Goes on after <see cref="TryDrain"/>.</summary>
+    public void Resume()
+    {
+        foreach (QueueHandler? handler in _handlers)
+        {
+            handler?.Resume();
+        }
+    }
+
+    /// <summary>Workers that the negotiated features call for, at least 1.</summary>
+    protected virtual int WorkerCount => 1;
+
+    /// <summary>Which worker serves a queue.</summary>
+    /// <param name="index">Queue index.</param>
+    /// <returns>Less than <see cref="WorkerCount"/>.</returns>
+    protected virtual int WorkerOf(int index) => 0;
 
     /// <summary>Makes what serves a queue, or null for one that has no use with the negotiated features.</summary>
-    private protected abstract QueueServer? CreateServer(int index, Virtqueue queue, EventFd kick, IVirtioDeviceHost host);
+    /// <param name="index">Queue index.</param>
+    /// <param name="queue">The ring.</param>
+    protected abstract QueueHandler? CreateHandler(int index, Virtqueue queue);
 
-    private protected virtual void StartServer(int index, QueueServer server, IReadOnlyList<Worker> workers) => server.Start(workers[0]);
-
-    private protected virtual void StopServer(int index, QueueServer server) => server.Stop();
-
-    private protected virtual void OnStart(ulong features)
+    /// <summary>The device begins, with no queue yet. An exception sets DEVICE_NEEDS_RESET (VTP-6).</summary>
+    /// <param name="features">Negotiated feature bits.</param>
+    protected virtual void OnStart(ulong features)
     {
     }
 
-    private protected virtual void OnReset()
+    /// <summary>Everything negotiated is forgotten; the queues have stopped. Also before the first start.</summary>
+    protected virtual void OnReset()
     {
     }
+
+    private protected virtual void StartHandler(int index, QueueHandler handler, Worker worker) => handler.Start(worker);
+
+    private protected virtual void StopHandler(int index, QueueHandler handler) => handler.Stop();
+
+    /// <summary>Runs an action when no request of any queue is in flight any more: at once, or on the thread that ends the last.</summary>
+    private protected void WhenNoneDetached(Action action) => _detached.WhenNone(action);
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
@@ -151,8 +192,64 @@ public abstract class WorkerDevice : VirtioDevice
         if (disposing)
         {
             Reset();
+            long deadline = Environment.TickCount64 + (long)Options.StopLimit.TotalMilliseconds;
+            foreach (Worker worker in _workers)
+            {
+                worker.TryDispose(TimeSpan.FromMilliseconds(Math.Max(0, deadline - Environment.TickCount64)));
+            }
+
+            _workers.Clear();
         }
 
         base.Dispose(disposing);
+    }
+
+    private void StopAll()
+    {
+        for (int i = 0; i < _handlers.Length; i++)
+        {
+            PrepareStop(i);
+        }
+
+        for (int i = 0; i < _handlers.Length; i++)
+        {
+            StopQueue(i);
+        }
+    }
+
+    private void EnsureWorker(int index, int count)
+    {
+        if (index < _workers.Count && !_workers[index].HasEnded)
+        {
+            return;
+        }
+
+        string name = Options.NameOf(DeviceType);
+        var worker = new Worker(count == 1 ? name : $"{name}-{index}");
+        worker.Faulted += failure => _host?.NeedsReset($"the worker failed: {failure.Message}", failure);
+        if (index < _workers.Count)
+        {
+            _workers[index].Dispose();
+            _workers[index] = worker;
+        }
+        else
+        {
+            _workers.Add(worker);
+        }
+
+        worker.Start();
+    }
+
+    private void ReportDetached(QueueHandler handler)
+    {
+        Log.RequestsDetached(Options.Logger, Options.NameOf(DeviceType), handler.Queue.Index, handler.InFlight);
+    }
+
+    private void WakeAll()
+    {
+        foreach (QueueHandler? handler in _handlers)
+        {
+            handler?.Wake();
+        }
     }
 }

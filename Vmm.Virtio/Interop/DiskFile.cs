@@ -45,10 +45,10 @@ internal sealed unsafe class DiskFile : IDisposable
     [SkipLocalsInit]
     public int Read(long offset, GuestBuffers destination)
     {
-        GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
+        MemoryPiece* vectors = stackalloc MemoryPiece[VectorsAtOnce];
         while (!destination.IsEmpty)
         {
-            int count = IoVectors.Fill(destination, new Span<GuestSegment>(vectors, VectorsAtOnce));
+            int count = destination.GetPieces(new Span<MemoryPiece>(vectors, VectorsAtOnce), out _);
             nint done = Libc.preadv(_descriptor, vectors, count, offset);
             if (!Advance(done, ref offset, ref destination, out int error))
             {
@@ -62,10 +62,10 @@ internal sealed unsafe class DiskFile : IDisposable
     [SkipLocalsInit]
     public int Write(long offset, GuestBuffers source)
     {
-        GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
+        MemoryPiece* vectors = stackalloc MemoryPiece[VectorsAtOnce];
         while (!source.IsEmpty)
         {
-            int count = IoVectors.Fill(source, new Span<GuestSegment>(vectors, VectorsAtOnce));
+            int count = source.GetPieces(new Span<MemoryPiece>(vectors, VectorsAtOnce), out _);
             nint done = Libc.pwritev(_descriptor, vectors, count, offset);
             if (!Advance(done, ref offset, ref source, out int error))
             {

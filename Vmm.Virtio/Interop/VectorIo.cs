@@ -15,8 +15,8 @@ internal static unsafe class VectorIo
     [SkipLocalsInit]
     public static int Receive(FileDescriptor descriptor, GuestBuffers destination, out int received)
     {
-        GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
-        int count = IoVectors.Fill(destination, new Span<GuestSegment>(vectors, VectorsAtOnce));
+        MemoryPiece* vectors = stackalloc MemoryPiece[VectorsAtOnce];
+        int count = destination.GetPieces(new Span<MemoryPiece>(vectors, VectorsAtOnce), out _);
         nint done;
         do
         {
@@ -36,8 +36,8 @@ internal static unsafe class VectorIo
             return Errno.EINVAL;
         }
 
-        GuestSegment* vectors = stackalloc GuestSegment[VectorsAtOnce];
-        int count = IoVectors.Fill(source, new Span<GuestSegment>(vectors, VectorsAtOnce));
+        MemoryPiece* vectors = stackalloc MemoryPiece[VectorsAtOnce];
+        int count = source.GetPieces(new Span<MemoryPiece>(vectors, VectorsAtOnce), out _);
         nint done;
         do
         {

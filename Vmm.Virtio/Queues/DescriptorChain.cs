@@ -1,12 +1,13 @@
 using System;
 using System.Runtime.CompilerServices;
+using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Virtio.Queues;
 
 /// <summary>A descriptor chain with its buffers resolved to host memory: first what the device reads, then what it writes (2.7.4.2).</summary>
 /// <remarks>
 /// Made once and used again for every request, so that nothing is allocated while requests flow. Valid from a successful
-/// <see cref="Virtqueue.TryPop"/> to the end of the scope it happened in. A buffer that crosses two regions of guest RAM appears as several
+/// <see cref="Virtqueue.TryPop"/> to the end of the scope it happened in; kept (<see cref="Virtqueue.TryKeep"/>), until it is released. A buffer that crosses two regions of guest RAM appears as several
 /// pieces (MEM-2); an empty buffer as none. Framing means nothing: devices look at bytes, not at how descriptors cut them (2.7.4.1).
 /// </remarks>
 public sealed unsafe class DescriptorChain
@@ -16,6 +17,8 @@ public sealed unsafe class DescriptorChain
 
     private readonly int _limit;
     private GuestSegment[] _segments;
+    private GuestMemoryRegion[] _pinned = [];
+    private int _pinnedCount;
 
     /// <summary>Makes an empty chain.</summary>
     /// <param name="capacity">Buffers it holds without growing, 1 to <paramref name="limit"/>.</param>
@@ -48,6 +51,21 @@ public sealed unsafe class DescriptorChain
     /// <summary>Length of <see cref="Writable"/>.</summary>
     public long WritableLength { get; internal set; }
 
+    /// <summary>What belongs to the chain while the device has it, for the device's own use; stays with the object from request to request.</summary>
+    public object? State { get; set; }
+
+    /// <summary>True from <see cref="Virtqueue.TryKeep"/> to its release.</summary>
+    public bool IsKept { get; internal set; }
+
+    /// <summary>The next chain in a list of the handler that has it.</summary>
+    internal DescriptorChain? Next;
+
+    /// <summary>How far the handler that has it has got: a value of its own.</summary>
+    internal int Progress;
+
+    /// <summary>Bytes written, as its completion said.</summary>
+    internal uint Written;
+
     internal GuestSegment* Segments { get; private set; }
 
     internal GuestSegment* SegmentsEnd { get; private set; }
@@ -79,5 +97,78 @@ public sealed unsafe class DescriptorChain
         SegmentsEnd = Segments + capacity;
         Capacity = capacity;
         return true;
+    }
+
+    /// <summary>Pins every region that the chain lies in, under whatever address.</summary>
+    /// <param name="regions">RAM as it was when the chain was popped, or is now.</param>
+    /// <returns>False, with nothing pinned, if a piece is not in RAM any more.</returns>
+    internal bool TryPin(ReadOnlySpan<GuestMemoryRegion> regions)
+    {
+        int pieces = ReadableCount + WritableCount;
+        for (int i = 0; i < pieces; i++)
+        {
+            bool found = false;
+            foreach (GuestMemoryRegion region in regions)
+            {
+                // A wrapped difference is larger than any region.
+                if ((ulong)(Segments[i].Base - region.Host) < region.Length)
+                {
+                    found = true;
+                    Pin(region);
+                }
+            }
+
+            if (!found)
+            {
+                Unpin();
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Lets go of the regions. From any thread, once.</summary>
+    internal void Unpin()
+    {
+        for (int i = 0; i < _pinnedCount; i++)
+        {
+            _pinned[i].Unpin();
+            _pinned[i] = null!;
+        }
+
+        _pinnedCount = 0;
+    }
+
+    /// <summary>Marks all that may have been written under every guest address that it has, without the queue (MEM-5).</summary>
+    internal void MarkWritable(IDirtyTracker tracker)
+    {
+        foreach (GuestMemoryRegion region in _pinned.AsSpan(0, _pinnedCount))
+        {
+            for (GuestSegment* piece = Segments + ReadableCount; piece < Segments + ReadableCount + WritableCount; piece++)
+            {
+                ulong offset = (ulong)(piece->Base - region.Host);
+                if (offset < region.Length)
+                {
+                    tracker.MarkDirty(region.Address + offset, Math.Min(piece->Length, region.Length - offset));
+                }
+            }
+        }
+    }
+
+    private void Pin(GuestMemoryRegion region)
+    {
+        if (_pinned.AsSpan(0, _pinnedCount).Contains(region))
+        {
+            return;
+        }
+
+        if (_pinnedCount == _pinned.Length)
+        {
+            Array.Resize(ref _pinned, Math.Max(2, _pinned.Length * 2));
+        }
+
+        region.Pin();
+        _pinned[_pinnedCount++] = region;
     }
 }

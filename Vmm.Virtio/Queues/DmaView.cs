@@ -11,6 +11,7 @@ internal sealed unsafe class DmaView
     private readonly DmaTarget _dma;
     private GuestMemoryMap? _map;
     private Region[] _regions = [];
+    private GuestMemoryRegion[] _sources = [];
     private bool _changedInside;
 
     public DmaView(DmaTarget dma)
@@ -20,6 +21,9 @@ internal sealed unsafe class DmaView
 
     /// <summary>The region of the last hit, for a check in line; of length 0 where every address must be translated.</summary>
     public Region Hit;
+
+    /// <summary>The regions that host addresses are resolved in.</summary>
+    public ReadOnlySpan<GuestMemoryRegion> Sources => _sources;
 
     /// <summary>Told of what is written, or null: as it was at the start of the scope (MEM-5).</summary>
     public IDirtyTracker? Tracker { get; private set; }
@@ -214,6 +218,7 @@ internal sealed unsafe class DmaView
         _map = map;
         Hit = default;
         var regions = new Region[map.Regions.Count];
+        _sources = [.. map.Regions];
         for (int i = 0; i < regions.Length; i++)
         {
             GuestMemoryRegion region = map.Regions[i];

@@ -33,8 +33,8 @@ public readonly unsafe ref struct GuestBuffers
     /// <summary>Pieces that hold the bytes, the first of them from <see cref="Skip"/> on.</summary>
     internal GuestSegment* Segments => _segments;
 
-    /// <summary>Number of pieces, of which the last may be used in part.</summary>
-    internal int Count => _count;
+    /// <summary>Pieces that hold the bytes, of which the last may be used in part: the most that <see cref="GetPieces"/> fills.</summary>
+    public int Count => _count;
 
     /// <summary>Bytes of the first piece that come before the run, less than the piece has.</summary>
     internal nuint Skip => _skip;
@@ -83,6 +83,33 @@ public readonly unsafe ref struct GuestBuffers
         }
 
         return (int)part.Length;
+    }
+
+    /// <summary>Gives the host addresses of the bytes, for a system call or another process's queue.</summary>
+    /// <param name="pieces">Room; what does not fit is left for the next call, on the part of the run that is left.</param>
+    /// <param name="length">Bytes in the pieces that were filled.</param>
+    /// <returns>Pieces filled.</returns>
+    public int GetPieces(Span<MemoryPiece> pieces, out long length)
+    {
+        int count = 0;
+        long left = Length;
+        nuint skip = _skip;
+        for (GuestSegment* segment = _segments; left > 0 && count < pieces.Length; segment++)
+        {
+            if (skip >= segment->Length)
+            {
+                skip -= segment->Length;
+                continue;
+            }
+
+            nuint part = (nuint)Math.Min((ulong)(segment->Length - skip), (ulong)left);
+            pieces[count++] = new MemoryPiece((nint)(segment->Base + skip), part);
+            left -= (long)part;
+            skip = 0;
+        }
+
+        length = Length - left;
+        return count;
     }
 
     /// <summary>Copies to the start of the run.</summary>

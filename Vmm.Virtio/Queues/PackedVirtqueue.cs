@@ -35,6 +35,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
     // Descriptors that are popped and not used yet.
     private uint _taken;
+    private bool _forgotten;
 
     private PackedVirtqueue(VirtqueueConfiguration configuration, DmaTarget dma, IInterruptVector interrupt)
         : base(configuration, dma, interrupt)
@@ -159,10 +160,17 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
     private protected override void Refresh()
     {
-        if (View.Refresh())
+        if (View.Refresh() && !_forgotten)
         {
             ResolveRings();
         }
+    }
+
+    private protected override void ForgetRing()
+    {
+        _forgotten = true;
+        _descriptors = null;
+        _deviceEvent = null;
     }
 
     private static ushort Mark(uint place, uint wrap) => (ushort)(place | (wrap << WrapBit));

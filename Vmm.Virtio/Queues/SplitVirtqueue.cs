@@ -27,6 +27,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     private ushort _nextUsed;
     private ushort _signalledUsed;
     private bool _signalledUnknown;
+    private bool _forgotten;
 
     private SplitVirtqueue(VirtqueueConfiguration configuration, DmaTarget dma, IInterruptVector interrupt)
         : base(configuration, dma, interrupt)
@@ -215,10 +216,16 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     private protected override void Refresh()
     {
-        if (View.Refresh())
+        if (View.Refresh() && !_forgotten)
         {
             ResolveRings();
         }
+    }
+
+    private protected override void ForgetRing()
+    {
+        _forgotten = true;
+        _used = null;
     }
 
     private protected override void OnBroken()

@@ -12,7 +12,8 @@ namespace Vmm.Virtio.Queues;
 /// <para>
 /// Everything that touches the ring, and every use of a popped chain, happens inside a scope of <see cref="Enter"/>: host pointers are valid
 /// only there, and guest RAM can be removed between two scopes (MEM-4). A chain that is still popped at the end of a scope is given back
-/// with <see cref="UndoPop"/> first, unless the device does not touch its buffers any more and only completes it.
+/// with <see cref="UndoPop"/> first, unless the device does not touch its buffers any more and only completes it; or it is kept
+/// (<see cref="TryKeep"/>), which pins its memory until it is completed, in a scope, in whatever order (CON-2).
 /// </para>
 /// <para>
 /// A driver's mistake latches <see cref="IsBroken"/>: from then on nothing is popped (what was popped before may complete), and the device tells
@@ -167,8 +168,20 @@ public abstract partial class Virtqueue
         }
     }
 
+    /// <summary>
+    /// Puts the ring out of reach of an owner that does not let go of it: nothing is popped or completed any more. Not the owner's own.
+    /// </summary>
+    internal void Revoke()
+    {
+        MarkBroken("the queue was taken away from its device");
+        ForgetRing();
+    }
+
     /// <summary>Resolves ring pointers anew if guest RAM has changed. The caller is inside the domain.</summary>
     private protected abstract void Refresh();
+
+    /// <summary>Has no ring any more.</summary>
+    private protected abstract void ForgetRing();
 
     private protected virtual void OnBroken()
     {

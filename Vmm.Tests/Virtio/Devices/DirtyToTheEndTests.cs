@@ -73,28 +73,24 @@ public sealed class DirtyToTheEndTests
         }
     }
 
-    private sealed class FaultyBackend : IBlockBackend
+    private sealed class FaultyBackend : SynchronousBlockBackend
     {
-        public long Length => 1 << 20;
+        public override long Length => 1 << 20;
 
-        public bool IsReadOnly => false;
+        public override bool IsReadOnly => false;
 
-        public BlockStatus Read(long offset, GuestBuffers destination)
+        public override BlockStatus Read(long offset, GuestBuffers destination)
         {
             destination.Fill(7);
             throw new InvalidOperationException("a mistake in the back-end");
         }
 
-        public BlockStatus Write(long offset, GuestBuffers source) => BlockStatus.Ok;
+        public override BlockStatus Write(long offset, GuestBuffers source) => BlockStatus.Ok;
 
-        public BlockStatus Flush() => BlockStatus.Ok;
+        public override BlockStatus Flush() => BlockStatus.Ok;
 
-        public BlockStatus Discard(long offset, long length) => BlockStatus.Ok;
+        public override BlockStatus Discard(long offset, long length) => BlockStatus.Ok;
 
-        public BlockStatus WriteZeroes(long offset, long length, bool mayUnmap) => BlockStatus.Ok;
-
-        public void Dispose()
-        {
-        }
+        public override BlockStatus WriteZeroes(long offset, long length, bool mayUnmap) => BlockStatus.Ok;
     }
 }

@@ -229,6 +229,7 @@ public sealed class LongRequestTests
     }
 
     [Fact]
+    [Trait("Behaviour", "CON-8")]
     [Trait("Behaviour", "VTP-16")]
     public void An_exception_of_the_back_end_keeps_its_stack()
     {

@@ -60,9 +60,10 @@ public sealed class AllocationTests
         device.Start(device.OfferedFeatures, harness);
         var driver = new GuestDriver(ram, 64, device.OfferedFeatures);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
-        var server = new BlockRequestServer(device, queue!, kick, harness);
+        var handler = new BlockRequestHandler(device, queue!);
+        handler.Bind(new QueueBinding(kick, harness, new DetachedRequests(static () => { }), TimeSpan.Zero, static _ => { }));
         using var worker = new Worker("never runs");
-        server.Start(worker);
+        handler.Start(worker);
         ulong header = ram.Place(new byte[16]);
         ulong data = ram.Allocate(4097);
         ulong table = ram.Allocate(48);
@@ -75,7 +76,7 @@ public sealed class AllocationTests
                 : [Readable(header, 16), Readable(data, 4096), Writable(data + 4096, 1)]);
             driver.Publish();
             long before = GC.GetAllocatedBytesForCurrentThread();
-            server.Run();
+            handler.Run();
             allocated += round >= 100 ? GC.GetAllocatedBytesForCurrentThread() - before : 0;
             driver.TryTakeUsed(out _, out _).Should().BeTrue();
             ram.Read<byte>(data + 4096).Should().Be(0);

@@ -11,7 +11,7 @@ namespace Vmm.Virtio.Devices;
 /// the last one. What ends there waits until the driver has brought more buffers. Popped buffers that a packet did not need stay popped for the
 /// next one; they go back to the ring before a scope is left, or, while more are waited for, at the start of the next.
 /// </remarks>
-internal sealed class NetReceiveServer : QueueServer
+internal sealed class NetReceiveHandler : QueueHandler
 {
     private const int MaximumChains = 256;
     private const int MaximumPieces = 1023;
@@ -31,8 +31,8 @@ internal sealed class NetReceiveServer : QueueServer
     private long _capacity;
     private IWatch? _packets;
 
-    public NetReceiveServer(NetDevice device, INetBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
-        : base(queue, kick, host)
+    public NetReceiveHandler(NetDevice device, INetBackend backend, Virtqueue queue)
+        : base(queue)
     {
         _device = device;
         _backend = backend;
@@ -53,16 +53,14 @@ internal sealed class NetReceiveServer : QueueServer
         Ended,
     }
 
-    protected override void OnStart(Worker worker)
+    protected override void OnStart()
     {
-        _packets = worker.WatchReadable(_backend.Descriptor, Run);
+        _packets = WatchReadable(_backend.Descriptor, Run);
         _packets.Enabled = false;
     }
 
     protected override void OnStop()
     {
-        _packets?.Dispose();
-        _packets = null;
         using (Queue.Enter())
         {
             GiveBack();
@@ -83,7 +81,7 @@ internal sealed class NetReceiveServer : QueueServer
         Queue.DisableKicks();
         bool more = false;
         bool room = true;
-        for (int packets = 0; !Stopping; packets++)
+        for (int packets = 0; !IsStopping; packets++)
         {
             if (packets == Portion)
             {

@@ -1,12 +1,11 @@
 using System;
-using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>Serves the queue of packets to be sent: each chain is one packet behind its header (virtio 1.2, 5.1.6.2).</summary>
 /// <remarks>The header is copied before it is looked at, and the copy is sent: the driver may change its own meanwhile (MEM-3).</remarks>
-internal sealed class NetTransmitServer : RequestServer
+internal sealed class NetTransmitHandler : RequestHandler
 {
     // What one writev takes.
     private const int MaximumPieces = 1024;
@@ -16,8 +15,8 @@ internal sealed class NetTransmitServer : RequestServer
     private readonly byte[] _header = GC.AllocateArray<byte>(NetHeader.Size, pinned: true);
     private readonly SegmentList _packet = new(MaximumPieces);
 
-    public NetTransmitServer(NetDevice device, INetBackend backend, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
-        : base(queue, kick, host, signalEvery: 64)
+    public NetTransmitHandler(NetDevice device, INetBackend backend, Virtqueue queue)
+        : base(queue, signalEvery: 64)
     {
         _device = device;
         _backend = backend;

@@ -1,12 +1,11 @@
 using System;
 using System.Buffers.Binary;
-using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>Serves the control queue: class, command, data, and a byte for the answer (virtio 1.2, 5.1.6.5).</summary>
-internal sealed class NetControlServer : RequestServer
+internal sealed class NetControlHandler : RequestHandler
 {
     private const byte Acknowledged = 0;
     private const byte Refused = 1;
@@ -15,8 +14,8 @@ internal sealed class NetControlServer : RequestServer
     private long _cleared;
     private byte _answer;
 
-    public NetControlServer(NetDevice device, Virtqueue queue, EventFd kick, IVirtioDeviceHost host)
-        : base(queue, kick, host, signalEvery: 1)
+    public NetControlHandler(NetDevice device, Virtqueue queue)
+        : base(queue)
     {
         _device = device;
     }

@@ -1,0 +1,241 @@
+using System;
+using System.Threading;
+using Vmm.Virtio.Queues;
+
+namespace Vmm.Virtio.Devices;
+
+/// <summary>Serves a queue whose chains are requests: each is done when it is taken, or begun then and completed later.</summary>
+/// <remarks>
+/// <para>
+/// <see cref="Handle"/> does a short request at once, in a stay in guest memory that lasts for one request at most, and for one part of a long
+/// one: between two parts the chain is back in the ring, so that a stop, and RAM that is removed, wait for a part and not for the request.
+/// </para>
+/// <para>
+/// A request that waits for something (a disk, another process) is <see cref="RequestOutcome.Pending"/>: its chain stays popped and its guest
+/// memory pinned until <see cref="Complete"/>, which comes once, from any thread and in any order; where VIRTIO_F_IN_ORDER was negotiated the ring
+/// has them in order all the same. Up to the queue size of them are in flight. The driver hears once of what completed together.
+/// </para>
+/// <para>
+/// A chain object, with what the device keeps in its <see cref="DescriptorChain.State"/>, is used again when its request has ended; there are no
+/// more of them than were in flight at once, and nothing is allocated any more then.
+/// </para>
+/// </remarks>
+public abstract partial class RequestHandler : QueueHandler
+{
+    /// <summary>Bytes of guest memory that a part of a request may touch.</summary>
+    protected const int PartLength = 1 << 20;
+
+    private const int Portion = 128;
+
+    private readonly int _signalEvery;
+    private readonly bool _inOrder;
+    private DescriptorChain _chain = new();
+    private bool _continued;
+
+    /// <summary>Makes the handler of a queue that is not served yet.</summary>
+    /// <param name="queue">The ring.</param>
+    /// <param name="signalEvery">Completions after which the driver hears of them even if there is more to do.</param>
+    protected RequestHandler(Virtqueue queue, int signalEvery = 1)
+        : base(queue)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(signalEvery, 1);
+        _signalEvery = signalEvery;
+        _inOrder = (queue.Features & RingFeatures.InOrder) != 0;
+    }
+
+    /// <summary>
+    /// True if the request in hand was begun by an earlier call of <see cref="Handle"/>, which said <see cref="RequestOutcome.Continue"/>.
+    /// </summary>
+    protected bool IsContinued => _continued;
+
+    private protected override bool HasPart => Volatile.Read(ref _continued);
+
+    /// <inheritdoc/>
+    protected sealed override bool Serve()
+    {
+        int unsignalled = 0;
+        int left = Portion;
+        bool looking = false;
+        while (true)
+        {
+            DescriptorChain? begun = null;
+            using (Queue.Enter())
+            {
+                if (!FinishAll(ref unsignalled, ref begun))
+                {
+                    return false;
+                }
+
+                if (begun is null && !HasFinished)
+                {
+                    if (left == 0 || (IsHeld && !MayGoOn))
+                    {
+                        // Who holds it wakes it again.
+                        Queue.SignalIfNeeded();
+                        return left == 0;
+                    }
+
+                    if (!looking)
+                    {
+                        Queue.DisableKicks();
+                        looking = true;
+                    }
+
+                    if (!Queue.TryPop(_chain))
+                    {
+                        Queue.SignalIfNeeded();
+                        if (!Queue.EnableKicksAndCheckForMore())
+                        {
+                            return false;
+                        }
+
+                        unsignalled = 0;
+                        looking = false;
+                        continue;
+                    }
+
+                    left--;
+                    if (!Queue.IsFresh(_chain) || !HandleOne(ref unsignalled, ref begun))
+                    {
+                        return false;
+                    }
+                }
+            }
+
+            if (begun is not null)
+            {
+                if (!Begin(begun))
+                {
+                    return false;
+                }
+            }
+            else if (_continued && WaitsBetweenParts())
+            {
+                // The other queues of the worker have their turn.
+                return true;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Does what a request asks for, or the next part of it, which touches at most <see cref="PartLength"/> bytes of guest memory; or says that it
+    /// takes its time. Inside guest memory; must not wait.
+    /// </summary>
+    /// <param name="chain">The request. A part finds it anew in the ring: what was checked before is checked again.</param>
+    /// <param name="written">Bytes written from the start of its writable part; without meaning unless it is done.</param>
+    protected abstract RequestOutcome Handle(DescriptorChain chain, out uint written);
+
+    /// <summary>
+    /// Begins a request that <see cref="Handle"/> or <see cref="Finish"/> said to be pending. Outside of guest memory, with that of the chain pinned.
+    /// May do all of it and complete it before it returns; if that takes long, only this worker's queues wait. Must not throw once another thread
+    /// may complete it.
+    /// </summary>
+    /// <param name="chain">The request.</param>
+    protected virtual void Submit(DescriptorChain chain) => throw new NotSupportedException("the handler has requests that are pending, and no Submit");
+
+    /// <summary>
+    /// Answers a request that was completed: writes the last of it into the guest, a part of at most <see cref="PartLength"/> bytes a call. Inside
+    /// guest memory; must not wait. Not called for what completes after its queue has gone.
+    /// </summary>
+    /// <param name="chain">The request.</param>
+    /// <param name="written">What <see cref="Complete"/> was given, to be changed.</param>
+    /// <returns>
+    /// <see cref="RequestOutcome.Done"/>; <see cref="RequestOutcome.Continue"/> for another part; <see cref="RequestOutcome.Pending"/> to have it
+    /// submitted once more, for its next step.
+    /// </returns>
+    protected virtual RequestOutcome Finish(DescriptorChain chain, ref uint written) => RequestOutcome.Done;
+
+    /// <summary>Clears the next part of what a request leaves empty.</summary>
+    /// <param name="buffers">All of it.</param>
+    /// <param name="position">Bytes cleared so far.</param>
+    /// <returns>True when the last part is done.</returns>
+    protected static bool ClearPart(GuestBuffers buffers, ref long position)
+    {
+        long length = Math.Clamp(buffers.Length - position, 0, PartLength);
+        if (length > 0)
+        {
+            buffers.Slice(position, length).Fill(0);
+            position += length;
+        }
+
+        return position >= buffers.Length;
+    }
+
+    /// <summary>Runs between two parts, outside guest memory: the place to wait, for no longer than a stop may take.</summary>
+    /// <returns>True if it waited.</returns>
+    protected virtual bool WaitBetweenParts() => false;
+
+    /// <summary>A used length of all of a chain's writable part; it has 32 bits, and a chain may have one byte more than they count.</summary>
+    /// <param name="chain">The chain.</param>
+    protected static uint WholeLength(DescriptorChain chain)
+    {
+        ArgumentNullException.ThrowIfNull(chain);
+        return (uint)Math.Min(chain.WritableLength, uint.MaxValue);
+    }
+
+    // Paused, it goes on with what it has begun: a part that is done cannot be saved.
+    private bool MayGoOn => _continued && !IsStopping;
+
+    /// <summary>Handles the chain that was popped.</summary>
+    /// <returns>False if there is nothing more to do now.</returns>
+    private bool HandleOne(ref int unsignalled, ref DescriptorChain? begun)
+    {
+        RequestOutcome outcome;
+        uint written;
+        try
+        {
+            EnterDevice();
+            outcome = Handle(_chain, out written);
+        }
+        catch
+        {
+            // Whatever was written is marked by it (MEM-5).
+            Queue.UndoPop(_chain);
+            throw;
+        }
+
+        if (!TryReturnToQueue())
+        {
+            Queue.UndoPop(_chain);
+            return false;
+        }
+
+        Volatile.Write(ref _continued, outcome == RequestOutcome.Continue);
+        switch (outcome)
+        {
+            case RequestOutcome.Pending:
+                return Keep(out begun);
+            case RequestOutcome.Continue or RequestOutcome.Later:
+                // Whoever goes on with it pops it again.
+                Queue.UndoPop(_chain);
+                Queue.SignalIfNeeded();
+                unsignalled = 0;
+                return outcome == RequestOutcome.Continue;
+            case RequestOutcome.Done when Queue.IsBroken:
+                Queue.UndoPop(_chain);
+                return true;
+            case RequestOutcome.Done when _inOrder && InFlight != 0:
+                return Keep(out DescriptorChain? done) && Settle(done!, written);
+            default:
+                Queue.Complete(_chain, written);
+                Count(ref unsignalled);
+                return true;
+        }
+    }
+
+    private void Count(ref int unsignalled)
+    {
+        if (++unsignalled >= _signalEvery)
+        {
+            unsignalled = 0;
+            Queue.SignalIfNeeded();
+        }
+    }
+
+    private bool WaitsBetweenParts()
+    {
+        LeaveQueue();
+        bool waited = WaitBetweenParts();
+        return !TryReturnToQueue() || waited;
+    }
+}
