@@ -23,7 +23,7 @@ public sealed class RegisterTablesTests
             .SelectMany(type => type.GetFields(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly))
             .Where(field => field.FieldType is { IsGenericType: true } type && type.GetGenericTypeDefinition() == typeof(RegisterMap<>))
             .Select(field => $"{field.DeclaringType!.Name}.{field.Name}")
-            .Should().Equal($"{nameof(VirtioTransport)}.{nameof(VirtioTransport.CommonConfiguration)}");
+            .Should().Equal($"{nameof(CommonConfigurationRegisters)}.{nameof(CommonConfigurationRegisters.Map)}");
     }
 
     [Fact]
@@ -32,7 +32,7 @@ public sealed class RegisterTablesTests
         var text = new StringBuilder("# Register blocks\n\nPrinted from the tables and masks that decide about accesses ");
         text.Append("(VMMDEVICES_UPDATE_DOCS=1 with `RegisterTablesTests` prints it anew).\n");
         text.Append("\n## virtio-pci common configuration (virtio 1.2, 4.1.4.3)\n\n");
-        text.Append(RegisterTable.ToMarkdown(VirtioTransport.CommonConfiguration));
+        text.Append(RegisterTable.ToMarkdown(CommonConfigurationRegisters.Map));
         using var rig = new TransportRig();
         rig.Function.Reset();
         text.Append("\n## Configuration space of a virtio function (PCI 3.0, 6.1; virtio 1.2, 4.1.4)\n\n");
