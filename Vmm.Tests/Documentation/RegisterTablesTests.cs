@@ -25,7 +25,7 @@ public sealed class RegisterTablesTests
             .Where(field => field.FieldType is { IsGenericType: true } type && type.GetGenericTypeDefinition() == typeof(RegisterMap<>))
             .Select(field => $"{field.DeclaringType!.Name}.{field.Name}")
             .Should().BeEquivalentTo(
-                $"{nameof(VirtioTransport)}.{nameof(VirtioTransport.CommonConfiguration)}",
+                $"{nameof(CommonConfigurationRegisters)}.{nameof(CommonConfigurationRegisters.Map)}",
                 $"{nameof(SerialPort)}.{nameof(SerialPort.Map)}",
                 $"{nameof(RealTimeClock)}.{nameof(RealTimeClock.Map)}",
                 $"{nameof(PowerControl)}.{nameof(PowerControl.Map)}",
@@ -38,7 +38,7 @@ public sealed class RegisterTablesTests
         var text = new StringBuilder("# Register blocks\n\nPrinted from the tables and masks that decide about accesses ");
         text.Append("(VMMDEVICES_UPDATE_DOCS=1 with `RegisterTablesTests` prints it anew).\n");
         text.Append("\n## virtio-pci common configuration (virtio 1.2, 4.1.4.3)\n\n");
-        text.Append(RegisterTable.ToMarkdown(VirtioTransport.CommonConfiguration));
+        text.Append(RegisterTable.ToMarkdown(CommonConfigurationRegisters.Map));
         text.Append("\n## Serial port at 0x3f8 (PC16550D, table 2)\n\n");
         text.Append(RegisterTable.ToMarkdown(SerialPort.Map));
         text.Append("\n## Real-time clock at 0x70 (MC146818)\n\n");

@@ -22,7 +22,7 @@ internal sealed partial class FuzzGenerator
     private readonly Random _random;
     private readonly FuzzMachine _machine;
     private readonly FunctionModel[] _models;
-    private readonly RegisterInfo[] _common = [.. VirtioTransport.CommonConfiguration];
+    private readonly RegisterInfo[] _common = [.. CommonConfigurationRegisters.Map];
     private readonly byte _vcpus;
     private FunctionModel _focus;
 

@@ -9,7 +9,7 @@ namespace Vmm.Virtio.Transport;
 /// The gate orders the device's threads against the end: when <see cref="Revoke"/> returns, no call is under way and none has an effect any
 /// more, so that no interrupt follows a completed reset. Lock order: the transition lock, this gate, then the interrupts'.
 /// </remarks>
-internal sealed class ActivationHost(VirtioTransport transport) : IVirtioDeviceHost
+internal sealed class ActivationHost(DeviceAnnouncements announcements) : IVirtioDeviceHost
 {
     private readonly Lock _gate = new();
     private bool _revoked;
@@ -20,7 +20,7 @@ internal sealed class ActivationHost(VirtioTransport transport) : IVirtioDeviceH
         {
             if (!_revoked)
             {
-                transport.OnConfigurationChanged();
+                announcements.ConfigurationChanged();
             }
         }
     }
@@ -31,7 +31,7 @@ internal sealed class ActivationHost(VirtioTransport transport) : IVirtioDeviceH
         {
             if (!_revoked)
             {
-                transport.SetNeedsReset(reason, failure);
+                announcements.NeedsReset(reason, failure);
             }
         }
     }

@@ -3,9 +3,9 @@ using Vmm.DeviceModel.Bus;
 namespace Vmm.Virtio.Transport;
 
 /// <summary>The common configuration structure as a region of the BAR.</summary>
-internal sealed class CommonConfigurationRegion(VirtioTransport transport) : IRegionHandler
+internal sealed class CommonConfigurationRegion(CommonConfigurationRegisters registers) : IRegionHandler
 {
-    public ulong Read(ulong offset, int width) => VirtioTransport.CommonConfiguration.Read(transport, offset, width);
+    public ulong Read(ulong offset, int width) => CommonConfigurationRegisters.Map.Read(registers, offset, width);
 
-    public void Write(ulong offset, int width, ulong value) => VirtioTransport.CommonConfiguration.Write(transport, offset, width, value);
+    public void Write(ulong offset, int width, ulong value) => CommonConfigurationRegisters.Map.Write(registers, offset, width, value);
 }

@@ -1,5 +1,6 @@
 using System.Threading;
 using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Transport;
@@ -7,7 +8,7 @@ namespace Vmm.Virtio.Transport;
 /// <summary>The registers of one queue and what runs behind them.</summary>
 /// <remarks>
 /// vCPU threads read and write the registers without a lock; the values count only once the queue is enabled, and are copied then.
-/// <see cref="IsRunning"/> belongs to the transition lock of <see cref="VirtioTransport"/>.
+/// <see cref="IsRunning"/> belongs to the transition lock of <see cref="DeviceLifeCycle"/>.
 /// </remarks>
 internal sealed class QueueRegisters
 {
@@ -84,6 +85,18 @@ internal sealed class QueueRegisters
 
     /// <summary>The device serves the queue.</summary>
     public bool IsRunning { get; set; }
+
+    /// <summary>What the driver programmed, to start at the beginning of the ring.</summary>
+    /// <param name="features">Features in force.</param>
+    public VirtqueueConfiguration ToConfiguration(ulong features) => new()
+    {
+        Index = Index,
+        Size = Size,
+        Descriptors = Descriptors,
+        Driver = Driver,
+        Device = Device,
+        Features = features,
+    };
 
     /// <summary>Gives every register its power-on value.</summary>
     public void PowerOn()

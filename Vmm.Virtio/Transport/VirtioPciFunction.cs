@@ -77,7 +77,7 @@ public sealed class VirtioPciFunction : PciFunction
 
     /// <summary>How often drivers got something wrong since the function was made.</summary>
     /// <param name="mistake">What.</param>
-    public long CountOf(GuestMistake mistake) => _transport.Counters.Get(mistake);
+    public long CountOf(GuestMistake mistake) => _transport.CountOf(mistake);
 
     /// <inheritdoc/>
     protected override void OnReset() => _transport.ScheduleReset();
@@ -154,7 +154,7 @@ public sealed class VirtioPciFunction : PciFunction
     {
         var regions = new List<PciBarRegion>
         {
-            new("common", layout.CommonOffset, CommonConfigurationOffset.Length, new CommonConfigurationRegion(_transport)),
+            new("common", layout.CommonOffset, CommonConfigurationOffset.Length, new CommonConfigurationRegion(_transport.Registers)),
             new("isr", layout.IsrOffset, 1, new IsrRegion(isr)),
             new("notify", layout.NotifyOffset, layout.NotifyLength, new NotifyRegion(_transport)),
         };

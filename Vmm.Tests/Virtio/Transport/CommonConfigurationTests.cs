@@ -60,7 +60,7 @@ public sealed class CommonConfigurationTests
     public void Every_other_width_or_offset_reads_all_ones_and_writes_nothing()
     {
         using var rig = new TransportRig();
-        var valid = VirtioTransport.CommonConfiguration
+        var valid = CommonConfigurationRegisters.Map
             .SelectMany(r => r.Width == 8 ? new[] { (r.Offset, 8), (r.Offset, 4), (r.Offset + 4, 4) } : [(r.Offset, r.Width)]).ToHashSet();
         rig.Driver.SetUpQueue(0, enable: false);
         string before = rig.Dump();
@@ -85,7 +85,7 @@ public sealed class CommonConfigurationTests
     {
         using var rig = new TransportRig();
         string before = rig.Dump();
-        foreach (RegisterInfo register in VirtioTransport.CommonConfiguration.Where(
+        foreach (RegisterInfo register in CommonConfigurationRegisters.Map.Where(
             r => r.Access is RegisterAccess.ReadOnly or RegisterAccess.ReadSideEffect))
         {
             rig.Driver.Set(register.Offset, register.Width, 0x5a5a5a5a);

@@ -31,7 +31,7 @@ public sealed class PlainHostTests : IDisposable
         using var disk = new BlockDevice(RawFileBackend.Open(file.Path, readOnly: false));
         using var transport = Make(disk);
         var driver = new GuestDriver(_ram, 64, Features);
-        var registers = new CommonConfigurationRegion(transport);
+        var registers = new CommonConfigurationRegion(transport.Registers);
         Start(registers, driver);
 
         registers.Read(Reg.DeviceStatus, 1).Should().Be(0xf);
@@ -40,7 +40,7 @@ public sealed class PlainHostTests : IDisposable
         registers.Read(Reg.QueueMsixVector, 2).Should().Be(VirtioPciIds.NoVector);
         Write(registers, Reg.ConfigMsixVector, 2, 1);
         registers.Read(Reg.ConfigMsixVector, 2).Should().Be(VirtioPciIds.NoVector);
-        transport.Counters.Get(GuestMistake.VectorRefused).Should().Be(2);
+        transport.CountOf(GuestMistake.VectorRefused).Should().Be(2);
         var (kick, width) = _host.Doorbells.Should().ContainSingle().Which.Value;
         width.Should().Be(2);
         _host.Interrupts[0].IsOpen.Should().BeTrue();
@@ -71,7 +71,7 @@ public sealed class PlainHostTests : IDisposable
     {
         using var device = new FakeVirtioDevice();
         using var transport = Make(device);
-        var registers = new CommonConfigurationRegion(transport);
+        var registers = new CommonConfigurationRegion(transport.Registers);
         Negotiate(registers);
         Write(registers, Reg.QueueSelect, 2, 1);
         Write(registers, Reg.QueueDescriptors, 8, 0x1001);
@@ -79,7 +79,7 @@ public sealed class PlainHostTests : IDisposable
         Write(registers, Reg.DeviceStatus, 1, 0xf);
 
         registers.Read(Reg.DeviceStatus, 1).Should().Be(0x4f);
-        transport.Counters.Get(GuestMistake.BadRing).Should().Be(1);
+        transport.CountOf(GuestMistake.BadRing).Should().Be(1);
         _host.ConfigurationSignals.Should().Be(1);
         _host.Doorbells.Should().BeEmpty();
         _host.Interrupts.Should().OnlyContain(interrupt => !interrupt.IsOpen);
@@ -92,7 +92,7 @@ public sealed class PlainHostTests : IDisposable
     {
         using var device = new FakeVirtioDevice();
         using var transport = Make(device);
-        var registers = new CommonConfigurationRegion(transport);
+        var registers = new CommonConfigurationRegion(transport.Registers);
         Negotiate(registers);
         for (uint queue = 0; queue < 2; queue++)
         {
