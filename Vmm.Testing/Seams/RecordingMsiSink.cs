@@ -9,8 +9,15 @@ namespace Vmm.Testing.Seams;
 /// <summary>Remembers the messages that devices sent. Thread-safe.</summary>
 public sealed class RecordingMsiSink : IMsiSink
 {
+    /// <summary>How many can listen at once: an address names its receiver by 8 bits.</summary>
+    public const int MaximumListeners = 256;
+
+    private const ulong FirstAddress = 0xfee0_0000;
+    private const int ReceiverShift = 12;
+
     private readonly Lock _lock = new();
     private readonly List<SentMsi> _sent = [];
+    private volatile MessageListener?[] _listeners = new MessageListener?[MaximumListeners];
     private int _count;
 
     /// <summary>Whether somebody accepts the messages.</summary>
@@ -37,6 +44,27 @@ public sealed class RecordingMsiSink : IMsiSink
         }
     }
 
+    /// <summary>Has messages to an address of its own told to somebody.</summary>
+    /// <param name="arrived">Told the data of each, on the sender's thread; must not block or throw.</param>
+    /// <returns>The address, until it is disposed.</returns>
+    /// <exception cref="InvalidOperationException">All addresses are taken.</exception>
+    public MessageListener Listen(Action<uint> arrived)
+    {
+        ArgumentNullException.ThrowIfNull(arrived);
+        lock (_lock)
+        {
+            int receiver = Array.IndexOf(_listeners, null);
+            if (receiver < 0)
+            {
+                throw new InvalidOperationException("all addresses for messages are taken");
+            }
+
+            var listener = new MessageListener(this, FirstAddress + ((ulong)receiver << ReceiverShift), arrived);
+            Replace(receiver, listener);
+            return listener;
+        }
+    }
+
     /// <inheritdoc/>
     public bool Send(in MsiMessage message, uint requesterId)
     {
@@ -50,6 +78,12 @@ public sealed class RecordingMsiSink : IMsiSink
         }
 
         Arrived?.Invoke();
+        ulong receiver = (message.Address - FirstAddress) >> ReceiverShift;
+        if (receiver < MaximumListeners && _listeners[receiver] is { } listener && listener.Address == message.Address)
+        {
+            listener.Tell(message);
+        }
+
         return Accepts;
     }
 
@@ -61,5 +95,24 @@ public sealed class RecordingMsiSink : IMsiSink
             _sent.Clear();
             _count = 0;
         }
+    }
+
+    internal void Remove(MessageListener listener)
+    {
+        lock (_lock)
+        {
+            int receiver = Array.IndexOf(_listeners, listener);
+            if (receiver >= 0)
+            {
+                Replace(receiver, null);
+            }
+        }
+    }
+
+    private void Replace(int receiver, MessageListener? listener)
+    {
+        var listeners = (MessageListener?[])_listeners.Clone();
+        listeners[receiver] = listener;
+        _listeners = listeners;
     }
 }

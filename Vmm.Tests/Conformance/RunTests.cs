@@ -1,7 +1,6 @@
 using System;
 using Vmm.Conformance;
 using Vmm.Conformance.Models;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Conformance;
 

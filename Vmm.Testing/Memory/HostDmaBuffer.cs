@@ -3,7 +3,7 @@ using System.Threading;
 using Vmm.DeviceModel.Memory;
 using Vmm.Virtio.Driver;
 
-namespace Vmm.Virtio.Interop;
+namespace Vmm.Testing.Memory;
 
 /// <summary>Host memory of our own that a function of our own finds at an address of guest memory.</summary>
 internal sealed unsafe class HostDmaBuffer : IDmaBuffer
