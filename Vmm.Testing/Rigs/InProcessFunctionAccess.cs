@@ -32,6 +32,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
 
     private readonly InProcessBus _bus;
     private readonly bool _owns;
+    private readonly int _gsi;
     private IDisposable? _listener;
     private RecordingInterruptLine? _wire;
 
@@ -47,7 +48,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
         Function = create(new DmaTarget(_bus.Memory));
         _bus.Bridge.Root.Add(Function, Device);
         _bus.Bridge.Root.AssignResources();
-        StartDecoding();
+        _gsi = StartDecoding();
     }
 
     /// <summary>Reaches a function on a bus that is there, and has it decode. The function stays whose it is.</summary>
@@ -69,7 +70,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
             throw new ArgumentException("the bridge has not claimed configuration accesses, or does not pass them on", nameof(bus));
         }
 
-        StartDecoding();
+        _gsi = StartDecoding();
     }
 
     /// <summary>The function.</summary>
@@ -77,6 +78,9 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
 
     /// <summary>Addresses that are mapped for the function.</summary>
     public IovaSpace Iovas => _bus.Iovas;
+
+    /// <summary>The wire of the function's pin, or null if it has none that can be heard.</summary>
+    public RecordingInterruptLine? Wire => HasPin ? _bus.Lines![_gsi] : null;
 
     /// <inheritdoc/>
     /// <remarks>Those of MSI-X.</remarks>
@@ -189,16 +193,10 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
     public void EnablePin(Action asserted)
     {
         ArgumentNullException.ThrowIfNull(asserted);
-        if (!HasPin)
-        {
-            throw new InvalidOperationException($"{Function.Name} has no pin that can be heard");
-        }
-
+        RecordingInterruptLine wire = Wire ?? throw new InvalidOperationException($"{Function.Name} has no pin that can be heard");
         StopListening();
-
-        // Firmware has put the number of the wire here (PciBus.AssignResources).
-        _wire = _bus.Lines![(int)ReadConfiguration(0x3c, 1)];
-        _listener = _wire.Listen(asserted);
+        _wire = wire;
+        _listener = wire.Listen(asserted);
         WriteConfiguration(4, 2, ReadConfiguration(4, 2) & ~(uint)PciCommand.InterruptDisable);
     }
 
@@ -304,10 +302,12 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
         (_listener, _wire) = (null, null);
     }
 
-    private void StartDecoding()
+    /// <summary>Has the function decode, and gives the number of its pin's wire, which firmware has put into Interrupt Line.</summary>
+    private int StartDecoding()
     {
         bool ports = Function.Bars.Any(bar => bar.Kind == PciBarKind.Io && SpaceOf(bar) is not null);
         WriteConfiguration(4, 2, ReadConfiguration(4, 2) | (uint)PciCommand.MemorySpace | (ports ? (uint)PciCommand.IoSpace : 0));
+        return (int)ReadConfiguration(0x3c, 1);
     }
 
     private PciBar? Find(int index)

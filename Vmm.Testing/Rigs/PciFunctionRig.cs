@@ -43,9 +43,7 @@ public sealed class PciFunctionRig : IDisposable
 
     /// <summary>The wire of the function's pin.</summary>
     /// <exception cref="InvalidOperationException">It has none.</exception>
-    public RecordingInterruptLine Wire => Access.HasPin
-        ? Bus.Lines[(int)Access.ReadConfiguration(0x3c, 1)]
-        : throw new InvalidOperationException($"{Function.Name} has no pin");
+    public RecordingInterruptLine Wire => Access.Wire ?? throw new InvalidOperationException($"{Function.Name} has no pin");
 
     /// <summary>Lets the function master the bus, or ends that.</summary>
     /// <param name="on">Bus Master Enable.</param>
