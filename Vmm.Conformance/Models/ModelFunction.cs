@@ -1,8 +1,8 @@
 using System;
 using System.IO;
 using Vmm.DeviceModel.Memory;
+using Vmm.Testing.Rigs;
 using Vmm.Virtio.Devices;
-using Vmm.Virtio.Driver;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Conformance.Models;

@@ -7,7 +7,6 @@ using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
-using Vmm.Virtio.Driver;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Conformance;

@@ -1,7 +1,6 @@
 using System;
 using Vmm.Conformance;
 using Vmm.Conformance.Models;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Conformance;
 
@@ -97,6 +96,8 @@ public sealed class RunTests : IDisposable
     [Fact]
     public void Every_check_finds_the_device_reset_and_silent()
     {
+        uint line = _function.Target.Access.ReadConfiguration(0x3c, 1);
+        line.Should().NotBe(0x55);
         var wreck = new Check("X-WRECK", "none", "none", static c =>
         {
             var driver = new Vmm.Conformance.Driving.RawDriver(c);
@@ -108,10 +109,10 @@ public sealed class RunTests : IDisposable
             c.Access.WriteConfiguration(0x3c, 1, 0x55);
             c.Access.WriteConfiguration(4, 2, 0);
         });
-        var look = new Check("X-LOOK", "none", "none", static c =>
+        var look = new Check("X-LOOK", "none", "none", c =>
         {
             c.Equal("command", 0x402, c.Access.ReadConfiguration(4, 2) | 0x400);
-            c.Equal("interrupt line", 0, c.Access.ReadConfiguration(0x3c, 1));
+            c.Equal("interrupt line", line, c.Access.ReadConfiguration(0x3c, 1));
             c.Equal("message control", 0, c.Access.ReadConfiguration(c.Facts.Msix + 2, 2) & 0xc000);
             c.Equal("device_status", 0, new Vmm.Conformance.Driving.RawDriver(c).Get(0x14, 1));
         });

@@ -1,6 +1,5 @@
 using System.IO;
 using System.Linq;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Documentation;
 

@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Fuzz;
 

@@ -5,7 +5,6 @@ using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Pci.Host;
-using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Transport;
 

@@ -7,7 +7,6 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Host;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

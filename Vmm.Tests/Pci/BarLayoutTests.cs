@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Bars;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

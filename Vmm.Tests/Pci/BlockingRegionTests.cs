@@ -4,7 +4,6 @@ using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -3,7 +3,6 @@ using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Interrupts;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

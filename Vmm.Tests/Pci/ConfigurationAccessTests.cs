@@ -1,7 +1,6 @@
 using System;
 using Vmm.Pci;
 using Vmm.Pci.Host;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -4,7 +4,6 @@ using Vmm.DeviceModel.Bus;
 using Vmm.Pci;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -8,7 +8,6 @@ using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Diagnostics;
 using Vmm.Pci.Interrupts;
-using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
 
 namespace Vmm.Tests.Pci;

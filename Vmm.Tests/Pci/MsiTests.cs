@@ -4,7 +4,6 @@ using System.Threading.Tasks;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

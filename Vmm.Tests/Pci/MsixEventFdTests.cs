@@ -2,7 +2,6 @@ using System;
 using System.Linq;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Capabilities;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -8,7 +8,6 @@ using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -3,7 +3,6 @@ using System.Linq;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -3,7 +3,6 @@ using Vmm.DeviceModel.Bus;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Host;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -9,7 +9,6 @@ using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -5,7 +5,6 @@ using System.Runtime.CompilerServices;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.DeviceModel.Bus;
 

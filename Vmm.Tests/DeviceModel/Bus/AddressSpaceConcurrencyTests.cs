@@ -4,7 +4,6 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.DeviceModel.Bus;
 

@@ -1,7 +1,6 @@
 using System;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.DeviceModel.Bus;
 

@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.DeviceModel.Bus;
 

@@ -4,7 +4,6 @@ using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.DeviceModel.Bus;
 

@@ -3,7 +3,6 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Diagnostics;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.DeviceModel.Diagnostics;
 

@@ -4,7 +4,7 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
-using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
 

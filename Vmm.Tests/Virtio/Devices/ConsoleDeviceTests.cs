@@ -5,7 +5,7 @@ using System.Linq;
 using System.Text;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
-using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
 

@@ -8,7 +8,7 @@ using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Transport;
-using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
 

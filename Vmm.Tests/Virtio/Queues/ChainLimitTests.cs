@@ -2,7 +2,7 @@ using System;
 using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
-using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Queues;
 

@@ -3,7 +3,7 @@ using System.Threading;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
-using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Queues;
 

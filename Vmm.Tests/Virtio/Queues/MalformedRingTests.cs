@@ -2,8 +2,8 @@ using System;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
-using static Vmm.Tests.Fakes.GuestBuffer;
-using static Vmm.Tests.Fakes.RingDriver;
+using static Vmm.Testing.Rings.GuestBuffer;
+using static Vmm.Testing.Rings.RingDriver;
 
 namespace Vmm.Tests.Virtio.Queues;
 

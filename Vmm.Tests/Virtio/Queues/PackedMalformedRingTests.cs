@@ -1,8 +1,8 @@
 using System;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
-using static Vmm.Tests.Fakes.PackedGuestDriver;
-using static Vmm.Tests.Fakes.RingDriver;
+using static Vmm.Testing.Rings.PackedGuestDriver;
+using static Vmm.Testing.Rings.RingDriver;
 
 namespace Vmm.Tests.Virtio.Queues;
 

@@ -1,7 +1,6 @@
 using System;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
-using static Vmm.Tests.Fakes.RingDriver;
+using static Vmm.Testing.Rings.RingDriver;
 
 namespace Vmm.Tests.Virtio.Queues;
 

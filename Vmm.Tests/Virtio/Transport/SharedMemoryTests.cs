@@ -2,7 +2,6 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;

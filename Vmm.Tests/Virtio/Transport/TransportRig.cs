@@ -5,7 +5,6 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Host;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 
