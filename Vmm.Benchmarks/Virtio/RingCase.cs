@@ -25,7 +25,6 @@ internal sealed unsafe class RingCase : IQueueInterrupt
     private const ushort IndirectFlag = 4;
 
     private readonly GuestMemory _memory = new();
-    private readonly EventFd _kick = new();
     private readonly byte* _ram;
     private readonly Virtqueue _queue;
     private readonly DescriptorChain _chain = new();
@@ -84,7 +83,7 @@ internal sealed unsafe class RingCase : IQueueInterrupt
             Device = Used,
             Features = (indirect ? RingFeatures.IndirectDescriptors : 0) | (eventIndex ? RingFeatures.EventIndex : 0),
         };
-        var resources = new QueueResources { Configuration = configuration, Dma = new DmaTarget(_memory), Kick = _kick, Interrupt = this };
+        var resources = new QueueResources { Configuration = configuration, Dma = new DmaTarget(_memory), Kick = new EventFd(), Interrupt = this };
         if (!Virtqueue.TryCreate(resources, out Virtqueue? queue, out string? reason))
         {
             throw new InvalidOperationException(reason);
