@@ -3,7 +3,9 @@ using System.Buffers.Binary;
 using System.Numerics;
 using System.Text;
 using System.Threading;
+using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
+using Vmm.Virtio.State;
 
 namespace Vmm.Virtio.Devices;
 
@@ -90,6 +92,36 @@ public sealed class BlockDevice : WorkerDevice
         {
             Volatile.Write(ref _configuration[WriteCacheOffset], (byte)value);
         }
+    }
+
+    /// <inheritdoc/>
+    public override void Inspect(InspectionNode node)
+    {
+        base.Inspect(node);
+        node.Add("sectors", Backend.Length / SectorSize);
+        node.Add("read-only", Backend.IsReadOnly);
+        node.Add("write-back", IsWriteBack);
+        node.Add("failed requests", Failures);
+    }
+
+    /// <inheritdoc/>
+    public override SavedState Save()
+    {
+        var state = new BlockState
+        {
+            Sectors = (ulong)(Backend.Length / SectorSize),
+            WriteBack = Volatile.Read(ref _configuration[WriteCacheOffset]) != 0,
+        };
+        return SavedState.Of(BlockState.Kind, BlockState.Version, state, VirtioStateJson.Default.BlockState);
+    }
+
+    /// <inheritdoc/>
+    public override Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        BlockState block = state.Read(BlockState.Kind, BlockState.Version, VirtioStateJson.Default.BlockState);
+        SavedState.Require(block.Sectors == (ulong)(Backend.Length / SectorSize), "sectors", $"{Backend.Length / SectorSize}", block.Sectors);
+        return () => Volatile.Write(ref _configuration[WriteCacheOffset], block.WriteBack ? (byte)1 : (byte)0);
     }
 
     /// <inheritdoc/>

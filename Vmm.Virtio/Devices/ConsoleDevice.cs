@@ -3,7 +3,9 @@ using System.Buffers.Binary;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
+using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
+using Vmm.Virtio.State;
 
 namespace Vmm.Virtio.Devices;
 
@@ -70,6 +72,31 @@ public sealed class ConsoleDevice : WorkerDevice
         {
             Host?.ConfigurationChanged();
         }
+    }
+
+    /// <inheritdoc/>
+    public override void Inspect(InspectionNode node)
+    {
+        base.Inspect(node);
+        node.Add("columns", (ushort)Volatile.Read(ref _size));
+        node.Add("rows", Volatile.Read(ref _size) >> 16);
+        node.Add("dropped bytes", DroppedBytes);
+    }
+
+    /// <inheritdoc/>
+    public override SavedState Save()
+    {
+        uint size = Volatile.Read(ref _size);
+        var state = new ConsoleState { Columns = (ushort)size, Rows = (ushort)(size >> 16) };
+        return SavedState.Of(ConsoleState.Kind, ConsoleState.Version, state, VirtioStateJson.Default.ConsoleState);
+    }
+
+    /// <inheritdoc/>
+    public override Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        ConsoleState console = state.Read(ConsoleState.Kind, ConsoleState.Version, VirtioStateJson.Default.ConsoleState);
+        return () => Volatile.Write(ref _size, console.Columns | ((uint)console.Rows << 16));
     }
 
     /// <inheritdoc/>

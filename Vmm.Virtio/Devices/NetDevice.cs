@@ -3,7 +3,9 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
+using Vmm.Virtio.State;
 
 namespace Vmm.Virtio.Devices;
 
@@ -169,6 +171,37 @@ public sealed class NetDevice : WorkerDevice
         return ConfigurationImage.Read(image, offset, width);
     }
 
+    /// <inheritdoc/>
+    public override void Inspect(InspectionNode node)
+    {
+        base.Inspect(node);
+        node.Add("mac", Mac.ToString());
+        node.Add("link up", LinkUp);
+        node.Add("pairs in use", PairsInUse);
+        node.Add("receive offloads", ReceiveOffloads.ToString());
+        node.Add("receive dropped", ReceiveDropped);
+        node.Add("transmit dropped", TransmitDropped);
+    }
+
+    /// <inheritdoc/>
+    public override SavedState Save()
+    {
+        var state = new NetState { Mac = Mac.Value, LinkUp = LinkUp, Pairs = PairsInUse, ReceiveOffloads = (int)ReceiveOffloads };
+        return SavedState.Of(NetState.Kind, NetState.Version, state, VirtioStateJson.Default.NetState);
+    }
+
+    /// <inheritdoc/>
+    public override Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        NetState net = state.Read(NetState.Kind, NetState.Version, VirtioStateJson.Default.NetState);
+        SavedState.Require(net.Mac >> 48 == 0 && new MacAddress(net.Mac).IsUnicast, "mac", "the address of one card", net.Mac);
+        SavedState.Require(net.Pairs >= 1 && net.Pairs <= PairCount, "pairs", $"1 to {PairCount}", net.Pairs);
+        const NetOffloads All = NetOffloads.Checksum | NetOffloads.Tso4 | NetOffloads.Tso6 | NetOffloads.TsoEcn;
+        SavedState.Require(((NetOffloads)net.ReceiveOffloads & ~All) == 0, "receiveOffloads", "offloads that are known", net.ReceiveOffloads);
+        return () => Restore(net);
+    }
+
     /// <summary>Whether a feature bit is in force.</summary>
     internal bool HasNegotiated(ulong feature) => (Features & feature) != 0;
 
@@ -180,6 +213,17 @@ public sealed class NetDevice : WorkerDevice
     {
         return NetHeader.TryConform(start, ReceiveOffloads, NetHeader.NeedsChecksum | NetHeader.DataValid)
             && (!HasNegotiated(NetFeatures.Mtu) || NetHeader.IsSegmented(start) || IsWithinMtu(start[NetHeader.Size..], length - NetHeader.Size));
+    }
+
+    private void Restore(NetState state)
+    {
+        Volatile.Write(ref _mac, state.Mac);
+        Volatile.Write(ref _linkUp, state.LinkUp);
+        _steering.TryUse(state.Pairs);
+        lock (_offloadsLock)
+        {
+            SetOffloads((NetOffloads)state.ReceiveOffloads);
+        }
     }
 
     internal void CountReceiveDrop() => Interlocked.Increment(ref _receiveDropped);

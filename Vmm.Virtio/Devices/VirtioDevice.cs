@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
 using System.Threading;
+using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
@@ -13,7 +14,7 @@ namespace Vmm.Virtio.Devices;
 /// each enabled queue (in any number, also none, also later one by one); StopQueue for each running queue, then Reset, which may come after any
 /// of them. Configuration is read and written by vCPU threads at any time and must not wait for a worker (VTP-18).
 /// </remarks>
-public abstract class VirtioDevice : IDisposable
+public abstract class VirtioDevice : IDisposable, IComponent
 {
     private int _disposed;
 
@@ -127,6 +128,39 @@ public abstract class VirtioDevice : IDisposable
     /// <param name="index">Queue index.</param>
     /// <returns>Where the device stands in the ring, to go on from; null if the queue did not run.</returns>
     public abstract VirtqueueState? StopQueue(int index);
+
+    /// <summary>
+    /// Begins no new request and waits until none is in flight; chains that the driver adds stay in their rings. On the transport's terms for calls;
+    /// followed by <see cref="Resume"/>. A device whose requests never outlast a call has nothing to do.
+    /// </summary>
+    /// <param name="limit">How long to wait for all queues.</param>
+    /// <returns>False if requests are in flight still.</returns>
+    public virtual bool TryDrain(TimeSpan limit) => true;
+
+    /// <summary>Goes on after <see cref="TryDrain"/>.</summary>
+    public virtual void Resume()
+    {
+    }
+
+    string IComponent.Name => "device";
+
+    /// <inheritdoc/>
+    public virtual void Inspect(InspectionNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        node.Add("type", DeviceType.ToString());
+    }
+
+    /// <summary>What a driver can change of the device itself, apart from features and queues; null if there is nothing.</summary>
+    public virtual SavedState? Save() => null;
+
+    /// <inheritdoc/>
+    /// <remarks>Takes effect after the features were told and the device was started, if it was; no queue runs yet.</remarks>
+    public virtual Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        throw new StateException("kind", "no state of the device", state.Kind);
+    }
 
     /// <summary>Forgets everything negotiated; every queue is stopped already. Works in any state.</summary>
     public abstract void Reset();

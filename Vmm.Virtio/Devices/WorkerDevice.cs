@@ -1,8 +1,10 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Threading;
 using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
@@ -128,13 +130,8 @@ public abstract class WorkerDevice : VirtioDevice
         OnReset();
     }
 
-    /// <summary>
-    /// Begins no new request and waits until none is in flight, on all queues; chains that the driver adds stay in their rings. For who looks at the
-    /// device's state, on the transport's terms for calls (<see cref="VirtioDevice"/>); followed by <see cref="Resume"/>.
-    /// </summary>
-    /// <param name="limit">How long to wait for all of them.</param>
-    /// <returns>False if some are in flight still.</returns>
-    public bool TryDrain(TimeSpan limit)
+    /// <inheritdoc/>
+    public override bool TryDrain(TimeSpan limit)
     {
         long deadline = Environment.TickCount64 + (long)limit.TotalMilliseconds;
         bool drained = true;
@@ -146,12 +143,30 @@ public abstract class WorkerDevice : VirtioDevice
         return drained && !_detached.Any;
     }
 
-    /// <summary>Goes on after <see cref="TryDrain"/>.</summary>
-    public void Resume()
+    /// <inheritdoc/>
+    public override void Resume()
     {
         foreach (QueueHandler? handler in _handlers)
         {
             handler?.Resume();
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Inspect(InspectionNode node)
+    {
+        base.Inspect(node);
+        for (int i = 0; i < _rings.Length; i++)
+        {
+            if (Volatile.Read(ref _rings[i]) is { } ring)
+            {
+                InspectionNode part = node.AddPart("ring" + i.ToString(CultureInfo.InvariantCulture));
+                VirtqueueState place = ring.Save();
+                part.AddBits("available", place.AvailableIndex, 2);
+                part.AddBits("used", place.UsedIndex, 2);
+                part.Add("in flight", Volatile.Read(ref _handlers[i])?.InFlight ?? 0);
+                part.Add("broken", ring.BrokenReason ?? "no");
+            }
         }
     }
 

@@ -34,6 +34,17 @@ internal sealed class ConfigurationGeneration
         }
     }
 
+    /// <summary>The register as the driver saw it last.</summary>
+    public byte Seen => (byte)Volatile.Read(ref _seen);
+
+    /// <summary>Whether the change count is another one than at the driver's last look.</summary>
+    public bool IsUnseen(uint version) => (uint)(Volatile.Read(ref _seen) >> GenerationBits) != version;
+
+    /// <summary>Takes a saved register over.</summary>
+    /// <param name="generation">What the driver saw last.</param>
+    /// <param name="version">The change count that it saw with it.</param>
+    public void Restore(byte generation, uint version) => Volatile.Write(ref _seen, ((long)version << GenerationBits) | generation);
+
     /// <summary>Power-on: generation 0, nothing unseen.</summary>
     public void PowerOn(uint version)
     {

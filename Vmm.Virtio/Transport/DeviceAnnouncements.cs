@@ -80,6 +80,18 @@ internal sealed class DeviceAnnouncements
         }
     }
 
+    /// <summary>config_generation as the driver saw it last.</summary>
+    public byte Generation => _generation.Seen;
+
+    /// <summary>Configuration has changed since the driver looked last.</summary>
+    public bool IsChangeUnseen => _generation.IsUnseen(ConfigurationVersion);
+
+    /// <summary>Takes a saved generation over.</summary>
+    public void Restore(byte generation, bool changeUnseen)
+    {
+        _generation.Restore(generation, changeUnseen ? ConfigurationVersion - 2 : ConfigurationVersion);
+    }
+
     /// <summary>Power-on: generation 0, nothing unseen.</summary>
     public void PowerOn() => _generation.PowerOn(ConfigurationVersion);
 }

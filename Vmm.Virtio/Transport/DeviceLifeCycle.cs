@@ -2,6 +2,7 @@ using System;
 using System.Threading;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Spec;
+using Vmm.Virtio.State;
 
 namespace Vmm.Virtio.Transport;
 
@@ -34,6 +35,7 @@ internal sealed class DeviceLifeCycle
     private bool _featuresTold;
     private bool _active;
     private ActivationHost? _activation;
+    private bool _paused;
     private bool _disposed;
 
     public DeviceLifeCycle(
@@ -55,6 +57,85 @@ internal sealed class DeviceLifeCycle
         _resetQueues = ResetQueues;
         _resetDevice = device.Reset;
         _tellFeatures = () => device.OnFeaturesNegotiated(_features.Negotiated);
+    }
+
+    /// <summary>The device was started, and nothing has stopped it since.</summary>
+    public bool IsActive => Volatile.Read(ref _active);
+
+    /// <summary>No queue is served until <see cref="Resume"/>.</summary>
+    public bool IsPaused => Volatile.Read(ref _paused);
+
+    /// <summary>Begins no new request, waits until none is in flight, and stops the queues where they stand. Idempotent.</summary>
+    /// <param name="limit">How long to wait for requests in flight, at most.</param>
+    /// <returns>False, with nothing changed, if requests are in flight still.</returns>
+    public bool TryPause(TimeSpan limit)
+    {
+        lock (_transition)
+        {
+            if (_paused || _disposed)
+            {
+                return _paused;
+            }
+
+            if (_active && !_device.TryDrain(limit))
+            {
+                _device.Resume();
+                return false;
+            }
+
+            _queues.Pause();
+            _device.Resume();
+            return _paused = true;
+        }
+    }
+
+    /// <summary>Goes on after <see cref="TryPause"/> or <see cref="Restore"/>: queues are looked at without a kick, and their drivers told once.</summary>
+    public void Resume()
+    {
+        lock (_transition)
+        {
+            if (!_paused || _disposed)
+            {
+                return;
+            }
+
+            _paused = false;
+            StartEnabledQueues();
+            _queues.SignalAll();
+        }
+    }
+
+    /// <summary>Takes over a state that was checked, through what a driver's writes set off; the device is paused then.</summary>
+    public void Restore(TransportState state)
+    {
+        lock (_transition)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            // Interrupts are restored already.
+            PowerOn();
+            _paused = true;
+            _features.Restore(state.DeviceSelect, state.DriverSelect, state.Written, state.Negotiated);
+            _host.TryMapConfiguration(state.ConfigurationVector);
+            _queues.Select = state.QueueSelect;
+            foreach (QueueState queue in state.Queues)
+            {
+                _queues.All[queue.Index].Restore(queue);
+            }
+
+            _status.Restore((DeviceStatus)state.Status);
+            TellFeatures();
+            if (state.Active)
+            {
+                _activation = new ActivationHost(_announcements);
+                _active = _announcements.TryStart("start", StartDevice);
+            }
+
+            _announcements.Restore(state.Generation, state.ChangeUnseen);
+        }
     }
 
     /// <summary>The driver writes device_status.</summary>
@@ -167,7 +248,7 @@ internal sealed class DeviceLifeCycle
 
             TellFeatures();
             _activation = new ActivationHost(_announcements);
-            _active = _announcements.TryStart("start", StartDevice) && _queues.TryStartEnabled(_features.Negotiated);
+            _active = _announcements.TryStart("start", StartDevice) && (_paused || _queues.TryStartEnabled(_features.Negotiated));
             if (!_active)
             {
                 _queues.StopAll();
@@ -186,7 +267,7 @@ internal sealed class DeviceLifeCycle
     {
         lock (_transition)
         {
-            if (_active && !_status.Has(DeviceStatus.NeedsReset))
+            if (_active && !_paused && !_status.Has(DeviceStatus.NeedsReset))
             {
                 _queues.TryStartEnabled(_features.Negotiated);
             }
@@ -221,18 +302,24 @@ internal sealed class DeviceLifeCycle
                 return;
             }
 
-            StopEverything();
-            _reports.Attempt("reset", _resetDevice);
-            _featuresTold = false;
-            _features.PowerOn();
-            _host.TryMapConfiguration(VirtioPciIds.NoVector);
-            _queues.PowerOn();
-            _announcements.PowerOn();
+            PowerOn();
             _host.ClearInterrupts();
 
             // Last: the driver may go on when it reads 0.
             _status.Clear();
         }
+    }
+
+    /// <summary>Everything but the status and what is on its way to the driver is as at power-on.</summary>
+    private void PowerOn()
+    {
+        StopEverything();
+        _reports.Attempt("reset", _resetDevice);
+        _featuresTold = false;
+        _features.PowerOn();
+        _host.TryMapConfiguration(VirtioPciIds.NoVector);
+        _queues.PowerOn();
+        _announcements.PowerOn();
     }
 
     /// <summary>From here on nothing of the device touches rings or interrupts.</summary>

@@ -30,7 +30,20 @@ internal sealed class FeatureNegotiation(StatusRegister status, ulong offered, u
     /// <summary>What the driver has written, or what is in force once that is fixed.</summary>
     public ulong Acknowledged => status.Has(DeviceStatus.FeaturesOk)
         ? Volatile.Read(ref _negotiated)
-        : _acknowledgedLow | ((ulong)_acknowledgedHigh << 32);
+        : Written;
+
+    /// <summary>What the driver wrote to driver_feature, both banks.</summary>
+    public ulong Written => _acknowledgedLow | ((ulong)_acknowledgedHigh << 32);
+
+    /// <summary>Takes over registers that were checked; the status follows.</summary>
+    public void Restore(uint deviceSelect, uint driverSelect, ulong written, ulong negotiated)
+    {
+        DeviceSelect = deviceSelect;
+        DriverSelect = driverSelect;
+        _acknowledgedLow = (uint)written;
+        _acknowledgedHigh = (uint)(written >> 32);
+        Volatile.Write(ref _negotiated, negotiated);
+    }
 
     /// <summary>device_feature.</summary>
     public uint ReadDeviceBank() => Bank(offered, DeviceSelect);

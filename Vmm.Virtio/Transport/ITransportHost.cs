@@ -14,6 +14,9 @@ internal interface ITransportHost
     /// <summary>The vector of configuration changes; <see cref="VirtioPciIds.NoVector"/> for none.</summary>
     ushort ConfigurationVector { get; }
 
+    /// <summary>Whether an event can be mapped to a vector; true of <see cref="VirtioPciIds.NoVector"/>.</summary>
+    bool HasVector(ushort vector);
+
     /// <summary>Makes the interrupt of a queue, mapped to no vector. Once for each queue.</summary>
     ITransportInterrupt CreateQueueInterrupt();
 

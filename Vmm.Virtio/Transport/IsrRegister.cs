@@ -1,6 +1,9 @@
+using System;
 using System.Threading;
 using Vmm.DeviceModel.Interrupts;
+using Vmm.DeviceModel.State;
 using Vmm.Virtio.Spec;
+using Vmm.Virtio.State;
 
 namespace Vmm.Virtio.Transport;
 
@@ -9,7 +12,7 @@ namespace Vmm.Virtio.Transport;
 /// The lock covers the byte and the call that drives the pin, so that a bit that is set while another thread reads the byte cannot leave the
 /// pin at a stale level. Lock order: this, then the pin's.
 /// </remarks>
-internal sealed class IsrRegister(IInterruptLine pin)
+internal sealed class IsrRegister(IInterruptLine pin) : IComponent
 {
     private readonly Lock _lock = new();
     private int _value;
@@ -48,5 +51,28 @@ internal sealed class IsrRegister(IInterruptLine pin)
 
             return (IsrStatus)value;
         }
+    }
+
+    public string Name => "isr";
+
+    public void Inspect(InspectionNode node) => node.AddBits("bits", (ulong)Volatile.Read(ref _value), 1);
+
+    public SavedState Save()
+    {
+        return SavedState.Of(IsrState.Kind, IsrState.Version, new IsrState { Bits = Volatile.Read(ref _value) }, VirtioStateJson.Default.IsrState);
+    }
+
+    public Action PrepareRestore(SavedState state)
+    {
+        IsrState isr = state.Read(IsrState.Kind, IsrState.Version, VirtioStateJson.Default.IsrState);
+        SavedState.Require((isr.Bits & ~(int)(IsrStatus.Queue | IsrStatus.Configuration)) == 0, "bits", "bits 0 and 1", isr.Bits);
+        return () =>
+        {
+            ReadAndClear();
+            if (isr.Bits != 0)
+            {
+                Raise((IsrStatus)isr.Bits);
+            }
+        };
     }
 }

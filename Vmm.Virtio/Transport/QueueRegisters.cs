@@ -2,6 +2,7 @@ using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
+using Vmm.Virtio.State;
 
 namespace Vmm.Virtio.Transport;
 
@@ -86,7 +87,50 @@ internal sealed class QueueRegisters
     /// <summary>The device serves the queue.</summary>
     public bool IsRunning { get; set; }
 
-    /// <summary>What the driver programmed, to start at the beginning of the ring.</summary>
+    /// <summary>Where the device stands in the ring of a queue that is paused; null for one that runs or begins anew.</summary>
+    public VirtqueueState? Place { get; set; }
+
+    /// <summary>The queue as a reset leaves it.</summary>
+    public QueueState PowerOnState => new()
+    {
+        Index = Index,
+        Size = MaximumSize,
+        Vector = VirtioPciIds.NoVector,
+        Descriptors = 0,
+        Driver = 0,
+        Device = 0,
+        Enabled = false,
+    };
+
+    /// <summary>The registers, and the place of a queue that is paused.</summary>
+    public QueueState Save() => new()
+    {
+        Index = Index,
+        Size = Size,
+        Vector = Vector,
+        Descriptors = Descriptors,
+        Driver = Driver,
+        Device = Device,
+        Enabled = IsEnabled,
+        AvailableIndex = Place?.AvailableIndex,
+        UsedIndex = Place?.UsedIndex,
+    };
+
+    /// <summary>Takes over registers that were checked. The queue does not run.</summary>
+    public void Restore(QueueState state)
+    {
+        Size = state.Size;
+        Interrupt?.TryMap(state.Vector);
+        Descriptors = state.Descriptors;
+        Driver = state.Driver;
+        Device = state.Device;
+        IsEnabled = state.Enabled;
+        Place = state is { AvailableIndex: { } available, UsedIndex: { } used }
+            ? new VirtqueueState { AvailableIndex = available, UsedIndex = used }
+            : null;
+    }
+
+    /// <summary>What the driver programmed, to start where the queue was paused, else at the beginning of the ring.</summary>
     /// <param name="features">Features in force.</param>
     public VirtqueueConfiguration ToConfiguration(ulong features) => new()
     {
@@ -96,6 +140,7 @@ internal sealed class QueueRegisters
         Driver = Driver,
         Device = Device,
         Features = features,
+        State = Place,
     };
 
     /// <summary>Gives every register its power-on value.</summary>
@@ -107,6 +152,7 @@ internal sealed class QueueRegisters
         Driver = 0;
         Device = 0;
         IsEnabled = false;
+        Place = null;
         Kick?.TryConsume(out _);
     }
 }

@@ -25,6 +25,9 @@ internal sealed class StatusRegister
     /// <returns>False if it was set.</returns>
     public bool TrySetNeedsReset() => (Interlocked.Or(ref _value, (int)DeviceStatus.NeedsReset) & (int)DeviceStatus.NeedsReset) == 0;
 
+    /// <summary>Takes a saved register over: everything that was stored before is seen by who sees this.</summary>
+    public void Restore(DeviceStatus value) => Volatile.Write(ref _value, (int)value);
+
     /// <summary>The reset is complete: everything that was stored before is seen by who sees this.</summary>
     public void Clear() => Volatile.Write(ref _value, 0);
 }

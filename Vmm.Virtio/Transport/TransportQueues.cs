@@ -1,3 +1,4 @@
+using System;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Devices;
@@ -35,6 +36,9 @@ internal sealed class TransportQueues
 
         _absent = new QueueRegisters(_queues.Length, 0, null);
     }
+
+    /// <summary>The queues, by index.</summary>
+    public ReadOnlySpan<QueueRegisters> All => _queues;
 
     /// <summary>num_queues.</summary>
     public int Count => _queues.Length;
@@ -97,6 +101,31 @@ internal sealed class TransportQueues
         }
 
         return all;
+    }
+
+    /// <summary>Stops every running queue and keeps its place, for <see cref="TryStartEnabled"/> to go on from. Nothing is in flight.</summary>
+    public void Pause()
+    {
+        foreach (QueueRegisters queue in _queues)
+        {
+            if (queue.IsRunning)
+            {
+                PrepareStop(queue);
+                queue.Place = StopRunning(queue);
+            }
+        }
+    }
+
+    /// <summary>Tells every running queue's driver of what it may not have been told: looking for nothing is harmless.</summary>
+    public void SignalAll()
+    {
+        foreach (QueueRegisters queue in _queues)
+        {
+            if (queue.IsRunning)
+            {
+                queue.Interrupt!.Signal();
+            }
+        }
     }
 
     /// <summary>Stops every running queue.</summary>
@@ -179,6 +208,7 @@ internal sealed class TransportQueues
             return false;
         }
 
+        queue.Place = null;
         _host.AddDoorbell(queue.Index, kick, (features & TransportFeatures.NotificationData) != 0 ? 4 : 2);
         return true;
     }
@@ -193,11 +223,13 @@ internal sealed class TransportQueues
         }
     }
 
-    private void StopRunning(QueueRegisters queue)
+    private VirtqueueState? StopRunning(QueueRegisters queue)
     {
+        VirtqueueState? place = null;
         queue.IsRunning = false;
-        _reports.Attempt($"stop of queue {queue.Index}", () => _device.StopQueue(queue.Index));
+        _reports.Attempt($"stop of queue {queue.Index}", () => place = _device.StopQueue(queue.Index));
         _reports.Attempt($"end of the interrupt of queue {queue.Index}", queue.Interrupt!.Close);
         _host.RemoveDoorbell(queue.Index);
+        return place;
     }
 }

@@ -4,6 +4,7 @@ using System.Collections.Generic;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
+using Vmm.DeviceModel.State;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
@@ -23,6 +24,7 @@ public sealed class VirtioPciFunction : PciFunction
 {
     private readonly VirtioPciInterrupts _interrupts;
     private readonly VirtioTransport _transport;
+    private readonly IsrRegister _isr;
 
     /// <summary>Makes a function around a device.</summary>
     /// <param name="device">The device; owned by the function from now on.</param>
@@ -47,12 +49,12 @@ public sealed class VirtioPciFunction : PciFunction
         MsixCapability? msix = vectors == 0
             ? null
             : new MsixCapability(vectors, VirtioPciLayout.Bar, layout.TableOffset, VirtioPciLayout.Bar, layout.PendingOffset);
-        var isr = new IsrRegister(Intx);
+        _isr = new IsrRegister(Intx);
         ILogger logger = GuardedLogger.Create<VirtioPciFunction>(options.LoggerFactory);
-        _interrupts = new VirtioPciInterrupts(Name, msix, isr, options.LoggerFactory);
+        _interrupts = new VirtioPciInterrupts(Name, msix, _isr, options.LoggerFactory);
         var host = new VirtioPciHost(this, layout, _interrupts);
         _transport = new VirtioTransport(device, host, options.OfferedFeatures(device), options.RequiredFeatures, Name, logger);
-        AddStructures(layout, msix, isr);
+        AddStructures(layout, msix, _isr);
         AddSharedMemory(new SharedMemoryLayout(device));
         AddPower();
     }
@@ -78,6 +80,20 @@ public sealed class VirtioPciFunction : PciFunction
     /// <summary>How often drivers got something wrong since the function was made.</summary>
     /// <param name="mistake">What.</param>
     public long CountOf(GuestMistake mistake) => _transport.CountOf(mistake);
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<IComponent> Components => [_isr, _transport.State, Device];
+
+    /// <summary>
+    /// Begins no new request, waits until none is in flight, and stops the queues where they stand, for the state to be saved. Idempotent. Not from
+    /// inside an access.
+    /// </summary>
+    /// <param name="limit">How long to wait for requests in flight, at most.</param>
+    /// <returns>False, with nothing changed, if requests are in flight still.</returns>
+    public bool TryPause(TimeSpan limit) => _transport.TryPause(limit);
+
+    /// <summary>Goes on after <see cref="TryPause"/>, or after the state was restored: each queue is looked at, and its driver told once.</summary>
+    public void Resume() => _transport.Resume();
 
     /// <inheritdoc/>
     protected override void OnReset() => _transport.ScheduleReset();

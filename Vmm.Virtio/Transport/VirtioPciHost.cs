@@ -20,6 +20,9 @@ internal sealed class VirtioPciHost(VirtioPciFunction function, VirtioPciLayout 
     public ushort ConfigurationVector => (ushort)Volatile.Read(ref _configurationVector);
 
     /// <inheritdoc/>
+    public bool HasVector(ushort vector) => interrupts.Has(vector);
+
+    /// <inheritdoc/>
     public ITransportInterrupt CreateQueueInterrupt() => new VirtioPciQueueInterrupt(interrupts);
 
     /// <inheritdoc/>

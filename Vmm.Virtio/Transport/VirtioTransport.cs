@@ -40,8 +40,12 @@ internal sealed class VirtioTransport : IDisposable
         _announcements = new DeviceAnnouncements(device, host, _status, _reports);
         _queues = new TransportQueues(device, host, _announcements, _reports);
         _lifeCycle = new DeviceLifeCycle(device, host, _status, _features, _announcements, _queues, _reports);
+        State = new TransportStates(device, host, _status, _features, _announcements, _queues, _lifeCycle, _reports);
         Registers = new CommonConfigurationRegisters(host, _status, _features, _announcements, _queues, _lifeCycle, _reports);
     }
+
+    /// <summary>What is saved, restored and shown of the transport.</summary>
+    public TransportStates State { get; }
 
     /// <summary>The common configuration.</summary>
     public CommonConfigurationRegisters Registers { get; }
@@ -95,6 +99,12 @@ internal sealed class VirtioTransport : IDisposable
             _reports.Mistake(GuestMistake.NotificationIgnored, value);
         }
     }
+
+    /// <inheritdoc cref="DeviceLifeCycle.TryPause"/>
+    public bool TryPause(TimeSpan limit) => _lifeCycle.TryPause(limit);
+
+    /// <inheritdoc cref="DeviceLifeCycle.Resume"/>
+    public void Resume() => _lifeCycle.Resume();
 
     /// <summary>Stops the device and releases it.</summary>
     public void Dispose() => _lifeCycle.Dispose();

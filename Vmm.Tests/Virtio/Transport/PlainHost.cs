@@ -34,7 +34,9 @@ internal sealed class PlainHost(DmaTarget dma) : ITransportHost
         return interrupt;
     }
 
-    public bool TryMapConfiguration(ushort vector) => vector == VirtioPciIds.NoVector;
+    public bool HasVector(ushort vector) => vector == VirtioPciIds.NoVector;
+
+    public bool TryMapConfiguration(ushort vector) => HasVector(vector);
 
     public void SignalConfiguration() => Interlocked.Increment(ref _configurationSignals);
 
