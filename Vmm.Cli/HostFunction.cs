@@ -1,8 +1,8 @@
 using System;
 using Vmm.Conformance;
 using Vmm.Machine.Catalogue;
+using Vmm.Pci.Access;
 using Vmm.Vfio;
-using Vmm.Vfio.Driver;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Cli;
@@ -11,12 +11,12 @@ namespace Vmm.Cli;
 internal sealed class HostFunction : IDisposable
 {
     private readonly VfioPciDevice _device;
-    private readonly VfioFunctionAccess _access;
+    private readonly DeviceFunctionAccess _access;
 
     private HostFunction(VfioPciDevice device, bool isScratch)
     {
         _device = device;
-        _access = new VfioFunctionAccess(device);
+        _access = new DeviceFunctionAccess(device);
 
         // The kernel keeps the message table, and of decoding what keeps BARs where they are, to itself.
         Target = new ConformanceTarget { Name = device.Name, Access = _access, Reach = TargetReach.None, IsScratch = isScratch };

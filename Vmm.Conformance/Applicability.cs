@@ -1,5 +1,6 @@
 using System;
 using Vmm.Conformance.Driving;
+using Vmm.Pci.Access;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using Vmm.Conformance.Driving;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 

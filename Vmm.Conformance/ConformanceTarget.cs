@@ -1,4 +1,4 @@
-using Vmm.Virtio.Driver;
+using Vmm.Pci.Access;
 
 namespace Vmm.Conformance;
 

@@ -20,8 +20,6 @@ public readonly record struct PciAddress : IComparable<PciAddress>
         RequesterId = (ushort)((bus << 8) | (device << 3) | function);
     }
 
-    private PciAddress(ushort requesterId) => RequesterId = requesterId;
-
     /// <summary>bus &lt;&lt; 8 | device &lt;&lt; 3 | function.</summary>
     public ushort RequesterId { get; }
 
@@ -36,10 +34,6 @@ public readonly record struct PciAddress : IComparable<PciAddress>
 
     /// <summary>device &lt;&lt; 3 | function.</summary>
     public int DeviceFunction => RequesterId & 0xff;
-
-    /// <summary>The function with a requester id.</summary>
-    /// <param name="requesterId">bus &lt;&lt; 8 | device &lt;&lt; 3 | function.</param>
-    public static PciAddress FromRequesterId(ushort requesterId) => new(requesterId);
 
     /// <inheritdoc/>
     public int CompareTo(PciAddress other) => RequesterId.CompareTo(other.RequesterId);

@@ -1,4 +1,5 @@
 using System;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 

@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
-using Vmm.Virtio.Driver;
+using Vmm.Pci.Access;
 
 namespace Vmm.Conformance.Driving;
 

@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Driver;

@@ -1,8 +1,8 @@
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
-using Vmm.Virtio.Driver;
 using Vmm.Virtio.Spec;
 
 namespace Vmm.Conformance.Driving;

@@ -1,6 +1,6 @@
 using System;
 using System.Collections.Generic;
-using Vmm.Virtio.Driver;
+using Vmm.Pci.Access;
 
 namespace Vmm.Conformance.Rings;
 

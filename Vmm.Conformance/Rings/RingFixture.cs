@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using Vmm.Conformance.Driving;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 

@@ -47,6 +47,14 @@ public sealed unsafe class HostMemory : IDisposable
         }
     }
 
+    /// <summary>The first bytes. Valid until disposal.</summary>
+    /// <param name="length">Bytes, at most <see cref="Length"/>.</param>
+    internal Span<byte> GetSpan(int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((ulong)length, Length, nameof(length));
+        return new Span<byte>(Pointer, length);
+    }
+
     /// <summary>Bytes.</summary>
     public ulong Length { get; }
 

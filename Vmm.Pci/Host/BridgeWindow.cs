@@ -5,9 +5,6 @@ namespace Vmm.Pci.Host;
 /// <param name="Limit">Last address.</param>
 public readonly record struct BridgeWindow(ulong Base, ulong Limit)
 {
-    /// <summary>A window that forwards nothing.</summary>
-    public static BridgeWindow Closed => new(1, 0);
-
     /// <summary>True if it forwards anything.</summary>
     public bool IsOpen => Base <= Limit;
 

@@ -1,7 +1,7 @@
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci.Host;
 using Vmm.Testing.Seams;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Testing.Rigs;
 

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
@@ -10,7 +11,6 @@ using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Host;
 using Vmm.Testing.Memory;
 using Vmm.Testing.Seams;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Testing.Rigs;
 
@@ -31,6 +31,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
     private const uint MsiEnable = 1;
 
     private readonly InProcessBus _bus;
+    private readonly GuestMemoryMapper _mapper;
     private readonly bool _owns;
     private readonly int _gsi;
     private IDisposable? _listener;
@@ -44,6 +45,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
     {
         ArgumentNullException.ThrowIfNull(create);
         _bus = CreateBus(iovaLength);
+        _mapper = new GuestMemoryMapper(_bus.Memory);
         _owns = true;
         Function = create(new DmaTarget(_bus.Memory));
         _bus.Bridge.Root.Add(Function, Device);
@@ -60,6 +62,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
         ArgumentNullException.ThrowIfNull(bus);
         ArgumentNullException.ThrowIfNull(function);
         (_bus, Function) = (bus, function);
+        _mapper = new GuestMemoryMapper(bus.Memory);
         if (bus.Bridge.Find(function.Address) != function)
         {
             throw new ArgumentException($"{function.Name} is not on the bus", nameof(function));
@@ -229,7 +232,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
     }
 
     /// <inheritdoc/>
-    public IDmaBuffer MapBuffer(int length) => new HostDmaBuffer(_bus.Memory, _bus.Iovas, length);
+    public IDmaBuffer MapBuffer(int length) => new DmaBuffer(_mapper, _bus.Iovas, length);
 
     /// <summary>Hears interrupts no more; a function on a bus of its own is taken off it and disposed. The driver is closed before.</summary>
     public void Dispose()

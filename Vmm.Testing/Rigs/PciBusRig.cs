@@ -2,11 +2,11 @@ using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci;
 using Vmm.Pci.Host;
 using Vmm.Testing.Memory;
 using Vmm.Testing.Seams;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Testing.Rigs;
 

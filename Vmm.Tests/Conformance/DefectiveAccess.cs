@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.Conformance.Driving;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Spec;
 

@@ -4,8 +4,8 @@ using System.Threading;
 using Microsoft.Win32.SafeHandles;
 using Vmm.Conformance.Driving;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci.Spec;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Conformance;
 

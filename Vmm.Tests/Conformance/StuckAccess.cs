@@ -1,6 +1,6 @@
 using System;
 using System.Threading;
-using Vmm.Virtio.Driver;
+using Vmm.Pci.Access;
 
 namespace Vmm.Tests.Conformance;
 

@@ -1,8 +1,8 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Tests.Fakes;
 

@@ -4,8 +4,8 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Tests.Fakes;
 

@@ -1,9 +1,9 @@
 using System;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
+using Vmm.Pci.Access;
 using Vmm.Pci;
 using Vmm.Pci.Capabilities;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Fuzz;
 

@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics;
 using System.Linq;
 using System.Security.Cryptography;
+using Vmm.Pci.Access;
 using Vmm.Pci;
 using Vmm.Virtio.Driver;
 

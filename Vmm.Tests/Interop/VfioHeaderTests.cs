@@ -43,15 +43,15 @@ public sealed class VfioHeaderTests
     public void Regions_and_interrupts_are_numbered_as_in_the_header()
     {
         new CHeaderCheck("linux/vfio.h")
-            .Equal("VFIO_PCI_BAR0_REGION_INDEX", (long)Vmm.Vfio.Backend.PciRegionIndex.Bar0)
-            .Equal("VFIO_PCI_BAR5_REGION_INDEX", (long)Vmm.Vfio.Backend.PciRegionIndex.Bar5)
-            .Equal("VFIO_PCI_ROM_REGION_INDEX", (long)Vmm.Vfio.Backend.PciRegionIndex.Rom)
-            .Equal("VFIO_PCI_CONFIG_REGION_INDEX", (long)Vmm.Vfio.Backend.PciRegionIndex.Configuration)
-            .Equal("VFIO_PCI_INTX_IRQ_INDEX", (long)Vmm.Vfio.Backend.PciInterruptIndex.Pin)
-            .Equal("VFIO_PCI_MSI_IRQ_INDEX", (long)Vmm.Vfio.Backend.PciInterruptIndex.Msi)
-            .Equal("VFIO_PCI_MSIX_IRQ_INDEX", (long)Vmm.Vfio.Backend.PciInterruptIndex.Msix)
-            .Equal("VFIO_PCI_ERR_IRQ_INDEX", (long)Vmm.Vfio.Backend.PciInterruptIndex.Error)
-            .Equal("VFIO_PCI_REQ_IRQ_INDEX", (long)Vmm.Vfio.Backend.PciInterruptIndex.Request)
+            .Equal("VFIO_PCI_BAR0_REGION_INDEX", (long)Vmm.Pci.Access.PciRegionIndex.Bar0)
+            .Equal("VFIO_PCI_BAR5_REGION_INDEX", (long)Vmm.Pci.Access.PciRegionIndex.Bar5)
+            .Equal("VFIO_PCI_ROM_REGION_INDEX", (long)Vmm.Pci.Access.PciRegionIndex.Rom)
+            .Equal("VFIO_PCI_CONFIG_REGION_INDEX", (long)Vmm.Pci.Access.PciRegionIndex.Configuration)
+            .Equal("VFIO_PCI_INTX_IRQ_INDEX", (long)Vmm.Pci.Access.PciInterruptIndex.Pin)
+            .Equal("VFIO_PCI_MSI_IRQ_INDEX", (long)Vmm.Pci.Access.PciInterruptIndex.Msi)
+            .Equal("VFIO_PCI_MSIX_IRQ_INDEX", (long)Vmm.Pci.Access.PciInterruptIndex.Msix)
+            .Equal("VFIO_PCI_ERR_IRQ_INDEX", (long)Vmm.Pci.Access.PciInterruptIndex.Error)
+            .Equal("VFIO_PCI_REQ_IRQ_INDEX", (long)Vmm.Pci.Access.PciInterruptIndex.Request)
             .Run();
     }
 

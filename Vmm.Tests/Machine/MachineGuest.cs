@@ -3,9 +3,9 @@ using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
 using Vmm.Machine;
+using Vmm.Pci.Access;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Machine;
 

@@ -39,6 +39,7 @@ public sealed class ResourceTests
         large.GetMappedAddress(0).Should().BeNull();
         large.GetBarAddress(0).Should().Be(0);
         small.GetMappedAddress(0).Should().NotBeNull("what fits is placed");
+        rig.Bridge.Root.UnplacedRanges.Should().Be(1);
         rig.Bridge.Root.Invoking(static root => root.AssignResources()).Should().Throw<PciResourceException>("who asks for it is told");
     }
 

@@ -1,7 +1,9 @@
 using System;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Backend;
 
@@ -33,7 +35,7 @@ public sealed class GuestMemoryDma(IDmaMapper mapper, ILoggerFactory? loggerFact
         {
             mapper.Unmap(region.Address, region.Length);
         }
-        catch (VfioException e)
+        catch (HostException e)
         {
             BackendLog.UnmapRefused(_logger, e, region.Address);
         }

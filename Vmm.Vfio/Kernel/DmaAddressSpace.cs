@@ -4,7 +4,7 @@ using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;

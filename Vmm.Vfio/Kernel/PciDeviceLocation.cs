@@ -1,7 +1,7 @@
 using System;
 using System.Globalization;
 using Vmm.DeviceModel.Interop;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;

@@ -2,7 +2,7 @@ using System;
 using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;

@@ -4,9 +4,9 @@ using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Interop;
 
 namespace Vmm.Vfio.Kernel;

@@ -1,6 +1,6 @@
 using System.Collections.Generic;
 using System.Linq;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 

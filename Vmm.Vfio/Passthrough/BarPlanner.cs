@@ -2,7 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 

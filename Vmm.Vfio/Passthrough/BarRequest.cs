@@ -1,5 +1,5 @@
 using System.Collections.Generic;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 

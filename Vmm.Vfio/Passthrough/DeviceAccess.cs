@@ -1,7 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Threading;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 

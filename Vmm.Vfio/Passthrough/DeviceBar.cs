@@ -1,5 +1,5 @@
+using Vmm.Pci.Access;
 using Vmm.Pci.Bars;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 

@@ -2,10 +2,11 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 
@@ -130,7 +131,7 @@ internal sealed class DeviceBars : IDisposable
             {
                 mappings.Add(backend.Map(index, area, writable));
             }
-            catch (VfioException e)
+            catch (HostException e)
             {
                 Log.MappingFellBack(logger, e, backend.Name, (int)index, area.Length, area.Offset);
                 foreach (var mapping in mappings)

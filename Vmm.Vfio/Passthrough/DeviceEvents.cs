@@ -2,7 +2,7 @@ using System;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 
@@ -60,7 +60,7 @@ internal sealed class DeviceEvents : IDisposable
             _backend.SetTriggers(kind, 0, [eventFd]);
             return eventFd;
         }
-        catch (VfioException e)
+        catch (HostException e)
         {
             watch?.Dispose();
             eventFd.Dispose();
@@ -85,7 +85,7 @@ internal sealed class DeviceEvents : IDisposable
         {
             _backend.DisableInterrupts(kind);
         }
-        catch (VfioException e)
+        catch (HostException e)
         {
             Log.ReleaseFailed(_logger, e, _backend.Name, $"disabling the {kind} interrupt");
         }

@@ -4,12 +4,12 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Numerics;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Interrupts;
 using Vmm.Pci.Spec;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 

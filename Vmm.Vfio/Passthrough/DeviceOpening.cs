@@ -1,10 +1,10 @@
 using System;
 using System.Buffers.Binary;
 using Microsoft.Extensions.Logging;
+using Vmm.Pci.Access;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 

@@ -1,5 +1,5 @@
 using Vmm.DeviceModel.Bus;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 

@@ -1,8 +1,9 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 
@@ -71,7 +72,7 @@ public sealed class GuestIovaMap : IGuestMemoryListener, IDisposable
                     _mapped.Add(iova, (memory.Length, region));
                     return true;
                 }
-                catch (VfioException)
+                catch (HostException)
                 {
                     // Counted below: overlaps, alignment and the host's limits are the mapper's to know.
                 }
@@ -155,7 +156,7 @@ public sealed class GuestIovaMap : IGuestMemoryListener, IDisposable
             _mapper.Unmap(iova, length);
             return true;
         }
-        catch (VfioException)
+        catch (HostException)
         {
             return false;
         }

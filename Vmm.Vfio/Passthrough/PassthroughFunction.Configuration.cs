@@ -2,10 +2,10 @@ using System;
 using System.Buffers.Binary;
 using System.Linq;
 using System.Threading;
+using Vmm.Pci.Access;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 

@@ -4,13 +4,13 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.Pci.Access;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Interrupts;
 using Vmm.Pci.Spec;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 

@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Microsoft.Extensions.Logging;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 

@@ -7,9 +7,9 @@ using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Events;
+using Vmm.Pci.Access;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 
@@ -83,7 +83,7 @@ internal sealed class PassthroughInterrupts(
             {
                 Leave();
             }
-            catch (VfioException e)
+            catch (HostException e)
             {
                 Log.ReleaseFailed(logger, e, function.Name, "disabling interrupts");
             }
@@ -164,7 +164,7 @@ internal sealed class PassthroughInterrupts(
             Enter(wanted);
             return true;
         }
-        catch (Exception e) when (e is VfioException or HostException)
+        catch (HostException e)
         {
             Interlocked.Increment(ref _failures);
             try
@@ -172,7 +172,7 @@ internal sealed class PassthroughInterrupts(
                 Leave();
                 Enter(before);
             }
-            catch (Exception again) when (again is VfioException or HostException)
+            catch (HostException)
             {
                 Interlocked.Increment(ref _failures);
             }
@@ -322,7 +322,7 @@ internal sealed class PassthroughInterrupts(
                 Enlarge(added);
             }
         }
-        catch (Exception e) when (e is VfioException or HostException)
+        catch (HostException e)
         {
             Interlocked.Increment(ref _failures);
             if (_reports.TryTake(out _))
@@ -361,7 +361,7 @@ internal sealed class PassthroughInterrupts(
             wanted.AsSpan(0, _enabled).CopyTo(_vectors);
             _vectors.AsSpan(_enabled).Clear();
         }
-        catch (VfioException)
+        catch (HostException)
         {
             Restore(before);
             throw;
@@ -383,7 +383,7 @@ internal sealed class PassthroughInterrupts(
             _enabled = Enable(PciInterruptIndex.Msix, triggers);
             _vectors.AsSpan(_enabled).Clear();
         }
-        catch (VfioException)
+        catch (HostException)
         {
             // Off altogether; the next change of a register tries from the start.
             Leave();

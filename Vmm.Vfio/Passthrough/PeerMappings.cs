@@ -1,9 +1,10 @@
 using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.Pci.Access;
 using Vmm.Pci.Bars;
-using Vmm.Vfio.Backend;
 
 namespace Vmm.Vfio.Passthrough;
 
@@ -80,7 +81,7 @@ internal sealed class PeerMappings
             part.RefusedAt = null;
             Interlocked.Increment(ref _mapped);
         }
-        catch (VfioException e)
+        catch (HostException e)
         {
             part.RefusedAt = address;
             Interlocked.Increment(ref _refused);
@@ -99,7 +100,7 @@ internal sealed class PeerMappings
         {
             _mapper.Unmap(address, part.Region.Length);
         }
-        catch (VfioException e)
+        catch (HostException e)
         {
             if (_reports.TryTake(out _))
             {

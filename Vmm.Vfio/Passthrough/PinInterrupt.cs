@@ -1,7 +1,7 @@
 using System;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 
 namespace Vmm.Vfio.Passthrough;
 

@@ -1,5 +1,6 @@
 using System;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Spec;
 using Offset = Vmm.Virtio.Spec.CommonConfigurationOffset;
 

@@ -1,6 +1,7 @@
 using System;
 using System.Diagnostics;
 using System.Threading;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Driver;

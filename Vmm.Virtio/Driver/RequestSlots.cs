@@ -1,4 +1,5 @@
 using System;
+using Vmm.Pci.Access;
 
 namespace Vmm.Virtio.Driver;
 

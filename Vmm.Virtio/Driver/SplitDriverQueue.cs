@@ -2,6 +2,7 @@ using System;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Threading;
+using Vmm.Pci.Access;
 
 namespace Vmm.Virtio.Driver;
 

@@ -1,6 +1,7 @@
 using System;
 using System.Numerics;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 

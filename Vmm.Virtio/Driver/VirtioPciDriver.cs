@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Spec;

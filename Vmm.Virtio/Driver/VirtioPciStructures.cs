@@ -1,6 +1,7 @@
 using System.Collections.Generic;
 using System.Numerics;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Devices;

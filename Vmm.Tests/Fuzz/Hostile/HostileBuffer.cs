@@ -1,5 +1,5 @@
 using System;
-using Vmm.Virtio.Driver;
+using Vmm.Pci.Access;
 
 namespace Vmm.Tests.Fuzz.Hostile;
 

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Fuzz.Hostile;

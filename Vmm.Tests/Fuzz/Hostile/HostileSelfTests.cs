@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Fuzz.Hostile;

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Fuzz.Hostile;

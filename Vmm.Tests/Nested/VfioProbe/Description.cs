@@ -4,7 +4,7 @@ using System.Globalization;
 using System.IO;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Nested.VfioProbe;

@@ -1,6 +1,6 @@
 using System;
 using System.Security.Cryptography;
-using Vmm.Vfio.Driver;
+using Vmm.Pci.Access;
 using Vmm.Vfio.Kernel;
 using Vmm.Virtio.Driver;
 
@@ -14,7 +14,7 @@ internal static class DiskChecks
         using VfioPciDevice device = new VfioHost().Attach(path);
         foreach (CompletionMode mode in Enum.GetValues<CompletionMode>())
         {
-            using var access = new VfioFunctionAccess(device);
+            using var access = new DeviceFunctionAccess(device);
             using (VirtioBlockDriver disk = VirtioBlockDriver.Open(
                 access, new VirtioDriverOptions { Completion = mode, Timeout = TimeSpan.FromSeconds(60) }))
             {

@@ -6,7 +6,7 @@ using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Nested.VfioProbe;

@@ -82,7 +82,7 @@ public sealed class AttachFailureTests
 
         kernel.Files.Should().HaveCount(files);
         host.AddressSpaces.Should().Be(1);
-        first.TryRead(Vmm.Vfio.Backend.PciRegionIndex.Configuration, 0, new byte[2]).Should().BeTrue();
+        first.TryRead(Vmm.Pci.Access.PciRegionIndex.Configuration, 0, new byte[2]).Should().BeTrue();
     }
 
     [Theory]

@@ -1,8 +1,8 @@
 using System.Linq;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Vfio.Kernel;

@@ -3,9 +3,9 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Interop;
 using Vmm.Vfio.Kernel;
 

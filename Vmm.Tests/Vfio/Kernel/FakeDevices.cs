@@ -1,6 +1,6 @@
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Vfio.Kernel;

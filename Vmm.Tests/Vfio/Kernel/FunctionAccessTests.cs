@@ -2,12 +2,10 @@ using System;
 using System.Threading;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
-using Vmm.Vfio.Driver;
 using Vmm.Vfio.Kernel;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Vfio.Kernel;
 
@@ -20,13 +18,13 @@ public sealed class FunctionAccessTests : IDisposable
     private readonly FakeVfioKernel _kernel = new();
     private readonly FakeVfioDevice _fake;
     private readonly VfioPciDevice _device;
-    private readonly VfioFunctionAccess _access;
+    private readonly DeviceFunctionAccess _access;
 
     public FunctionAccessTests()
     {
         _fake = _kernel.AddController();
         _device = _kernel.Attach();
-        _access = new VfioFunctionAccess(_device);
+        _access = new DeviceFunctionAccess(_device);
     }
 
     public void Dispose()
@@ -170,7 +168,7 @@ public sealed class FunctionAccessTests : IDisposable
     {
         GuestRange.TryCreate(0, 0x8000, out GuestRange low).Should().BeTrue();
         GuestRange.TryCreate(0xf_f000, 0x3000, out GuestRange across).Should().BeTrue();
-        IovaSpace space = VfioFunctionAccess.CreateIovaSpace(new Ranges([low, across]));
+        IovaSpace space = DeviceFunctionAccess.CreateIovaSpace(new Ranges([low, across]));
 
         space.Allocate(0x1000).Should().Be(0x10_0000);
         space.Allocate(0x1000).Should().Be(0x10_1000);
@@ -187,9 +185,9 @@ public sealed class FunctionAccessTests : IDisposable
         var host = new VfioHost(kernel);
         using VfioPciDevice one = host.Attach(kernel.Devices[0].Path);
         using VfioPciDevice two = host.Attach(kernel.Devices[1].Path);
-        IovaSpace shared = VfioFunctionAccess.CreateIovaSpace(one.Dma);
-        using var first = new VfioFunctionAccess(one, shared);
-        using var second = new VfioFunctionAccess(two, shared);
+        IovaSpace shared = DeviceFunctionAccess.CreateIovaSpace(one.Dma);
+        using var first = new DeviceFunctionAccess(one, shared);
+        using var second = new DeviceFunctionAccess(two, shared);
 
         using IDmaBuffer a = first.MapBuffer(0x1000);
         using IDmaBuffer b = second.MapBuffer(0x1000);

@@ -2,9 +2,9 @@ using System;
 using System.Linq;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Kernel;
 
 namespace Vmm.Tests.Vfio.Kernel;

@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
-using Vmm.Vfio.Backend;
+using Vmm.Pci.Access;
 using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Tests.Vfio.Passthrough;

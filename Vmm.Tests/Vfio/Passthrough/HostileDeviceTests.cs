@@ -1,10 +1,10 @@
 using System;
 using System.Linq;
 using System.Threading;
+using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Tests.Vfio.Passthrough;

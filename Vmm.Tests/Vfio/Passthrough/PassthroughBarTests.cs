@@ -1,7 +1,7 @@
 using System.Linq;
+using Vmm.Pci.Access;
 using Vmm.Pci.Bars;
 using Vmm.Tests.Fakes;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Tests.Vfio.Passthrough;

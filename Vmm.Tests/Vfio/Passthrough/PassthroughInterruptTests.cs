@@ -1,9 +1,9 @@
 using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interrupts;
+using Vmm.Pci.Access;
 using Vmm.Pci.Host;
 using Vmm.Tests.Fakes;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Tests.Vfio.Passthrough;

@@ -1,8 +1,8 @@
 using System;
 using System.Threading;
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Tests.Vfio.Passthrough;

@@ -1,10 +1,10 @@
 using System;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Pci;
 using Vmm.Tests.Vfio.Kernel;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Kernel;
 using Vmm.Vfio.Passthrough;
 

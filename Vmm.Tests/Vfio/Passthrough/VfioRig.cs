@@ -1,7 +1,7 @@
 using System;
+using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Pci;
-using Vmm.Vfio.Backend;
 using Vmm.Vfio.Passthrough;
 
 namespace Vmm.Tests.Vfio.Passthrough;

@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Spec;

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Queues;
 

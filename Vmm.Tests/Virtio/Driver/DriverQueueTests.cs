@@ -1,6 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Linq;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;

@@ -2,8 +2,8 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Access;
 using Vmm.Pci;
-using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Virtio.Driver;
 

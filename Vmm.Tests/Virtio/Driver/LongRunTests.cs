@@ -1,6 +1,7 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Queues;
 

@@ -1,6 +1,6 @@
 using System;
 
-namespace Vmm.Virtio.Driver;
+namespace Vmm.Pci.Access;
 
 /// <summary>No free range of device addresses is long enough (DRV-8).</summary>
 public sealed class IovaExhaustedException : Exception

@@ -3,24 +3,22 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Linq;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
-using Vmm.Vfio.Backend;
-using Vmm.Vfio.Interop;
-using Vmm.Virtio.Driver;
 
-namespace Vmm.Vfio.Driver;
+namespace Vmm.Pci.Access;
 
 /// <summary>
-/// Reaches a real device for a user-space driver: accesses of exact width, interrupts by eventfds, buffers pinned and mapped (DRV-1).
+/// Reaches what is behind an <see cref="IPciDeviceBackend"/>, a real device for example, for a user-space driver: accesses of exact width, interrupts by eventfds, buffers pinned and mapped (DRV-1).
 /// </summary>
 /// <remarks>
 /// Accesses from any thread; one that the device does not answer reads all-ones. Enabling and disabling interrupts from one thread at a time;
 /// they are delivered on a thread of this object's own. Drivers are closed before it is disposed, and it is disposed before the device.
 /// </remarks>
-public sealed class VfioFunctionAccess : IPciFunctionAccess, IDisposable
+public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
 {
     // Devices and drivers tend to take address 0 for none.
     private const ulong FirstIova = 0x10_0000;
@@ -38,12 +36,12 @@ public sealed class VfioFunctionAccess : IPciFunctionAccess, IDisposable
     /// Addresses to give out; without it all that the device's mapper can map, from 1 MiB up. Devices that share a mapper share this.
     /// </param>
     /// <param name="loggerFactory">Where a fault of a callback is logged.</param>
-    public VfioFunctionAccess(IPciDeviceBackend device, IovaSpace? iovas = null, ILoggerFactory? loggerFactory = null)
+    public DeviceFunctionAccess(IPciDeviceBackend device, IovaSpace? iovas = null, ILoggerFactory? loggerFactory = null)
     {
         ArgumentNullException.ThrowIfNull(device);
         _device = device;
         _iovas = iovas ?? CreateIovaSpace(device.Dma);
-        _worker = new Worker("vfio-interrupts", loggerFactory);
+        _worker = new Worker("device-interrupts", loggerFactory);
         _worker.Start();
     }
 
@@ -116,11 +114,10 @@ public sealed class VfioFunctionAccess : IPciFunctionAccess, IDisposable
     }
 
     /// <inheritdoc/>
-    /// <exception cref="VfioException">The memory cannot be pinned or mapped.</exception>
+    /// <exception cref="HostException">The memory cannot be pinned or mapped.</exception>
     public IDmaBuffer MapBuffer(int length)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
-        return new PinnedBuffer(_device.Dma, _iovas, length);
+        return new DmaBuffer(_device.Dma, _iovas, length);
     }
 
     /// <summary>Disables interrupts and ends their thread.</summary>
@@ -164,7 +161,7 @@ public sealed class VfioFunctionAccess : IPciFunctionAccess, IDisposable
             int available = _device.SetTriggers(index, 0, [.. _events]);
             if (available < count)
             {
-                throw new VfioException("enabling interrupts", _device.Name, 0, $"{count} of kind {index} are wanted, and the host has {available}");
+                throw new HostException("enabling interrupts", 0, $"{_device.Name}: {count} of kind {index} are wanted, and the host has {available}");
             }
 
             _enabled = index;

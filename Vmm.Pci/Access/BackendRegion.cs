@@ -1,6 +1,6 @@
 using System.Collections.Generic;
 
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>What a device says of one of its regions.</summary>
 public sealed record BackendRegion

@@ -1,6 +1,6 @@
 using System;
 
-namespace Vmm.Virtio.Driver;
+namespace Vmm.Pci.Access;
 
 /// <summary>Memory that both the driver and the device reach.</summary>
 /// <remarks>Disposal unmaps and then frees; who disposes makes sure that the device writes it no more.</remarks>

@@ -1,4 +1,4 @@
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>What a device says of one kind of its interrupts.</summary>
 /// <param name="Count">How many; 0 for none.</param>

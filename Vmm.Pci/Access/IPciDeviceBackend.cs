@@ -1,8 +1,9 @@
 using System;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
 
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>
 /// A PCI device that somebody else gives us: the kernel through VFIO, or another process. What a passed-through function is made over.
@@ -28,13 +29,13 @@ public interface IPciDeviceBackend : IDisposable
     /// <summary>Describes a region.</summary>
     /// <param name="index">A BAR by its number, the ROM or configuration space.</param>
     /// <returns>A size of 0 where there is none.</returns>
-    /// <exception cref="VfioException">The device cannot be asked, or answers nonsense.</exception>
+    /// <exception cref="HostException">The device cannot be asked, or answers nonsense.</exception>
     BackendRegion GetRegion(PciRegionIndex index);
 
     /// <summary>Describes an interrupt of the device.</summary>
     /// <param name="index">Which kind.</param>
     /// <returns>A count of 0 where there is none.</returns>
-    /// <exception cref="VfioException">The device cannot be asked.</exception>
+    /// <exception cref="HostException">The device cannot be asked.</exception>
     BackendInterrupt GetInterrupt(PciInterruptIndex index);
 
     /// <summary>Reads from the device by one access of exactly this width.</summary>
@@ -55,7 +56,7 @@ public interface IPciDeviceBackend : IDisposable
     /// <param name="region">Which region; one that says it can be mapped.</param>
     /// <param name="area">Page-aligned, inside one area that the region names.</param>
     /// <param name="writable">Map for writing too.</param>
-    /// <exception cref="VfioException">The device or the kernel refuses.</exception>
+    /// <exception cref="HostException">The device or the kernel refuses.</exception>
     HostMemory Map(PciRegionIndex region, RegionArea area, bool writable);
 
     /// <summary>
@@ -68,26 +69,26 @@ public interface IPciDeviceBackend : IDisposable
     /// The number of <paramref name="triggers"/> when they are set. A smaller one, at least 1, if the kind was disabled and the host has only so many
     /// from the first on: nothing is enabled then, and so many can be asked for. Only messages and MSI-X vectors can be fewer.
     /// </returns>
-    /// <exception cref="VfioException">Refused; what signalled before may be off, see VFIO-8 for who restores it.</exception>
+    /// <exception cref="HostException">Refused; what signalled before may be off, see VFIO-8 for who restores it.</exception>
     int SetTriggers(PciInterruptIndex index, int start, ReadOnlySpan<EventFd?> triggers);
 
     /// <summary>Disables a kind of interrupt as a whole. Does nothing if it is not enabled.</summary>
     /// <param name="index">Which kind.</param>
-    /// <exception cref="VfioException">Refused.</exception>
+    /// <exception cref="HostException">Refused.</exception>
     void DisableInterrupts(PciInterruptIndex index);
 
     /// <summary>Masks or unmasks the pin now.</summary>
     /// <param name="masked">True for masked.</param>
-    /// <exception cref="VfioException">Refused.</exception>
+    /// <exception cref="HostException">Refused.</exception>
     void MaskPin(bool masked);
 
     /// <summary>Unmasks the pin whenever an eventfd is signalled: the guest has acknowledged the level (VFIO-8).</summary>
     /// <param name="resample">The eventfd, or null to end that.</param>
-    /// <exception cref="VfioException">Refused.</exception>
+    /// <exception cref="HostException">Refused.</exception>
     void SetPinUnmask(EventFd? resample);
 
     /// <summary>Resets the device: by function-level reset or what else reaches this device alone.</summary>
-    /// <exception cref="VfioException">There is no such reset, or it failed.</exception>
+    /// <exception cref="HostException">There is no such reset, or it failed.</exception>
     void Reset();
 
     /// <summary>

@@ -1,6 +1,6 @@
 using System;
 
-namespace Vmm.Virtio.Driver;
+namespace Vmm.Pci.Access;
 
 /// <summary>A PCI function as a user-space driver reaches it: ours in process, or a real one through the kernel (DRV-1).</summary>
 public interface IPciFunctionAccess

@@ -5,7 +5,7 @@ using System.Numerics;
 using System.Threading;
 using Vmm.DeviceModel.Memory;
 
-namespace Vmm.Virtio.Driver;
+namespace Vmm.Pci.Access;
 
 /// <summary>Gives out device addresses inside the ranges that the platform reports as valid (DRV-8).</summary>
 /// <remarks>Thread-safe: one lock over the list of allocations, with nothing called under it. First fit.</remarks>

@@ -1,4 +1,4 @@
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>A device's identity as the host knows it, beyond the device's registers.</summary>
 /// <param name="VendorId">Vendor ID; of a virtual function that of its physical one.</param>

@@ -1,4 +1,4 @@
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>A part of a region.</summary>
 /// <param name="Offset">First byte, by offset in the region.</param>

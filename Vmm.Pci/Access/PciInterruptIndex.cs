@@ -1,4 +1,4 @@
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>The kinds of interrupt of a PCI device, numbered as linux/vfio.h does.</summary>
 public enum PciInterruptIndex

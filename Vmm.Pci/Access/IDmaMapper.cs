@@ -1,7 +1,8 @@
 using System.Collections.Generic;
+using Vmm.DeviceModel;
 using Vmm.DeviceModel.Memory;
 
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>Host memory that a device reaches, by addresses of an I/O address space of its own.</summary>
 /// <remarks>Thread-safe. A mapping pins its host memory: it is unmapped here before the host memory is.</remarks>
@@ -25,12 +26,12 @@ public interface IDmaMapper
     /// <param name="offset">Offset of the range in it, in bytes.</param>
     /// <param name="length">Bytes.</param>
     /// <param name="writable">Whether the device may write.</param>
-    /// <exception cref="VfioException">Outside the valid ranges, mapped already, not enough locked memory: the message says what to do.</exception>
+    /// <exception cref="HostException">Outside the valid ranges, mapped already, not enough locked memory: the message says what to do.</exception>
     void Map(ulong iova, HostMemory memory, ulong offset, ulong length, bool writable = true);
 
     /// <summary>Unmaps what exactly one <see cref="Map"/> has mapped; when this returns no device reaches it.</summary>
     /// <param name="iova">Its first address.</param>
     /// <param name="length">Its length in bytes.</param>
-    /// <exception cref="VfioException">Nothing of these limits is mapped.</exception>
+    /// <exception cref="HostException">Nothing of these limits is mapped.</exception>
     void Unmap(ulong iova, ulong length);
 }

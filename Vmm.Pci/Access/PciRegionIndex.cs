@@ -1,4 +1,4 @@
-namespace Vmm.Vfio.Backend;
+namespace Vmm.Pci.Access;
 
 /// <summary>The regions of a PCI device, numbered as linux/vfio.h does.</summary>
 public enum PciRegionIndex
