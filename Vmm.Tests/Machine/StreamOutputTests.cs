@@ -28,8 +28,8 @@ public sealed class StreamOutputTests
         {
             foreach (char letter in text)
             {
-                SpinWait.SpinUntil(() => (console.Port.Read(5, 1) & 0x20) != 0, Patience).Should().BeTrue("the transmitter takes the next");
-                console.Port.Write(0, 1, letter);
+                SpinWait.SpinUntil(() => (console.Port.Registers.Read(5, 1) & 0x20) != 0, Patience).Should().BeTrue("the transmitter takes the next");
+                console.Port.Registers.Write(0, 1, letter);
             }
         }
 
@@ -45,8 +45,8 @@ public sealed class StreamOutputTests
         using SerialConsole console = SerialConsole.Create(options, new FakeLine(), NullLogger.Instance);
         for (int i = 0; i < 100_000; i++)
         {
-            SpinWait.SpinUntil(() => (console.Port.Read(5, 1) & 0x20) != 0, Patience).Should().BeTrue();
-            console.Port.Write(0, 1, 'x');
+            SpinWait.SpinUntil(() => (console.Port.Registers.Read(5, 1) & 0x20) != 0, Patience).Should().BeTrue();
+            console.Port.Registers.Write(0, 1, 'x');
         }
     }
 
