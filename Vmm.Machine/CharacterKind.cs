@@ -21,4 +21,8 @@ public enum CharacterKind
     /// <summary>Output goes to a file.</summary>
     [JsonStringEnumMemberName("file")]
     File,
+
+    /// <summary>Output goes to a stream of the embedder's: <see cref="CharacterOptions.Output"/>.</summary>
+    [JsonStringEnumMemberName("stream")]
+    Stream,
 }

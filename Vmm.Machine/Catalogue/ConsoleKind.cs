@@ -49,7 +49,12 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     protected override string? SubjectOf(ConsoleOptions options) => options.Character.Path;
 
     /// <inheritdoc/>
-    protected override string? Describe(ConsoleOptions options) => options.Character.Path ?? "the terminal";
+    protected override string? Describe(ConsoleOptions options) => options.Character.Kind switch
+    {
+        CharacterKind.Terminal => "the terminal",
+        CharacterKind.Stream => "a stream",
+        _ => options.Character.Path,
+    };
 
     /// <inheritdoc/>
     protected override bool UsesTerminal(ConsoleOptions options) => options.Character.Kind == CharacterKind.Terminal;
@@ -57,9 +62,9 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     /// <inheritdoc/>
     protected override VirtioDevice CreateDevice(ConsoleOptions options, DeviceContext context)
     {
-        if (options.Character.Kind is not (CharacterKind.Terminal or CharacterKind.File))
+        if (options.Character.Kind is not (CharacterKind.Terminal or CharacterKind.File or CharacterKind.Stream))
         {
-            throw new ArgumentException($"{context.Id}: a console is on the terminal or a file, not {options.Character.Kind}", nameof(options));
+            throw new ArgumentException($"{context.Id}: a console is on the terminal, a file or a stream, not {options.Character.Kind}", nameof(options));
         }
 
         var defaults = new ConsoleDeviceOptions();

@@ -19,6 +19,7 @@ internal sealed class VirtioPciOptionsConverter : JsonConverter<VirtioPciOptions
         ("event_index", static o => o.EventIndex, static (o, value) => o with { EventIndex = value }),
         ("indirect_descriptors", static o => o.IndirectDescriptors, static (o, value) => o with { IndirectDescriptors = value }),
         ("access_platform", static o => o.AccessPlatform, static (o, value) => o with { AccessPlatform = value }),
+        ("use_64bit_bar", static o => o.Use64BitBar, static (o, value) => o with { Use64BitBar = value }),
         ("ring_reset", static o => o.RingReset, static (o, value) => o with { RingReset = value }),
         ("notification_data", static o => o.NotificationData, static (o, value) => o with { NotificationData = value }),
     ];

@@ -19,11 +19,12 @@ public static class VirtioWords
           indirect=off   offer no indirect descriptors
           vectors=N      MSI-X vectors, 0 to 2048; 0 for INTx alone
           iommu=on       offer ACCESS_PLATFORM, and insist on it
+          use_64bit_bar=off  registers below 4 GiB
           queue_size=N   descriptors of a queue, a power of two from 2 to 32768 (256)
           id=NAME        its name
         """;
 
-    private static readonly string[] All = ["id", "packed", "in_order", "event_idx", "indirect", "vectors", "iommu", "queue_size"];
+    private static readonly string[] All = ["id", "packed", "in_order", "event_idx", "indirect", "vectors", "iommu", "use_64bit_bar", "queue_size"];
 
     /// <summary>The words.</summary>
     public static ReadOnlySpan<string> Known => All;
@@ -42,6 +43,7 @@ public static class VirtioWords
             IndirectDescriptors = words.GetSwitch("indirect", defaults.IndirectDescriptors),
             Vectors = words.GetNumber("vectors", 0, MsixCapability.MaximumVectors),
             AccessPlatform = words.GetSwitch("iommu", defaults.AccessPlatform),
+            Use64BitBar = words.GetSwitch("use_64bit_bar", defaults.Use64BitBar),
         };
     }
 

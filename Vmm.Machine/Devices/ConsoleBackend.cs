@@ -1,6 +1,4 @@
 using System;
-using Vmm.DeviceModel;
-using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
 
@@ -29,19 +27,25 @@ internal sealed class ConsoleBackend : IConsoleBackend
     public int InputDescriptor => _inner.InputDescriptor;
 
     /// <summary>Opens what the options say.</summary>
-    /// <param name="options">The terminal or a file.</param>
+    /// <param name="options">The terminal, a file or a stream.</param>
     /// <param name="append">The file keeps what it holds.</param>
     /// <param name="escape">Called when Ctrl-A x is typed, or null to pass everything on.</param>
     /// <exception cref="MachineException">The file cannot be opened.</exception>
-    public static ConsoleBackend Open(CharacterOptions options, bool append, Action? escape)
+    public static IConsoleBackend Open(CharacterOptions options, bool append, Action? escape)
     {
+        if (options.Kind == CharacterKind.Stream)
+        {
+            return new StreamConsoleBackend(options.CheckedOutput);
+        }
+
         if (options.Kind == CharacterKind.File)
         {
             FileDescriptor file = OutputFile.Open("console", options, append);
             return new ConsoleBackend(new DescriptorConsoleBackend(None, file.Number), file, null);
         }
 
-        int input = CanWaitFor(StandardInput) ? StandardInput : None;
+        // Files and /dev/null cannot be waited for.
+        int input = DescriptorIo.CanWatch(StandardInput) ? StandardInput : None;
         EscapeFilter? filter = escape is null ? null : new EscapeFilter(escape);
         return new ConsoleBackend(new DescriptorConsoleBackend(input, StandardOutput), null, filter);
     }
@@ -69,20 +73,5 @@ internal sealed class ConsoleBackend : IConsoleBackend
     {
         _inner.Dispose();
         _file?.Dispose();
-    }
-
-    /// <summary>Files and /dev/null cannot be waited for.</summary>
-    private static bool CanWaitFor(int descriptor)
-    {
-        using var worker = new Worker("probe");
-        try
-        {
-            worker.WatchReadable(descriptor, static () => { }).Dispose();
-            return true;
-        }
-        catch (HostException)
-        {
-            return false;
-        }
     }
 }

@@ -7,7 +7,7 @@ using Vmm.DeviceModel.Interrupts;
 
 namespace Vmm.Machine.Devices;
 
-/// <summary>A serial port with its back-end: file, terminal or nothing.</summary>
+/// <summary>A serial port with its back-end: file, stream, terminal or nothing.</summary>
 internal sealed class SerialConsole : IDisposable
 {
     private const int StandardInput = 0;
@@ -17,7 +17,7 @@ internal sealed class SerialConsole : IDisposable
 
     private readonly ILogger _logger;
     private Worker? _worker;
-    private DescriptorSink? _sink;
+    private BufferedSink? _sink;
     private DescriptorSource? _source;
     private FileDescriptor? _file;
 
@@ -77,7 +77,7 @@ internal sealed class SerialConsole : IDisposable
 
         _worker = new Worker("serial");
         _worker.Faulted += failure => _logger.WorkerFailed("serial", failure);
-        _sink = new DescriptorSink(_worker, output);
+        _sink = options.Kind == CharacterKind.Stream ? new StreamSink(_worker, options.CheckedOutput) : new DescriptorSink(_worker, output);
         Port = new SerialPort(line, _sink);
         if (options.Kind == CharacterKind.Terminal)
         {

@@ -73,6 +73,22 @@ public sealed class DevicesTests : IDisposable
     }
 
     [Fact]
+    [Trait("Behaviour", "PCI-15")]
+    public void Registers_lie_below_4_GiB_on_request()
+    {
+        string[] Bars(params string[] words)
+        {
+            VmmResult result = VmmProcess.Run(["devices", "--memory", "size=4G", "--rng", .. words]);
+            result.Status.Should().Be(0, result.Error);
+            return [.. result.Output.Split('\n').Select(line => line.Trim('│', '├', '└', '─', ' '))
+                .Where(line => line.StartsWith("BAR 0 ", StringComparison.Ordinal))];
+        }
+
+        Bars("src=/dev/urandom,use_64bit_bar=off").Should().Equal("BAR 0 32-bit memory, 32K at 0xc0000000");
+        Bars("src=/dev/urandom").Should().ContainSingle().Which.Should().StartWith("BAR 0 64-bit memory, 32K at 0x").And.NotContain("at 0xc");
+    }
+
+    [Fact]
     public void What_is_looked_at_is_left_as_it_is()
     {
         string console = Path.Combine(_folder.FullName, "console");

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.CommandLine;
+using System.IO;
 using System.Linq;
 using System.Net;
 using System.Reflection;
@@ -177,6 +178,8 @@ public sealed class DeviceCatalogueTests
         FluentActions.Invoking(() => DeviceCatalogue.Default.WriteJson(options))
             .Should().Throw<NotSupportedException>().WithMessage("mine: FunctionOptions hold code, which has no JSON form");
         FluentActions.Invoking(() => DeviceCatalogue.Default.ReadJson("""{"kind":"function"}""")).Should().Throw<JsonException>();
+        FluentActions.Invoking(() => DeviceCatalogue.Default.WriteJson(new ConsoleOptions(CharacterOptions.To(new MemoryStream()))))
+            .Should().Throw<NotSupportedException>().WithMessage("*Stream has no JSON form*");
     }
 
     [Fact]

@@ -5,7 +5,6 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Machine;
 

@@ -54,7 +54,7 @@ public sealed class VirtioPciFunction : PciFunction
         _interrupts = new VirtioPciInterrupts(Name, msix, _isr, options.LoggerFactory);
         var host = new VirtioPciHost(this, layout, _interrupts);
         _transport = new VirtioTransport(device, host, options.OfferedFeatures(device), options.RequiredFeatures, Name, logger);
-        AddStructures(layout, msix, _isr);
+        AddStructures(layout, msix, _isr, options);
         AddSharedMemory(new SharedMemoryLayout(device));
         AddPower();
     }
@@ -166,7 +166,7 @@ public sealed class VirtioPciFunction : PciFunction
         }
     }
 
-    private void AddStructures(VirtioPciLayout layout, MsixCapability? msix, IsrRegister isr)
+    private void AddStructures(VirtioPciLayout layout, MsixCapability? msix, IsrRegister isr, VirtioPciOptions options)
     {
         var regions = new List<PciBarRegion>
         {
@@ -185,7 +185,7 @@ public sealed class VirtioPciFunction : PciFunction
             regions.Add(msix.CreatePendingRegion());
         }
 
-        AddBar(new PciBar(VirtioPciLayout.Bar, PciBarKind.Memory64, layout.Size, regions));
+        AddBar(new PciBar(VirtioPciLayout.Bar, options.Use64BitBar ? PciBarKind.Memory64 : PciBarKind.Memory32, layout.Size, regions));
         Span<byte> multiplier = stackalloc byte[4];
         BinaryPrimitives.WriteUInt32LittleEndian(multiplier, NotifyRegion.Multiplier);
         AddStructure(VirtioPciCapabilityType.CommonConfiguration, layout.CommonOffset, CommonConfigurationOffset.Length);

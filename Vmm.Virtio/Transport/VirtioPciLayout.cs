@@ -9,7 +9,7 @@ namespace Vmm.Virtio.Transport;
 /// <summary>Where the structures of a function lie in its BAR: each on pages of its own.</summary>
 internal sealed class VirtioPciLayout
 {
-    /// <summary>The BAR of all structures; 64-bit, so it takes the next register too.</summary>
+    /// <summary>The BAR of all structures; where it is a 64-bit one it takes the next register too.</summary>
     public const int Bar = 0;
 
     private const uint PageSize = 0x1000;

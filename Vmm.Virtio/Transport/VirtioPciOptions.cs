@@ -42,6 +42,12 @@ public sealed record VirtioPciOptions
     /// </summary>
     public bool InOrder { get; init; }
 
+    /// <summary>
+    /// The registers are in a 64-bit BAR, which may lie anywhere; otherwise in a 32-bit one, which lies below 4 GiB for guests that reach no further.
+    /// Shared memory is in a 64-bit BAR either way.
+    /// </summary>
+    public bool Use64BitBar { get; init; } = true;
+
     /// <summary>Where the function logs; nothing is logged without it.</summary>
     public ILoggerFactory? LoggerFactory { get; init; }
 
