@@ -31,7 +31,8 @@ internal sealed class GuestRun
         bool terminal = options.Serial.Kind == CharacterKind.Terminal
             || options.Devices.Any(device => options.Catalogue.KindOf(device).UsesTerminal(device));
         using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
-        options = options with { LoggerFactory = loggers, Escape = raw is null ? null : RequestStop };
+        using var trace = new TraceSession(_arguments.Trace);
+        options = options with { LoggerFactory = loggers, Escape = raw is null ? null : RequestStop, AccessObserver = trace.Observer };
         while (true)
         {
             MachineExit exit = RunOnce(options);

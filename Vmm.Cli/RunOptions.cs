@@ -35,6 +35,9 @@ public sealed class RunOptions
     };
     private readonly Option<string[]> _logLevel = Text(
         "--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
+    private readonly Option<string[]> _trace = Text(
+        TraceArguments.Option, "FILE|-,...",
+        "Trace accesses to devices by the names of their registers; devices=ID+ID for some of them (all)");
     private readonly DeviceCatalogue _catalogue;
     private readonly IReadOnlyList<(DeviceKind Kind, Option<string[]> Option)> _devices;
 
@@ -55,7 +58,7 @@ public sealed class RunOptions
         Option[] all =
         [
             _kernel, _initramfs, _cmdline, _cpus, _memory, .. _devices.Select(static device => device.Option), _rootPorts, _serial, _noReboot,
-            _logLevel,
+            _logLevel, _trace,
         ];
         foreach (Option option in all)
         {
@@ -101,7 +104,8 @@ public sealed class RunOptions
             Serial = serial,
         };
         CheckIds(machine);
-        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)));
+        TraceArguments? trace = Single(result, _trace) is { } text ? TraceArguments.Parse(text, machine) : null;
+        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)), trace);
     }
 
     private static Option<string[]> Text(string name, string form, string description)

@@ -89,7 +89,8 @@ internal sealed class MachineDevices : IDisposable
             var reset = new ResetControl(_bridge.ConfigurationPorts);
             reset.ResetRequested += () => stop(VmStopReason.Reset);
             spaces.Ports.Add(
-                new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1), PciHostBridge.ConfigurationPortBase);
+                new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1) { Device = "pci" },
+                PciHostBridge.ConfigurationPortBase);
             foreach ((int index, DeviceOptions device) in devices.Index())
             {
                 // Slot 0 is the bridge's.

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Microsoft.Extensions.Logging;
+using Vmm.DeviceModel.Bus;
 using Vmm.Machine.Catalogue;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
@@ -49,6 +50,12 @@ public sealed record MachineOptions
     /// character reaches the guest.
     /// </summary>
     public Action? Escape { get; init; }
+
+    /// <summary>
+    /// Sees the accesses to devices from the first one on, as a trace does (<see cref="MachineTrace"/>); it outlives the machine, which does not dispose
+    /// it. At any later time another can be set on the address spaces.
+    /// </summary>
+    public IAccessObserver? AccessObserver { get; init; }
 
     /// <summary>The guest's idea of time.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;

@@ -37,8 +37,8 @@ internal sealed class MachinePlatform : IDisposable
             keyboard.ResetRequested += () => stop(VmStopReason.Reset);
             Add(ports, "rtc", IsaDevices.RealTimeClock, RealTimeClock.Length, _clock.Registers);
             Add(ports, "acpi", PowerRegisters.BasePort, (ulong)PowerControl.Length, power.Registers);
-            Add(ports, "i8042 command", IsaDevices.KeyboardCommand, ResetPort.Length, keyboard.Registers);
-            Add(ports, "post code", IsaDevices.PostCode, 1, new IgnoredPort());
+            Add(ports, "i8042", IsaDevices.KeyboardCommand, ResetPort.Length, keyboard.Registers);
+            Add(ports, "post", IsaDevices.PostCode, 1, new IgnoredPort());
         }
         catch
         {

@@ -223,6 +223,7 @@ public sealed partial class VirtualMachine : IDisposable
             UnclaimedSink = sink,
             LoggerFactory = Options.LoggerFactory,
         });
+        (MemorySpace.Observer, PortSpace.Observer) = (Options.AccessObserver, Options.AccessObserver);
     }
 
     private void CreateVcpus(KvmSystem system, KvmVirtualMachine hypervisor, IReadOnlyList<CpuidEntry> cpuid, BootState state)

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Bars;
@@ -62,6 +63,7 @@ public partial class PciFunction : IDisposable
         Decoding = new BarMapper(_bars, this);
         Intx = new IntxPin(_space, _capabilities, options.Pin);
         _reports = new FunctionReports(this);
+        Names = new FunctionNames(this);
         if (Dma is not null)
         {
             Dma.Enabled = false;
@@ -131,6 +133,9 @@ public partial class PciFunction : IDisposable
     /// access is counted by <see cref="Vmm.DeviceModel.Bus.AddressSpace.HandlerFaults"/> alone.
     /// </summary>
     public long Faults => _reports.Faults;
+
+    /// <summary>Names of the registers in configuration space.</summary>
+    internal IRegionNames Names { get; }
 
     /// <summary>What the BARs decode.</summary>
     internal BarMapper Decoding { get; }

@@ -13,6 +13,7 @@ public abstract class Claim
     private AddressSpace? _space;
     private int _faulted;
     private int _blockingCalls;
+    private string? _device;
 
     private protected Claim(string name, ulong length, int priority)
     {
@@ -25,6 +26,13 @@ public abstract class Claim
 
     /// <summary>Shown in logs, counters and the memory map, for example <c>00:03.0 bar4 common</c>.</summary>
     public string Name { get; }
+
+    /// <summary>Name of the device that the claim belongs to, for traces; where nothing else is said the claim's own name.</summary>
+    public string Device
+    {
+        get => _device ?? Name;
+        init => _device = value;
+    }
 
     /// <summary>Length in bytes, at least 1.</summary>
     public ulong Length { get; }

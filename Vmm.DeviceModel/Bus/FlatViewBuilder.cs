@@ -74,7 +74,7 @@ internal static class FlatViewBuilder
         {
             Base = baseAddress,
             Claim = claim,
-            Handler = claim.ActiveHandler,
+            Handler = claim.Space!.HandlerOf(claim),
             Counter = claim.CounterPosition,
             Space = claim.Space,
         };

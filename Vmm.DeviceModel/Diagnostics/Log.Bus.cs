@@ -35,4 +35,7 @@ internal static partial class Log
         1007, LogLevel.Warning,
         "{Space}: no memory slot for {Claim} at 0x{Address:x}: its accesses are dispatched instead ({Reason}); {Suppressed} earlier ones not shown")]
     public static partial void SlotRefused(ILogger logger, string space, string claim, ulong address, string reason, long suppressed);
+
+    [LoggerMessage(1008, LogLevel.Error, "{Space}: the observer of accesses failed; {Suppressed} earlier ones not shown")]
+    public static partial void ObserverFailed(ILogger logger, Exception exception, string space, long suppressed);
 }

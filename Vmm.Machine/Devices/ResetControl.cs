@@ -1,4 +1,6 @@
 using System;
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
 
@@ -8,7 +10,7 @@ namespace Vmm.Machine.Devices;
 /// The reset control register of PC chipsets at port 0xCF9, which lies inside the configuration address port and is told from it by its width.
 /// </summary>
 /// <remarks>Thread-safe: one byte. Everything that is not a byte access to the register goes on to the configuration ports.</remarks>
-public sealed class ResetControl : IRegionHandler
+public sealed class ResetControl : IRegionHandler, IRegionNames, IRegionRouter
 {
     private const ulong RegisterOffset = 1;
     private const byte SystemReset = 1 << 1;
@@ -50,5 +52,31 @@ public sealed class ResetControl : IRegionHandler
         {
             ResetRequested?.Invoke();
         }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>A byte access to the register itself is to no function: that lies behind the data ports alone.</remarks>
+    public bool TryRoute(ulong offset, [NotNullWhen(true)] out string? device, [NotNullWhen(true)] out IRegionNames? names, out ulong inside)
+    {
+        if (_configurationPorts is IRegionRouter router)
+        {
+            return router.TryRoute(offset, out device, out names, out inside);
+        }
+
+        (device, names, inside) = (null, null, 0);
+        return false;
+    }
+
+    /// <inheritdoc/>
+    public string Describe(ulong offset, int selected)
+    {
+        if (offset == RegisterOffset)
+        {
+            return "reset_control";
+        }
+
+        return _configurationPorts is IRegionNames names
+            ? names.Describe(offset, selected)
+            : string.Create(CultureInfo.InvariantCulture, $"configuration+0x{offset:x}");
     }
 }

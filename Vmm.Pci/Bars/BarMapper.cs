@@ -46,7 +46,7 @@ internal sealed class BarMapper
         {
             foreach (var mapping in _mappings)
             {
-                mapping.CreateClaims(place);
+                mapping.CreateClaims(place, _owner.Name);
             }
 
             _route = route;

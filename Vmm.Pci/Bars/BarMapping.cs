@@ -59,7 +59,7 @@ internal sealed class BarMapping(PciBar bar)
         }
     }
 
-    public void CreateClaims(string place)
+    public void CreateClaims(string place, string device)
     {
         string prefix = bar.Kind == PciBarKind.Rom
             ? $"{place} rom"
@@ -67,15 +67,15 @@ internal sealed class BarMapping(PciBar bar)
         if (bar.HasHoles)
         {
             // Every byte of a BAR belongs to it; a BAR that lies under another one shows through that one's holes.
-            _claims.Add((new HandlerClaim(prefix, bar.Size, AllOnesRegion.Instance, ClaimPriority.Background), 0, null));
+            _claims.Add((new HandlerClaim(prefix, bar.Size, AllOnesRegion.Instance, ClaimPriority.Background) { Device = device }, 0, null));
         }
 
         foreach (var region in bar.Regions)
         {
             string name = $"{prefix} {region.Name}";
             Claim claim = region.Handler is { } handler
-                ? new HandlerClaim(name, region.Length, handler) { FaultOutlivesRemoval = true, IsBlocking = region.IsBlocking }
-                : CreateMemoryClaim(name, region);
+                ? new HandlerClaim(name, region.Length, handler) { Device = device, FaultOutlivesRemoval = true, IsBlocking = region.IsBlocking }
+                : CreateMemoryClaim(name, device, region);
             _claims.Add((claim, region.Offset, region));
         }
 
@@ -228,12 +228,13 @@ internal sealed class BarMapping(PciBar bar)
         }
     }
 
-    private static MemoryClaim CreateMemoryClaim(string name, PciBarRegion region)
+    private static MemoryClaim CreateMemoryClaim(string name, string device, PciBarRegion region)
     {
         var access = region.HasOwnAccess ? region.Access : null;
         return new MemoryClaim(
             name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar, access, mayDispatch: true)
         {
+            Device = device,
             FaultOutlivesRemoval = true,
             IsBlocking = region.IsBlocking,
         };

@@ -6,6 +6,9 @@ namespace Vmm.Pci.Bars;
 /// <summary>The function whose BARs a <see cref="BarMapper"/> maps.</summary>
 internal interface IBarOwner
 {
+    /// <summary>Name of the function, for traces.</summary>
+    string Name { get; }
+
     /// <summary>True while the power state lets BARs decode.</summary>
     bool IsPowered { get; }
 

@@ -1,9 +1,10 @@
+using System.Globalization;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Capabilities;
 
 /// <summary>The pending bit array as a BAR region: read-only, whole quad-words, 4 and 8 byte accesses (MSIX-6).</summary>
-internal sealed class MsixPendingRegion(MsixVector[] vectors) : IRegionHandler
+internal sealed class MsixPendingRegion(MsixVector[] vectors) : IRegionHandler, IRegionNames
 {
     public ulong Read(ulong offset, int width)
     {
@@ -28,5 +29,10 @@ internal sealed class MsixPendingRegion(MsixVector[] vectors) : IRegionHandler
     public void Write(ulong offset, int width, ulong value)
     {
         // Read-only to the guest.
+    }
+
+    public string Describe(ulong offset, int selected)
+    {
+        return string.Create(CultureInfo.InvariantCulture, $"msix_pending[{offset * 8}..{(offset * 8) + 31}]");
     }
 }

@@ -1,10 +1,13 @@
+using System.Globalization;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Capabilities;
 
 /// <summary>The MSI-X table as a BAR region: 4 and 8 byte accesses, the rest is ignored and reads all-ones (MSIX-3).</summary>
-internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors) : IRegionHandler
+internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors) : IRegionHandler, IRegionNames
 {
+    private static readonly string[] Fields = ["message_address", "message_upper_address", "message_data", "vector_control"];
+
     public ulong Read(ulong offset, int width)
     {
         ulong index = offset >> 4;
@@ -65,5 +68,11 @@ internal sealed class MsixTableRegion(MsixCapability owner, MsixVector[] vectors
 
         // A hook that throws takes this region out of service, as any region of a BAR (BUS-8).
         owner.VectorsWritten?.Invoke((int)index, touched);
+    }
+
+    public string Describe(ulong offset, int selected)
+    {
+        string within = (offset & 3) == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"+{offset & 3}");
+        return string.Create(CultureInfo.InvariantCulture, $"msix_table.{Fields[(offset >> 2) & 3]}[{offset >> 4}]{within}");
     }
 }

@@ -1,11 +1,13 @@
 using System;
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Host;
 
 /// <summary>Configuration mechanism #1: an address port at 0xcf8 and four data ports at 0xcfc (PCI 3.0, 3.2.2.3.2; PCI-2).</summary>
-internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler
+internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler, IRegionNames, IRegionRouter
 {
     private const uint EnableBit = 0x8000_0000;
     private const uint AddressBits = 0x80ff_fffc;
@@ -62,6 +64,23 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler
     {
         get => Volatile.Read(ref _address);
         set => Volatile.Write(ref _address, value & AddressBits);
+    }
+
+    public bool TryRoute(ulong offset, [NotNullWhen(true)] out string? device, [NotNullWhen(true)] out IRegionNames? names, out ulong inside)
+    {
+        uint address = Volatile.Read(ref _address);
+        PciFunction? function = offset >= 4 && (address & EnableBit) != 0 ? Find(address) : null;
+        device = function?.Name;
+        names = function?.Names;
+        inside = (ulong)Register(address, offset);
+        return function is not null;
+    }
+
+    public string Describe(ulong offset, int selected)
+    {
+        ulong within = offset & 3;
+        string name = offset < 4 ? "config_address" : "config_data";
+        return within == 0 ? name : string.Create(CultureInfo.InvariantCulture, $"{name}+{within}");
     }
 
     public void Reset() => Volatile.Write(ref _address, 0);

@@ -1,11 +1,12 @@
 using System;
+using System.Diagnostics.CodeAnalysis;
 using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Pci.Host;
 
 /// <summary>Configuration space in memory: 4 KiB a function, 1 MiB a bus (PCIe base, 7.2.2; PCI-2).</summary>
 /// <remarks>An 8-byte access is two 4-byte ones, lower half first.</remarks>
-internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultContainment
+internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultContainment, IRegionRouter
 {
     public ulong Read(ulong offset, int width)
     {
@@ -51,6 +52,15 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultC
         // One that has left its bus meanwhile is past caring.
         Find(offset)?.Fault(failure, (int)offset & 0xfff);
         return true;
+    }
+
+    public bool TryRoute(ulong offset, [NotNullWhen(true)] out string? device, [NotNullWhen(true)] out IRegionNames? names, out ulong inside)
+    {
+        PciFunction? function = Find(offset);
+        device = function?.Name;
+        names = function?.Names;
+        inside = offset & 0xfff;
+        return function is not null;
     }
 
     private PciFunction? Find(ulong offset) => bridge.Find((int)(offset >> 20), (int)(offset >> 12) & 0xff);

@@ -84,10 +84,10 @@ public sealed class PciHostBridge : IDisposable, IComponent
             throw new InvalidOperationException("configuration access is claimed already");
         }
 
-        Claim(Root.Memory, new HandlerClaim("pci configuration memory", EcamLength, Ecam, ClaimPriority.Platform), EcamBase);
+        Claim(Root.Memory, new HandlerClaim("pci configuration memory", EcamLength, Ecam, ClaimPriority.Platform) { Device = "pci" }, EcamBase);
         if (Root.Ports is { } ports)
         {
-            Claim(ports, new HandlerClaim("pci configuration ports", 8, ConfigurationPorts, ClaimPriority.Platform), ConfigurationPortBase);
+            Claim(ports, new HandlerClaim("pci configuration ports", 8, ConfigurationPorts, ClaimPriority.Platform) { Device = "pci" }, ConfigurationPortBase);
         }
     }
 

@@ -147,6 +147,11 @@ public sealed class RunOptionsTests
     [InlineData("--pci-root-ports", "32", "not a number from 0 to 31")]
     [InlineData("--pci-root-ports", "-1", "not a number from 0 to 31")]
     [InlineData("--log-level", "loud", "want one of")]
+    [InlineData("--trace", "", "an empty word")]
+    [InlineData("--trace", "devices=rng", "needs the word file")]
+    [InlineData("--trace", "/t,file=/u", "a second file")]
+    [InlineData("--trace", "/t,devices=rng+disk0", "no device disk0; there are rng, serial")]
+    [InlineData("--trace", "/t,device=rng", "unknown word 'device'")]
     public void Values_that_are_wrong(string option, string value, string reason)
     {
         ((Action)(() => Read("--kernel", "/k", option, value))).Should().Throw<UsageException>()
@@ -183,6 +188,20 @@ public sealed class RunOptionsTests
         ((Action)(() => Read("--kernel", "/k", "--console", "tty"))).Should().Throw<UsageException>().Which.Message.Should().Contain("--serial off");
         Read("--kernel", "/k", "--console", "tty", "--serial", "off").Machine.Devices.Should()
             .EndWith(new ConsoleOptions(new CharacterOptions(CharacterKind.Terminal)));
+    }
+
+    [Theory]
+    [InlineData("-", "-", null)]
+    [InlineData("/t", "/t", null)]
+    [InlineData("file=/a=b,devices=rng", "/a=b", "rng")]
+    [InlineData("/t,devices=data+port1+serial+pci", "/t", "data+port1+serial+pci")]
+    [Trait("Behaviour", "BUS-13")]
+    public void A_trace_of_devices_by_their_ids(string value, string path, string? devices)
+    {
+        TraceArguments trace = Read("--kernel", "/k", "--disk", "path=/a,id=data", "--pci-root-ports", "1", "--trace", value).Trace!;
+        trace.Path.Should().Be(path);
+        (trace.Devices is null ? null : string.Join('+', trace.Devices)).Should().Be(devices);
+        Read("--kernel", "/k").Trace.Should().BeNull();
     }
 
     private static (VirtioPciOptions Transport, ushort? QueueSize, string? Id) Device(string option, string value)

@@ -60,6 +60,30 @@ public sealed class RunTests : IDisposable
         result.Error.Should().Contain("first guest instruction at");
     }
 
+    [KvmFact]
+    [Trait("Behaviour", "BUS-13")]
+    public void A_trace_shows_the_accesses_of_a_run_by_their_registers()
+    {
+        string trace = Path.Combine(_folder.FullName, "trace");
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c =>
+        {
+            c.Print("hi");
+            c.PowerOff();
+        }));
+        VmmProcess.Run("run", "--kernel", Kernel, "--trace", $"{trace},devices=serial+acpi").Should().Be(new VmmResult(0, "hi", ""));
+        File.ReadAllLines(trace).Should().AllSatisfy(static line => line.Should().MatchRegex(@"^\d+\.\d{6} vcpu0 (serial|acpi) "))
+            .And.ContainSingle(static line => line.EndsWith(" serial serial.rbr_thr_dll <- 0x68", StringComparison.Ordinal))
+            .And.ContainSingle(static line => line.EndsWith(" serial serial.rbr_thr_dll <- 0x69", StringComparison.Ordinal))
+            .And.ContainSingle(static line => line.EndsWith(" acpi acpi.pm1_control <- 0x3400", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_trace_that_cannot_be_written_is_1_with_one_line()
+    {
+        string trace = Path.Combine(_folder.FullName, "absent", "trace");
+        VmmProcess.Run("run", "--kernel", Kernel, "--trace", trace).ShouldHaveFailed(1, $"--trace {trace}: cannot be written");
+    }
+
     [KvmTheory]
     [InlineData("-TERM")]
     [InlineData("-INT")]

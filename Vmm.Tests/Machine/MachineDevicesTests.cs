@@ -5,6 +5,7 @@ using System.Linq;
 using System.Security.Cryptography;
 using System.Threading;
 using System.Threading.Tasks;
+using Vmm.DeviceModel.Bus;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
 using Vmm.Pci;
@@ -58,6 +59,25 @@ public sealed class MachineDevicesTests : IDisposable
             ("edu0", "edu0", "00:01.0"), ("rng", "rng", "00:02.0"), ("disk0", "disk0", "00:03.0"), ("net0", "net0", "00:04.0"),
             ("console", "console", "00:05.0"), ("function0", "function0", "00:06.0"), ("second", "second", "00:07.0"));
         rig.Devices.Slots.Ports.Select(port => port.Address.ToString()).Should().Equal("00:08.0", "00:09.0");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "BUS-13")]
+    public void Every_claim_belongs_to_a_device_that_a_trace_can_be_asked_for()
+    {
+        MachineOptions options = MachineRig.Options with
+        {
+            Devices = [new DiskOptions(_disk.Path, ReadOnly: true), new EntropyOptions(), new FunctionOptions(static context => Plain(context.Id))],
+            RootPorts = [Port(1)],
+        };
+        using var rig = new MachineRig(options);
+        rig.Devices.Devices.Should().HaveCount(3);
+        IEnumerable<string> claimed = rig.Memory.Segments.Concat(rig.Ports.Segments)
+            .Where(static segment => segment.Claim is HandlerClaim).Select(static segment => segment.Claim.Device).Distinct();
+        IReadOnlyList<string> named = MachineTrace.DeviceNames(options);
+        claimed.Should().BeSubsetOf(named).And.Contain(["disk0", "rng", "pci"]);
+        named.Should().OnlyHaveUniqueItems().And.Contain(["function0", options.RootPorts[0].Name, "host-bridge", "serial"]);
+        rig.Devices.HostBridge.Root.Functions.Select(static function => function.Name).Should().BeSubsetOf(named);
     }
 
     [Fact]

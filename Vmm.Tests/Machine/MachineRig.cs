@@ -26,13 +26,13 @@ internal sealed class MachineRig : IDisposable
             MemorySlots = Hypervisor.MemorySlots,
             Doorbells = Hypervisor.Doorbells,
         });
-        var ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "port", Domain = domain });
+        Ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "port", Domain = domain });
         _ram = new SystemRam(Memory);
         try
         {
             _ram.Add(0, _host);
             MemoryLayout layout = MemoryLayout.Create(RamSize, 40);
-            Devices = new MachineDevices(options, layout, (Memory, ports), _ram.Memory, Hypervisor, Stops.Add, NullLogger.Instance);
+            Devices = new MachineDevices(options, layout, (Memory, Ports), _ram.Memory, Hypervisor, Stops.Add, NullLogger.Instance);
         }
         catch
         {
@@ -49,6 +49,8 @@ internal sealed class MachineRig : IDisposable
     public RecordingHypervisor Hypervisor { get; }
 
     public AddressSpace Memory { get; }
+
+    public AddressSpace Ports { get; }
 
     public MachineDevices Devices { get; }
 

@@ -10,7 +10,8 @@ namespace Vmm.Virtio.Transport;
 internal sealed class CommonConfigurationRegisters
 {
     /// <summary>The registers. Accesses of any other width or offset read all-ones and are dropped (4.1.3.1).</summary>
-    public static readonly RegisterMap<CommonConfigurationRegisters> Map = new("common_cfg", Offset.Length, gap: RegisterGap.Ones)
+    public static readonly RegisterMap<CommonConfigurationRegisters> Map = new RegisterMap<CommonConfigurationRegisters>(
+        "common_cfg", Offset.Length, gap: RegisterGap.Ones)
     {
         {
             Offset.DeviceFeatureSelect, 4, RegisterAccess.ReadWrite, "device_feature_select",
@@ -78,7 +79,9 @@ internal sealed class CommonConfigurationRegisters
         // Fields of virtio 1.3 that count only with VIRTIO_F_ADMIN_VQ, which is not offered.
         { Offset.QueueReset + 2, 2, RegisterAccess.ReadOnly, "admin_queue_index", static _ => 0 },
         { Offset.QueueReset + 4, 2, RegisterAccess.ReadOnly, "admin_queue_num", static _ => 0 },
-    };
+    }.SelectedBy(
+        static t => (int)t._queues.Select, "queue_size", "queue_msix_vector", "queue_enable", "queue_notify_off", "queue_desc", "queue_driver",
+        "queue_device", "queue_notify_data", "queue_reset");
 
     private readonly ITransportHost _host;
     private readonly StatusRegister _status;

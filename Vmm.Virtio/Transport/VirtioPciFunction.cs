@@ -170,7 +170,7 @@ public sealed class VirtioPciFunction : PciFunction
     {
         var regions = new List<PciBarRegion>
         {
-            new("common", layout.CommonOffset, CommonConfigurationOffset.Length, new CommonConfigurationRegion(_transport.Registers)),
+            new("common", layout.CommonOffset, CommonConfigurationOffset.Length, CommonConfigurationRegisters.Map.Bind(_transport.Registers)),
             new("isr", layout.IsrOffset, 1, new IsrRegion(isr)),
             new("notify", layout.NotifyOffset, layout.NotifyLength, new NotifyRegion(_transport)),
         };

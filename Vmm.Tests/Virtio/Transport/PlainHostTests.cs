@@ -31,7 +31,7 @@ public sealed class PlainHostTests : IDisposable
         using var disk = new BlockDevice(RawFileBackend.Open(file.Path, readOnly: false));
         using var transport = Make(disk);
         var driver = new GuestDriver(_ram, 64, Features);
-        var registers = new CommonConfigurationRegion(transport.Registers);
+        var registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
         Start(registers, driver);
 
         registers.Read(Reg.DeviceStatus, 1).Should().Be(0xf);
@@ -71,7 +71,7 @@ public sealed class PlainHostTests : IDisposable
     {
         using var device = new FakeVirtioDevice();
         using var transport = Make(device);
-        var registers = new CommonConfigurationRegion(transport.Registers);
+        var registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
         Negotiate(registers);
         Write(registers, Reg.QueueSelect, 2, 1);
         Write(registers, Reg.QueueDescriptors, 8, 0x1001);
@@ -92,7 +92,7 @@ public sealed class PlainHostTests : IDisposable
     {
         using var device = new FakeVirtioDevice();
         using var transport = Make(device);
-        var registers = new CommonConfigurationRegion(transport.Registers);
+        var registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
         Negotiate(registers);
         for (uint queue = 0; queue < 2; queue++)
         {
