@@ -78,6 +78,17 @@ public sealed unsafe class GuestRam : IDisposable
         return address;
     }
 
+    /// <summary>Where the next allocation begins, before it is aligned.</summary>
+    public ulong Mark => _next;
+
+    /// <summary>Gives back what was allocated since, and clears it.</summary>
+    /// <param name="mark">A former <see cref="Mark"/>.</param>
+    public void Rewind(ulong mark)
+    {
+        new Span<byte>(Pointer(mark, _next - mark), (int)(_next - mark)).Clear();
+        _next = mark;
+    }
+
     /// <summary>The host address of bytes in one region, valid until the region is removed.</summary>
     /// <param name="address">Guest-physical address.</param>
     /// <param name="length">Bytes that must lie in the region.</param>

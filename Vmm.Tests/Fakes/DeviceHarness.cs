@@ -14,10 +14,12 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
 {
     private const int Timeout = 20_000;
     private readonly List<EventFd> _kicks = [];
+    private readonly bool _ownsRam;
     private readonly ManualResetEventSlim _needsReset = new();
 
-    public DeviceHarness(VirtioDevice device, GuestRam? ram = null, ulong? features = null)
+    public DeviceHarness(VirtioDevice device, GuestRam? ram = null, ulong? features = null, bool ownsRam = true)
     {
+        _ownsRam = ownsRam;
         Device = device;
         Ram = ram ?? new GuestRam();
         Features = features ?? device.OfferedFeatures;
@@ -65,6 +67,10 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
             {
                 Drivers.Add(new GuestDriver(Ram, Device.QueueSizes[i], Features, i));
                 Vectors.Add(new CountingVector());
+            }
+
+            if (_kicks.Count <= i)
+            {
                 _kicks.Add(new EventFd());
             }
 
@@ -141,7 +147,11 @@ public sealed class DeviceHarness : IVirtioDeviceHost, IDisposable
         Device.Dispose();
         _kicks.ForEach(k => k.Dispose());
         Vectors.ForEach(v => v.Dispose());
-        Ram.Dispose();
+        if (_ownsRam)
+        {
+            Ram.Dispose();
+        }
+
         _needsReset.Dispose();
     }
 }

@@ -30,6 +30,9 @@ public abstract class QueueHandler
     private const int AtQueue = 1;
     private const int InDevice = 2;
 
+    // Milliseconds that a worker may need for what does not wait, on a host that is busy.
+    private const int TimeAtQueue = 1000;
+
     private readonly List<IWatch> _watches = [];
     private readonly Action _run;
     private QueueBinding _binding = null!;
@@ -119,31 +122,28 @@ public abstract class QueueHandler
             return;
         }
 
-        bool quiet = WaitUntilQuiet(_deadline);
+        _ = WaitUntilQuiet(_deadline);
         _started = false;
         CancelWatches();
         _closed = true;
         Interlocked.MemoryBarrierProcessWide();
 
-        // At the queue nothing waits. Should the device's code do so all the same, the ring is put out of its reach.
-        if (WaitUntil(static handler => Volatile.Read(ref handler._place) != AtQueue, _deadline + (long)_binding.StopLimit.TotalMilliseconds))
+        // At the queue nothing waits. Should a handler do so all the same, the ring is put out of its reach.
+        if (!WaitUntil(static handler => Volatile.Read(ref handler._place) != AtQueue, Environment.TickCount64 + TimeAtQueue))
         {
-            DetachOnce();
-        }
-        else
-        {
-            quiet = false;
             Queue.Revoke();
+            return;
         }
 
-        if (quiet)
-        {
-            OnStop();
-        }
-        else
+        DetachOnce();
+        if (InFlight != 0)
         {
             _binding.Detached.Add(this);
             _binding.OnDetached(this);
+        }
+        else if (Volatile.Read(ref _place) == Outside)
+        {
+            OnStop();
         }
     }
 

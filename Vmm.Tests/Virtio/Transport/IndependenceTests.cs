@@ -16,6 +16,9 @@ public sealed class IndependenceTests
 
     private static readonly TimeSpan Long = TimeSpan.FromSeconds(60);
 
+    // The limit of a stop is 100 ms; the machine may be busy.
+    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);
+
     [Fact]
     [Trait("Behaviour", "BUS-6")]
     [Trait("Behaviour", "PCI-6")]
@@ -47,6 +50,35 @@ public sealed class IndependenceTests
     }
 
     [Fact]
+    [Trait("Behaviour", "CON-2")]
+    [Trait("Behaviour", "CON-3")]
+    public async Task A_disk_that_is_stuck_in_a_call_is_reset_moved_and_unplugged()
+    {
+        using var gate = new ManualResetEventSlim();
+        using var rig = new TransportRig();
+        TestDriver disk = StartDisk(rig, new GatedBlockBackend(() => gate.Wait(Long)), requests: 3);
+        await TakesItsLeave(rig, disk, gate.Set);
+    }
+
+    [Fact]
+    [Trait("Behaviour", "CON-2")]
+    [Trait("Behaviour", "CON-3")]
+    public async Task A_disk_whose_requests_do_not_end_is_reset_moved_and_unplugged()
+    {
+        var backend = new HeldBlockBackend();
+        using var rig = new TransportRig();
+        TestDriver disk = StartDisk(rig, backend, requests: 1, () => backend.WaitArrived(1));
+        await TakesItsLeave(
+            rig,
+            disk,
+            () =>
+            {
+                backend.Held.TryDequeue(out BlockRequest? request).Should().BeTrue();
+                request!.Complete(BlockStatus.Ok);
+            });
+    }
+
+    [Fact]
     [Trait("Behaviour", "VTP-7")]
     public void A_reset_runs_no_more_of_the_requests_that_were_posted()
     {
@@ -64,8 +96,33 @@ public sealed class IndependenceTests
         (backend.Calls - before).Should().BeLessThan(10);
     }
 
+    /// <summary>What is done to a disk with a request in flight returns; the request's memory stays until it ends, and its ring is not written.</summary>
+    private static async Task TakesItsLeave(TransportRig rig, TestDriver disk, Action end)
+    {
+        GuestMemoryRegion ram = rig.Ram.Current.Regions[0];
+        rig.Ram.PinLimit = TimeSpan.FromMilliseconds(20);
+        await Task.Run(() => disk.Place(0xe300_0000)).WaitAsync(Soon);
+        await Task.Run(() => disk.Status = 0).WaitAsync(Soon);
+        disk.Status.Should().Be(0);
+        disk.Negotiate().Should().BeTrue();
+        disk.SetUpQueue(0, size: 256);
+        disk.Status = 0xf;
+        await Task.Run(() => disk.Status = 0).WaitAsync(Soon);
+        await Task.Run(() => rig.RemoveFunction(rig.Functions[^1])).WaitAsync(Soon);
+
+        ram.PinCount.Should().Be(1);
+        rig.Ram.Invoking(r => r.Remove(ram)).Should().Throw<PinnedMemoryException>();
+        end();
+        SpinWait.SpinUntil(() => ram.PinCount == 0, Long).Should().BeTrue("the request has ended");
+        rig.Ram.TryReadUInt16(TestDriver.Areas(0).Device + 2, out ushort used).Should().BeTrue();
+        used.Should().Be(0, "what it completes is dropped");
+    }
+
     /// <summary>A disk in slot 2 with requests of one sector posted and the first of them under way.</summary>
-    private static TestDriver StartDisk(TransportRig rig, GatedBlockBackend backend, int requests)
+    private static TestDriver StartDisk(TransportRig rig, GatedBlockBackend backend, int requests) =>
+        StartDisk(rig, backend, requests, () => backend.Entered.Wait(Long).Should().BeTrue());
+
+    private static TestDriver StartDisk(TransportRig rig, IBlockBackend backend, int requests, Action waitUntilUnderWay)
     {
         rig.AddFunction(new BlockDevice(backend), slot: 2);
         var driver = new TestDriver(rig.Memory, TransportRig.EcamBase + (2 << 15));
@@ -87,7 +144,7 @@ public sealed class IndependenceTests
         Write(rig, available + 2, (ushort)requests);
         driver.Status = 0xf;
         driver.Notify(0);
-        backend.Entered.Wait(Long).Should().BeTrue();
+        waitUntilUnderWay();
         return driver;
     }
 

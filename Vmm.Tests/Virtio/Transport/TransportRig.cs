@@ -74,6 +74,9 @@ internal sealed class TransportRig : IDisposable
 
     public TestDriver Driver { get; }
 
+    /// <summary>Every function, in the order in which they came.</summary>
+    public IReadOnlyList<VirtioPciFunction> Functions => _functions;
+
     /// <summary>The wire of the function's pin.</summary>
     public RecordingInterruptLine Wire => Lines[Bridge.Root.InterruptRouting.GetGsi(1, Function.Intx.Pin)];
 
@@ -84,6 +87,14 @@ internal sealed class TransportRig : IDisposable
         Bridge.Root.Add(function, slot ?? _functions.Count + 1);
         _functions.Add(function);
         return function;
+    }
+
+    /// <summary>Takes a function off its bus, and disposes it.</summary>
+    public void RemoveFunction(VirtioPciFunction function)
+    {
+        _functions.Remove(function);
+        Bridge.Root.Remove(function);
+        function.Dispose();
     }
 
     /// <summary>Every byte that a guest can read of the function without changing it, registers behind selectors included.</summary>
