@@ -14,6 +14,9 @@ public sealed record TraceArguments(string Path, IReadOnlyList<string>? Devices)
     /// <summary>The option's name.</summary>
     public const string Option = "--trace";
 
+    /// <summary>The path that stands for the standard output.</summary>
+    public const string StandardOutput = "-";
+
     /// <summary>Reads the option's value: <c>FILE</c> or <c>file=FILE</c>, perhaps with <c>devices=disk0+net0</c>.</summary>
     /// <param name="text">The value.</param>
     /// <param name="machine">The machine whose devices are named.</param>

@@ -15,7 +15,12 @@ internal sealed class TraceSession : IDisposable
     /// <exception cref="MachineException">The file cannot be written.</exception>
     public TraceSession(TraceArguments? arguments)
     {
-        _trace = arguments is null ? null : MachineTrace.Begin(arguments.Path, arguments.Devices);
+        _trace = arguments switch
+        {
+            null => null,
+            { Path: TraceArguments.StandardOutput } => MachineTrace.Begin(Console.OpenStandardOutput(), arguments.Devices),
+            _ => MachineTrace.Begin(arguments.Path, arguments.Devices),
+        };
     }
 
     /// <summary>What sees the accesses, or null.</summary>

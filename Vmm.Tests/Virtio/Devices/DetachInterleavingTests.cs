@@ -6,7 +6,7 @@ using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 using Xunit.Abstractions;
-using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Testing.Rings.GuestBuffer;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
 namespace Vmm.Tests.Virtio.Devices;

@@ -4,7 +4,7 @@ using System.Linq;
 using Vmm.DeviceModel.Events;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
-using static Vmm.Tests.Fakes.GuestBuffer;
+using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
 
