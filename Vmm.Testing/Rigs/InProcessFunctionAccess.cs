@@ -259,7 +259,7 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
         {
             Memory = new AddressSpace(new AddressSpaceOptions { Domain = domain }),
             Ports = new AddressSpace(new AddressSpaceOptions { Domain = domain, Kind = AddressSpaceKind.Port, Name = "ports" }),
-            Windows = PciBusRig.Windows,
+            Windows = PciBusRig.CreateWindows(),
             MsiSink = messages,
             InterruptLines = lines,
         });

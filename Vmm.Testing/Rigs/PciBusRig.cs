@@ -30,7 +30,7 @@ public sealed class PciBusRig : IDisposable
         {
             Memory = new AddressSpace(memory?.Invoke(memoryOptions) ?? memoryOptions),
             Ports = new AddressSpace(new AddressSpaceOptions { Domain = domain, Kind = AddressSpaceKind.Port, Name = "ports" }),
-            Windows = Windows,
+            Windows = CreateWindows(),
             MsiSink = Messages,
             IrqRouting = Routing,
             InterruptLines = Lines,
@@ -47,8 +47,8 @@ public sealed class PciBusRig : IDisposable
         };
     }
 
-    /// <summary>Ranges for BARs: memory below 4 GiB and above, and ports.</summary>
-    public static IReadOnlyList<PciWindow> Windows { get; } =
+    /// <summary>Makes ranges for BARs, for one bridge: memory below 4 GiB and above, and ports.</summary>
+    public static IReadOnlyList<PciWindow> CreateWindows() =>
     [
         new PciWindow(AddressSpaceKind.Memory, 0xc000_0000, 0x3000_0000),
         new PciWindow(AddressSpaceKind.Memory, 0x40_0000_0000, 0x40_0000_0000),

@@ -36,20 +36,16 @@ internal sealed class BridgeRig
 
     public uint Read(PciAddress address, int offset, int width)
     {
-        uint ecam = (uint)Rig.Memory.Read(PciRig.Ecam + ((ulong)address.RequesterId << 12) + (ulong)offset, width);
+        uint ecam = Rig.Bus.ReadConfiguration(address, offset, width);
         if (offset < 256)
         {
-            Rig.Ports.Write(0xcf8, 4, 0x8000_0000u | ((uint)address.RequesterId << 8) | ((uint)offset & 0xfc));
-            ((uint)Rig.Ports.Read(0xcfcu + ((uint)offset & 3), width)).Should().Be(ecam, "ports and configuration memory agree");
+            Rig.Bus.ReadConfigurationByPorts(address, offset, width).Should().Be(ecam, "ports and configuration memory agree");
         }
 
         return ecam;
     }
 
-    public void Write(PciAddress address, int offset, int width, uint value)
-    {
-        Rig.Memory.Write(PciRig.Ecam + ((ulong)address.RequesterId << 12) + (ulong)offset, width, value);
-    }
+    public void Write(PciAddress address, int offset, int width, uint value) => Rig.Bus.WriteConfiguration(address, offset, width, value);
 
     public void Write(PciFunction function, int offset, int width, uint value) => Write(function.Address, offset, width, value);
 

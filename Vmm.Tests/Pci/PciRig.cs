@@ -13,35 +13,25 @@ internal sealed class PciRig
 
     public PciRig(params PciWindow[] windows)
     {
-        var domain = new AccessDomain();
-        Memory = new AddressSpace(new AddressSpaceOptions { Domain = domain, MemorySlots = Slots });
-        Ports = new AddressSpace(new AddressSpaceOptions { Domain = domain, Kind = AddressSpaceKind.Port, Name = "ports" });
-        Bridge = new PciHostBridge(new PciHostBridgeOptions
-        {
-            Memory = Memory,
-            Ports = Ports,
-            Windows = windows,
-            MsiSink = Sink,
-            IrqRouting = Routing,
-            InterruptLines = Lines,
-            EcamBase = Ecam,
-        });
-        Bridge.ClaimConfigurationAccess();
+        Bus = new PciBusRig(
+            bridge => bridge with { Windows = windows, EcamBase = Ecam }, memory => memory with { MemorySlots = Slots, Doorbells = null });
     }
 
-    public AddressSpace Memory { get; }
+    public PciBusRig Bus { get; }
 
-    public AddressSpace Ports { get; }
+    public AddressSpace Memory => Bus.Memory;
 
-    public PciHostBridge Bridge { get; }
+    public AddressSpace Ports => Bus.Ports;
+
+    public PciHostBridge Bridge => Bus.Bridge;
 
     public FakeSlots Slots { get; } = new();
 
-    public RecordingMsiSink Sink { get; } = new();
+    public RecordingMsiSink Sink => Bus.Messages;
 
-    public RecordingIrqRouting Routing { get; } = new();
+    public RecordingIrqRouting Routing => Bus.Routing;
 
-    public RecordingInterruptLines Lines { get; } = new();
+    public RecordingInterruptLines Lines => Bus.Lines;
 
     public static PciIdentity Identity { get; } = new()
     {
@@ -76,35 +66,20 @@ internal sealed class PciRig
         return function;
     }
 
-    public uint Read(int offset, int width, int device = 3, int function = 0)
-    {
-        return (uint)Memory.Read(EcamAddress(offset, device, function), width);
-    }
+    public uint Read(int offset, int width, int device = 3, int function = 0) =>
+        Bus.ReadConfiguration(new PciAddress(0, device, function), offset, width);
 
-    public void Write(int offset, int width, uint value, int device = 3, int function = 0)
-    {
-        Memory.Write(EcamAddress(offset, device, function), width, value);
-    }
+    public void Write(int offset, int width, uint value, int device = 3, int function = 0) =>
+        Bus.WriteConfiguration(new PciAddress(0, device, function), offset, width, value);
 
-    public uint PortRead(int offset, int width, int device = 3, int function = 0)
-    {
-        Ports.Write(0xcf8, 4, PortAddress(offset, device, function));
-        return (uint)Ports.Read(0xcfcu + ((uint)offset & 3), width);
-    }
+    public uint PortRead(int offset, int width, int device = 3, int function = 0) =>
+        Bus.ReadConfigurationByPorts(new PciAddress(0, device, function), offset, width);
 
-    public void PortWrite(int offset, int width, uint value, int device = 3, int function = 0)
-    {
-        Ports.Write(0xcf8, 4, PortAddress(offset, device, function));
-        Ports.Write(0xcfcu + ((uint)offset & 3), width, value);
-    }
+    public void PortWrite(int offset, int width, uint value, int device = 3, int function = 0) =>
+        Bus.WriteConfigurationByPorts(new PciAddress(0, device, function), offset, width, value);
 
     public static ulong EcamAddress(int offset, int device, int function)
     {
         return Ecam + ((ulong)device << 15) + ((ulong)function << 12) + (ulong)offset;
-    }
-
-    private static uint PortAddress(int offset, int device, int function)
-    {
-        return 0x8000_0000u | ((uint)device << 11) | ((uint)function << 8) | ((uint)offset & 0xfc);
     }
 }

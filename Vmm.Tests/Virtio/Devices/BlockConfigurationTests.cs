@@ -33,7 +33,7 @@ public sealed class BlockConfigurationTests
     public void The_write_cache_is_switched_only_when_that_was_negotiated()
     {
         using var file = new TemporaryFile(1 << 20);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         disk.Device.WriteConfiguration(0x20, 1, 0);
         disk.Device.ReadConfiguration(0x20, 1).Should().Be(0);
         Request(disk, Out, 0, new byte[512], 0).Status.Should().Be(Ok);
@@ -51,7 +51,7 @@ public sealed class BlockConfigurationTests
     public void The_write_cache_begins_switched_off_for_a_driver_that_cannot_flush(ulong features, ulong expected)
     {
         using var file = new TemporaryFile(1 << 20);
-        using DeviceHarness disk = Open(file, features: features);
+        using VirtioDeviceRig disk = Open(file, features: features);
         disk.Device.ReadConfiguration(0x20, 1).Should().Be(expected, "5.2.5.2");
     }
 

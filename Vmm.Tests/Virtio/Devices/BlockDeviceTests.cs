@@ -20,7 +20,7 @@ public sealed class BlockDeviceTests
     {
         byte[] content = Pattern(64 * 512, 1);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file, new BlockDeviceOptions { EventIndex = suppressing, IndirectDescriptors = suppressing });
+        using VirtioDeviceRig disk = Open(file, new BlockDeviceOptions { EventIndex = suppressing, IndirectDescriptors = suppressing });
 
         (byte status, byte[] read, uint length) = Request(disk, In, 3, [], 4096);
         status.Should().Be(Ok);
@@ -41,7 +41,7 @@ public sealed class BlockDeviceTests
         // 2.7.4.1: the header, the data and the status may be cut in any way, and share descriptors.
         byte[] content = Pattern(64 * 512, 2);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         var random = new Random(7);
         for (int round = 0; round < 200; round++)
         {
@@ -92,7 +92,7 @@ public sealed class BlockDeviceTests
     {
         byte[] content = Pattern(64 * 512, 3);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         byte[] data = type == Out ? Pattern(length, 9) : [];
         (byte status, byte[] read, uint used) = Request(disk, type, sector, data, type == In ? length : 0);
         status.Should().Be(IoError);
@@ -106,7 +106,7 @@ public sealed class BlockDeviceTests
     public void A_read_of_nothing_at_the_end_is_fine()
     {
         using var file = new TemporaryFile(64 * 512);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         Request(disk, In, 64, [], 0).Status.Should().Be(Ok);
         Request(disk, In, 65, [], 0).Status.Should().Be(IoError);
     }
@@ -115,7 +115,7 @@ public sealed class BlockDeviceTests
     public void The_serial_is_20_bytes()
     {
         using var file = new TemporaryFile(512);
-        using DeviceHarness disk = Open(file, new BlockDeviceOptions { Serial = "abc" });
+        using VirtioDeviceRig disk = Open(file, new BlockDeviceOptions { Serial = "abc" });
         (byte status, byte[] data, _) = Request(disk, GetId, 0, [], 20);
         status.Should().Be(Ok);
         data.Should().Equal([.. "abc"u8, .. new byte[17]]);
@@ -125,7 +125,7 @@ public sealed class BlockDeviceTests
         data.Should().Equal([.. "abc"u8, .. new byte[21]]);
 
         using var other = new TemporaryFile(512);
-        using DeviceHarness longer = Open(other, new BlockDeviceOptions { Serial = "0123456789ABCDEFGHIJKLMN" });
+        using VirtioDeviceRig longer = Open(other, new BlockDeviceOptions { Serial = "0123456789ABCDEFGHIJKLMN" });
         Encoding.ASCII.GetString(Request(longer, GetId, 0, [], 20).Data).Should().Be("0123456789ABCDEFGHIJ");
     }
 
@@ -138,7 +138,7 @@ public sealed class BlockDeviceTests
     public void An_unknown_type_is_unsupported(uint type)
     {
         using var file = new TemporaryFile(512);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         Request(disk, type, 0, [], 0).Status.Should().Be(Unsupported);
     }
 
@@ -147,7 +147,7 @@ public sealed class BlockDeviceTests
     {
         byte[] content = Pattern(64 * 512, 8);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file, readOnly: true);
+        using VirtioDeviceRig disk = Open(file, readOnly: true);
         (disk.Features & (1UL << 5)).Should().NotBe(0, "RO is offered");
         (disk.Features & (3UL << 13)).Should().Be(0, "DISCARD and WRITE_ZEROES are not");
         Request(disk, Out, 0, new byte[512], 0).Status.Should().Be(IoError);
@@ -163,7 +163,7 @@ public sealed class BlockDeviceTests
     public void A_short_header_is_an_error_and_a_missing_status_byte_a_broken_ring()
     {
         using var file = new TemporaryFile(512);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         ulong place = disk.Ram.Allocate(32);
         disk.Drivers[0].Add(Readable(place, 15), Writable(place + 16, 1));
         disk.Kick();
@@ -180,9 +180,10 @@ public sealed class BlockDeviceTests
     {
         byte[] content = Pattern(8 * 512, 4);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
-        disk.Drivers[0].SetDescriptor(0, 0, 1, GuestDriver.Next, 0);
-        disk.Drivers[0].AddHead(0);
+        using VirtioDeviceRig disk = Open(file);
+        var driver = (GuestDriver)disk.Drivers[0];
+        driver.SetDescriptor(0, 0, 1, GuestDriver.Next, 0);
+        driver.AddHead(0);
         disk.Kick();
         disk.WaitNeedsReset().Should().Contain("loops");
         for (int i = 0; i < 100; i++)
@@ -206,8 +207,8 @@ public sealed class BlockDeviceTests
     public void A_queue_that_is_stopped_and_started_again_loses_and_repeats_nothing()
     {
         using var file = new TemporaryFile(64 * 512);
-        using DeviceHarness disk = Open(file, new BlockDeviceOptions { QueueSize = 64 });
-        GuestDriver driver = disk.Drivers[0];
+        using VirtioDeviceRig disk = Open(file, new BlockDeviceOptions { QueueSize = 64 });
+        var driver = (GuestDriver)disk.Drivers[0];
         ulong header = disk.Ram.Place(Header(In, 0));
         ulong data = disk.Ram.Allocate(8192);
         int completed = 0;
@@ -243,7 +244,7 @@ public sealed class BlockDeviceTests
     {
         byte[] content = Pattern(1024 * 512, 11);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file, new BlockDeviceOptions { QueueCount = 4, QueueSize = 16 });
+        using VirtioDeviceRig disk = Open(file, new BlockDeviceOptions { QueueCount = 4, QueueSize = 16 });
         disk.Device.QueueSizes.Should().Equal(16, 16, 16, 16);
         (disk.Features & (1UL << 12)).Should().NotBe(0);
         disk.Device.ReadConfiguration(0x22, 2).Should().Be(4);
@@ -270,7 +271,7 @@ public sealed class BlockDeviceTests
     public void A_file_that_shrinks_under_the_device_gives_errors()
     {
         using var file = new TemporaryFile(64 * 512);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         using (var stream = new FileStream(file.Path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
         {
             stream.SetLength(512);

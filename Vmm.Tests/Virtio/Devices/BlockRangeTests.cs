@@ -12,7 +12,7 @@ public sealed class BlockRangeTests
     {
         byte[] content = Pattern(64 * 512, 5);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         Request(disk, WriteZeroes, 0, [.. Range(1, 2, 0), .. Range(8, 8, 1)], 0).Status.Should().Be(Ok);
         content.AsSpan(512, 1024).Clear();
         content.AsSpan(8 * 512, 8 * 512).Clear();
@@ -37,7 +37,7 @@ public sealed class BlockRangeTests
     {
         byte[] content = Pattern(64 * 512, 6);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         Request(disk, type, 0, [.. Range(0, 4, 0), .. Range(sector, count, flags)], 0).Status.Should().Be(expected);
         file.Content.Should().Equal(content);
     }
@@ -50,7 +50,7 @@ public sealed class BlockRangeTests
     public void A_list_of_ranges_of_a_bad_length_is_an_error(int length)
     {
         using var file = new TemporaryFile(64 * 512);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         Request(disk, WriteZeroes, 0, new byte[length], 0).Status.Should().Be(IoError);
         Request(disk, Discard, 0, new byte[length], 0).Status.Should().Be(IoError);
     }
@@ -60,7 +60,7 @@ public sealed class BlockRangeTests
     {
         byte[] content = Pattern(8 * 512, 8);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file, features: 0);
+        using VirtioDeviceRig disk = Open(file, features: 0);
         Request(disk, WriteZeroes, 0, Range(0, 1, 0), 0).Status.Should().Be(Unsupported);
         Request(disk, Discard, 0, Range(0, 1, 0), 0).Status.Should().Be(Unsupported);
         Request(disk, Out, 0, new byte[512], 0).Status.Should().Be(Ok);

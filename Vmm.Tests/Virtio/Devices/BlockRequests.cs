@@ -21,12 +21,12 @@ internal static class BlockRequests
     public const byte IoError = 1;
     public const byte Unsupported = 2;
 
-    public static DeviceHarness Open(TemporaryFile file, BlockDeviceOptions? options = null, bool readOnly = false, ulong? features = null)
+    public static VirtioDeviceRig Open(TemporaryFile file, BlockDeviceOptions? options = null, bool readOnly = false, ulong? features = null)
     {
-        return new DeviceHarness(new BlockDevice(RawFileBackend.Open(file.Path, readOnly), options), features: features).Start();
+        return new VirtioDeviceRig(new BlockDevice(RawFileBackend.Open(file.Path, readOnly), options), features: features).Start();
     }
 
-    public static (byte Status, byte[] Data, uint Length) Request(DeviceHarness disk, uint type, ulong sector, byte[] data, int room)
+    public static (byte Status, byte[] Data, uint Length) Request(VirtioDeviceRig disk, uint type, ulong sector, byte[] data, int room)
     {
         ulong header = disk.Ram.Place(Header(type, sector));
         ulong answer = disk.Ram.Allocate((ulong)room + 1);

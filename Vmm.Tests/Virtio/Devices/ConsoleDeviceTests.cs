@@ -20,7 +20,7 @@ public sealed class ConsoleDeviceTests
     {
         using var file = new TemporaryFile();
         var expected = new StringBuilder();
-        using (DeviceHarness console = new DeviceHarness(new ConsoleDevice(DescriptorConsoleBackend.CreateFile(file.Path))).Start())
+        using (VirtioDeviceRig console = new VirtioDeviceRig(new ConsoleDevice(DescriptorConsoleBackend.CreateFile(file.Path))).Start())
         {
             for (int i = 0; i < 300; i++)
             {
@@ -47,7 +47,7 @@ public sealed class ConsoleDeviceTests
         using var file = new FileStream("/dev/null", FileMode.Open, FileAccess.Write);
         var backend = new DescriptorConsoleBackend(
             (int)input.ClientSafePipeHandle.DangerousGetHandle(), (int)file.SafeFileHandle.DangerousGetHandle());
-        using DeviceHarness console = new DeviceHarness(new ConsoleDevice(backend)).Start();
+        using VirtioDeviceRig console = new VirtioDeviceRig(new ConsoleDevice(backend)).Start();
         byte[] sent = [.. Enumerable.Range(0, 5000).Select(i => (byte)(i * 11))];
         input.Write(sent);
         input.Flush();
@@ -82,7 +82,7 @@ public sealed class ConsoleDeviceTests
         byte[] content = [.. Enumerable.Range(0, 3000).Select(i => (byte)i)];
         using var file = new TemporaryFile(content);
         using FileStream stream = File.OpenRead(file.Path);
-        using DeviceHarness console = new DeviceHarness(new ConsoleDevice(
+        using VirtioDeviceRig console = new VirtioDeviceRig(new ConsoleDevice(
             new DescriptorConsoleBackend((int)stream.SafeFileHandle.DangerousGetHandle(), -1))).Start();
         ulong place = console.Ram.Allocate(4096);
         int count = 0;
@@ -102,7 +102,7 @@ public sealed class ConsoleDeviceTests
         using var output = new AnonymousPipeServerStream(PipeDirection.In);
         var backend = new DescriptorConsoleBackend(-1, (int)output.ClientSafePipeHandle.DangerousGetHandle());
         var device = new ConsoleDevice(backend);
-        using DeviceHarness console = new DeviceHarness(device).Start();
+        using VirtioDeviceRig console = new VirtioDeviceRig(device).Start();
         ulong place = console.Ram.Place(new byte[1 << 18]);
         console.Drivers[Output].Add(Readable(place, 1 << 18));
         console.Kick(Output);
@@ -116,7 +116,7 @@ public sealed class ConsoleDeviceTests
     public void The_size_is_offered_when_given_and_changes_are_told()
     {
         using var file = new TemporaryFile();
-        using DeviceHarness console = new DeviceHarness(new ConsoleDevice(
+        using VirtioDeviceRig console = new VirtioDeviceRig(new ConsoleDevice(
             DescriptorConsoleBackend.CreateFile(file.Path), new ConsoleDeviceOptions { Columns = 80, Rows = 25 }));
         (console.Features & 1).Should().Be(1);
         console.Device.ReadConfiguration(0, 2).Should().Be(80);

@@ -17,9 +17,9 @@ public sealed class DirtyToTheEndTests
     public void What_a_back_end_wrote_before_it_threw()
     {
         using var ram = new GuestRam((0, 1 << 20));
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(new FaultyBackend()), ram).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(new FaultyBackend()), ram).Start();
         ulong data = ram.Allocate(512);
-        GuestDriver driver = disk.Drivers[0];
+        RingDriver driver = disk.Drivers[0];
         driver.Add(Readable(ram.Place(BlockRequests.Header(BlockRequests.In, 0)), 16), Writable(data, 512), Writable(ram.Allocate(1), 1));
         var check = new DirtyCheck(ram, 1 << 20);
         driver.Publish();
@@ -39,7 +39,7 @@ public sealed class DirtyToTheEndTests
         const uint Piece = 32 << 20;
         const int Pieces = 128;
         using var ram = new GuestRam((0, 64 << 20));
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(new GatedBlockBackend(static () => { })), ram).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(new GatedBlockBackend(static () => { })), ram).Start();
         ulong room = ram.Allocate(Piece, 4096);
         ulong status = ram.Place([0xaa]);
 
@@ -49,7 +49,7 @@ public sealed class DirtyToTheEndTests
         var tracker = new LastSeen(ram, status);
         ram.Memory.DirtyTracker = tracker;
         disk.Kick();
-        DeviceHarness.Eventually(() => disk.Drivers[0].HasUsed, "4 GiB are cleared some time");
+        Eventually.Holds(() => disk.Drivers[0].HasUsed, "4 GiB are cleared some time");
         disk.Device.StopQueue(0);
         ram.Memory.DirtyTracker = null;
 

@@ -20,7 +20,7 @@ public sealed class DirtyTrackingTests
     {
         byte[] content = [.. Enumerable.Range(0, 1 << 16).Select(i => (byte)((i * 13) | 1))];
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Harness(new BlockDevice(RawFileBackend.Open(file.Path, false), new BlockDeviceOptions { Serial = "serial" }));
+        using VirtioDeviceRig disk = Harness(new BlockDevice(RawFileBackend.Open(file.Path, false), new BlockDeviceOptions { Serial = "serial" }));
         ulong data = _ram.Allocate(1 << 15, 4096);
         ulong status = _ram.Place([0xaa, 0xaa, 0xaa, 0xaa]);
         disk.Drivers[0].Add(Header(BlockRequests.In), Writable(data + 77, 5000), Writable(data + 10000, 3192), Writable(status, 1));
@@ -36,7 +36,7 @@ public sealed class DirtyTrackingTests
     {
         using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
         string path = $"/proc/self/fd/{pipe.ClientSafePipeHandle.DangerousGetHandle()}";
-        using DeviceHarness rng = Harness(new EntropyDevice(new EntropyDeviceOptions { Source = path }));
+        using VirtioDeviceRig rng = Harness(new EntropyDevice(new EntropyDeviceOptions { Source = path }));
         ulong place = _ram.Allocate(100);
         pipe.Write([1, 2, 3, 4]);
         rng.Drivers[0].Add(Writable(place, 2), Writable(place + 50, 50));
@@ -47,7 +47,7 @@ public sealed class DirtyTrackingTests
     public void Received_packets_also_one_that_is_dropped_and_one_that_has_to_wait()
     {
         var backend = new FakeNetBackend();
-        using DeviceHarness net = Harness(new NetDevice(backend), features: 1UL << 15);
+        using VirtioDeviceRig net = Harness(new NetDevice(backend), features: 1UL << 15);
         ulong place = _ram.Allocate(4000);
         backend.Arrive([.. Enumerable.Repeat((byte)7, 900)], flags: 1);
         backend.Arrive([.. Enumerable.Repeat((byte)9, 500)]);
@@ -63,28 +63,28 @@ public sealed class DirtyTrackingTests
     [Fact]
     public void Answers_to_control_commands()
     {
-        using DeviceHarness net = Harness(new NetDevice(new FakeNetBackend()));
+        using VirtioDeviceRig net = Harness(new NetDevice(new FakeNetBackend()));
         ulong answer = _ram.Place([0xaa]);
         net.Drivers[2].Add(Readable(_ram.Place([0, 0, 1]), 3), Writable(answer, 1));
         Run(net, 2, used: 1).Should().Contain((int)answer);
     }
 
-    private DeviceHarness Harness(VirtioDevice device, ulong? features = null)
+    private VirtioDeviceRig Harness(VirtioDevice device, ulong? features = null)
     {
-        var harness = new DeviceHarness(device, _ram, features);
+        var harness = new VirtioDeviceRig(device, _ram, features);
         return harness.Start();
     }
 
     private GuestBuffer Header(uint type) => Readable(_ram.Place(BlockRequests.Header(type, 0)), 16);
 
     /// <summary>Has the device do what was added, and looks at what it changed.</summary>
-    private int[] Run(DeviceHarness harness, int queue, int used, Func<bool>? until = null)
+    private int[] Run(VirtioDeviceRig harness, int queue, int used, Func<bool>? until = null)
     {
-        GuestDriver driver = harness.Drivers[queue];
+        var driver = (GuestDriver)harness.Drivers[queue];
         var check = new DirtyCheck(_ram, RamLength);
         driver.Publish();
         harness.Signal(queue);
-        DeviceHarness.Eventually(() => driver.UsedIndex == used && (until?.Invoke() ?? true), "the device does it");
+        Eventually.Holds(() => driver.UsedIndex == used && (until?.Invoke() ?? true), "the device does it");
         harness.Device.StopQueue(queue);
         (var marked, var changed) = check.End();
         changed.RemoveAll(address => (ulong)address == driver.Driver + 2);

@@ -13,7 +13,7 @@ public sealed class EntropyDeviceTests
     [Fact]
     public void The_kernel_s_random_bytes_fill_requests()
     {
-        using DeviceHarness rng = new DeviceHarness(new EntropyDevice()).Start();
+        using VirtioDeviceRig rng = new VirtioDeviceRig(new EntropyDevice()).Start();
         rng.Device.ConfigurationLength.Should().Be(0);
         byte[] first = Request(rng, 256);
         byte[] second = Request(rng, 256);
@@ -25,7 +25,7 @@ public sealed class EntropyDeviceTests
     [Fact]
     public void A_request_gets_at_most_64_kib()
     {
-        using DeviceHarness rng = new DeviceHarness(new EntropyDevice()).Start();
+        using VirtioDeviceRig rng = new VirtioDeviceRig(new EntropyDevice()).Start();
         Request(rng, 1 << 20).Should().HaveCount(1 << 16);
     }
 
@@ -34,7 +34,7 @@ public sealed class EntropyDeviceTests
     {
         byte[] content = [.. Enumerable.Range(0, 100).Select(i => (byte)i)];
         using var file = new TemporaryFile(content);
-        using DeviceHarness rng = new DeviceHarness(new EntropyDevice(new EntropyDeviceOptions { Source = file.Path })).Start();
+        using VirtioDeviceRig rng = new VirtioDeviceRig(new EntropyDevice(new EntropyDeviceOptions { Source = file.Path })).Start();
         Request(rng, 60).Should().Equal(content[..60]);
         Request(rng, 60).Should().Equal(content[60..], "fewer bytes than asked for are an answer");
         rng.Drivers[0].Add(Writable(rng.Ram.Allocate(16), 16));
@@ -47,7 +47,7 @@ public sealed class EntropyDeviceTests
     {
         using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
         string path = $"/proc/self/fd/{pipe.ClientSafePipeHandle.DangerousGetHandle()}";
-        using DeviceHarness rng = new DeviceHarness(new EntropyDevice(new EntropyDeviceOptions { Source = path })).Start();
+        using VirtioDeviceRig rng = new VirtioDeviceRig(new EntropyDevice(new EntropyDeviceOptions { Source = path })).Start();
         ulong place = rng.Ram.Allocate(16);
         rng.Drivers[0].Add(Writable(place, 16));
         rng.Kick();
@@ -73,9 +73,9 @@ public sealed class EntropyDeviceTests
     {
         using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
         string path = $"/proc/self/fd/{pipe.ClientSafePipeHandle.DangerousGetHandle()}";
-        var rng = new DeviceHarness(new EntropyDevice(new EntropyDeviceOptions { Source = path }));
-        using DeviceHarness harness = rng.Start();
-        GuestDriver driver = rng.Drivers[0];
+        var rng = new VirtioDeviceRig(new EntropyDevice(new EntropyDeviceOptions { Source = path }));
+        using VirtioDeviceRig harness = rng.Start();
+        var driver = (GuestDriver)rng.Drivers[0];
         var counter = new RoundCounter(driver.Descriptors);
         rng.Ram.Dma.Translator = counter;
         ushort head = driver.Add(Writable(rng.Ram.Allocate(16), 16));
@@ -109,7 +109,7 @@ public sealed class EntropyDeviceTests
     [Trait("Behaviour", "VTP-16")]
     public void A_request_without_room_is_a_broken_ring()
     {
-        using DeviceHarness rng = new DeviceHarness(new EntropyDevice()).Start();
+        using VirtioDeviceRig rng = new VirtioDeviceRig(new EntropyDevice()).Start();
         rng.Drivers[0].Add(Readable(rng.Ram.Allocate(16), 16));
         rng.Kick();
         rng.WaitNeedsReset().Should().Contain("without room");
@@ -125,15 +125,15 @@ public sealed class EntropyDeviceTests
     }
 
     /// <summary>Kicks, and waits until the worker has looked.</summary>
-    private static void Round(DeviceHarness rng, RoundCounter counter)
+    private static void Round(VirtioDeviceRig rng, RoundCounter counter)
     {
         int before = counter.Rounds;
         rng.Drivers[0].Publish();
         rng.Signal();
-        DeviceHarness.Eventually(() => counter.Rounds > before, "the worker looks when it is kicked");
+        Eventually.Holds(() => counter.Rounds > before, "the worker looks when it is kicked");
     }
 
-    private static byte[] Request(DeviceHarness rng, uint length)
+    private static byte[] Request(VirtioDeviceRig rng, uint length)
     {
         ulong place = rng.Ram.Allocate(length);
         rng.Drivers[0].Add(Writable(place, length / 2), Writable(place + (length / 2), length - (length / 2)));

@@ -41,7 +41,7 @@ public sealed class InOrderTests
         using var disk = new BlockDevice(RawFileBackend.Open(file.Path, readOnly: false));
         disk.CompletesInOrder.Should().BeTrue();
         var driver = RingDriver.Create(form, ram, 256);
-        disk.Start(driver.Features, new DeviceHarness(disk, ram));
+        disk.Start(driver.Features, new VirtioDeviceRig(disk, ram));
         var resources = new QueueResources { Configuration = driver.Configuration, Dma = ram.Dma, Kick = kick, Interrupt = vector };
         disk.TryStartQueue(resources, out _).Should().BeTrue();
         ulong room = ram.Allocate(513);
@@ -62,7 +62,7 @@ public sealed class InOrderTests
             driver.Publish();
             kick.Signal();
             List<uint> back = [];
-            DeviceHarness.Eventually(
+            Eventually.Holds(
                 () =>
                 {
                     while (driver.TryTakeUsed(out uint id, out _))
@@ -81,7 +81,7 @@ public sealed class InOrderTests
     public void Packets_and_their_buffers_come_back_as_they_went_in()
     {
         var backend = new FakeNetBackend();
-        using var net = new DeviceHarness(new NetDevice(backend), features: 1UL << 15).Start();
+        using var net = new VirtioDeviceRig(new NetDevice(backend), features: 1UL << 15).Start();
         net.Device.CompletesInOrder.Should().BeTrue();
         ulong packet = net.Ram.Allocate(2000);
         var random = new Random(6);

@@ -29,7 +29,7 @@ public sealed class LongRequestTests
     {
         byte[] content = Pattern(length + 4096, 11);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
 
         (byte status, byte[] read, uint used) = Request(disk, In, 2, [], length);
         status.Should().Be(Ok);
@@ -47,7 +47,7 @@ public sealed class LongRequestTests
     {
         byte[] content = Pattern(40 * Mebibyte, 13);
         using var file = new TemporaryFile(content);
-        using DeviceHarness disk = Open(file);
+        using VirtioDeviceRig disk = Open(file);
         const uint Sectors = (17 * Mebibyte) / 512;
 
         byte[] ranges = [.. Range(1, Sectors, 0), .. Range(5, 0, 0), .. Range(Sectors + 10, Sectors, 0)];
@@ -66,7 +66,7 @@ public sealed class LongRequestTests
     public void No_call_of_the_back_end_is_longer_than_a_part(uint type, int part)
     {
         var backend = new GatedBlockBackend(static () => { });
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         byte[] data = type switch
         {
             In => [],
@@ -85,7 +85,7 @@ public sealed class LongRequestTests
     {
         using var gate = new ManualResetEventSlim();
         var backend = new GatedBlockBackend(() => gate.Wait(Long));
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         Post(disk, WriteZeroes, [.. Enumerable.Range(0, 32).SelectMany(_ => Range(0, 1 << 22, 0))], []);
         backend.Entered.Wait(Long).Should().BeTrue();
 
@@ -104,7 +104,7 @@ public sealed class LongRequestTests
     {
         using var gate = new ManualResetEventSlim();
         var backend = new GatedBlockBackend(() => gate.Wait(Long));
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         for (int i = 0; i < 30; i++)
         {
             Add(disk, Out, new byte[512], []);
@@ -127,7 +127,7 @@ public sealed class LongRequestTests
     {
         // The request never ends: 4 GiB of zeroes are cleared in RAM that is named 127 times, again and again.
         using var ram = new GuestRam((0, 64 << 20), (1UL << 32, 1 << 20));
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(new GatedBlockBackend(static () => { })), ram).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(new GatedBlockBackend(static () => { })), ram).Start();
         ulong room = ram.Allocate(32 << 20, 4096);
         GuestBuffer[] pieces = [.. Enumerable.Repeat(Writable(room, 32 << 20), 120)];
         for (int i = 0; i < 20; i++)
@@ -140,13 +140,14 @@ public sealed class LongRequestTests
         var removal = Stopwatch.StartNew();
         ram.RemoveRegion(ram.Region(1UL << 32));
         removal.Stop();
-        int usedThen = disk.Drivers[0].UsedIndex;
+        var driver = (GuestDriver)disk.Drivers[0];
+        int usedThen = driver.UsedIndex;
         disk.Device.PrepareStop(0);
-        int usedAtStop = disk.Drivers[0].UsedIndex;
+        int usedAtStop = driver.UsedIndex;
         disk.Device.StopQueue(0);
 
         usedThen.Should().BeLessThan(20, $"the removal, which took {removal.ElapsedMilliseconds} ms, did not wait for the ring to be empty");
-        disk.Drivers[0].UsedIndex.Should().BeLessThanOrEqualTo((ushort)(usedAtStop + 1), "a stop waits for a part");
+        driver.UsedIndex.Should().BeLessThanOrEqualTo((ushort)(usedAtStop + 1), "a stop waits for a part");
     }
 
     [Theory]
@@ -156,12 +157,12 @@ public sealed class LongRequestTests
     {
         using var pipe = new AnonymousPipeServerStream(PipeDirection.In);
         var backend = new DescriptorConsoleBackend(-1, (int)pipe.ClientSafePipeHandle.DangerousGetHandle());
-        using DeviceHarness console = new DeviceHarness(new ConsoleDevice(backend)).Start();
+        using VirtioDeviceRig console = new VirtioDeviceRig(new ConsoleDevice(backend)).Start();
         ulong place = console.Ram.Allocate(1 << 16);
         console.Drivers[Output].AddIndirect(
             [.. Enumerable.Repeat(Readable(place, 1 << 16), 2), .. Enumerable.Repeat(Readable(place, 1), pieces - 2)]);
         console.Kick(Output);
-        DeviceHarness.Eventually(() => !console.Drivers[Output].HasUsed && PipeIsFull(backend), "the first 64 KiB fill the pipe");
+        Eventually.Holds(() => !console.Drivers[Output].HasUsed && PipeIsFull(backend), "the first 64 KiB fill the pipe");
 
         console.Device.StopQueue(Output);
 
@@ -174,7 +175,7 @@ public sealed class LongRequestTests
     {
         using var pipe = new AnonymousPipeServerStream(PipeDirection.In);
         var device = new ConsoleDevice(new DescriptorConsoleBackend(-1, (int)pipe.ClientSafePipeHandle.DangerousGetHandle()));
-        using DeviceHarness console = new DeviceHarness(device).Start();
+        using VirtioDeviceRig console = new VirtioDeviceRig(device).Start();
         ulong place = console.Ram.Allocate(1 << 16);
         var watch = Stopwatch.StartNew();
         console.Drivers[Output].Add(Readable(place, 1 << 16));
@@ -213,9 +214,9 @@ public sealed class LongRequestTests
 
         try
         {
-            using DeviceHarness disk = new DeviceHarness(new BlockDevice(RawFileBackend.Open(path, readOnly: false))).Start();
+            using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(RawFileBackend.Open(path, readOnly: false))).Start();
             Post(disk, WriteZeroes, [.. Enumerable.Range(0, 32).SelectMany(i => Range((ulong)i << 22, 1 << 22, 0))], []);
-            DeviceHarness.Eventually(() => new FileInfo(path).Exists && TemporaryFile.Allocated(path) > 0, "the device has begun");
+            Eventually.Holds(() => new FileInfo(path).Exists && TemporaryFile.Allocated(path) > 0, "the device has begun");
 
             await Task.Run(() => disk.Device.StopQueue(0)).WaitAsync(Long);
 
@@ -234,7 +235,7 @@ public sealed class LongRequestTests
     public void An_exception_of_the_back_end_keeps_its_stack()
     {
         var backend = new GatedBlockBackend(static () => throw new InvalidOperationException("a mistake in the back-end"));
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         Post(disk, In, [], [Writable(disk.Ram.Allocate(512), 512)]);
 
         disk.WaitNeedsReset().Should().Contain("a mistake in the back-end");
@@ -246,13 +247,13 @@ public sealed class LongRequestTests
         return !Vmm.DeviceModel.Interop.DescriptorIo.WaitWritable(backend.OutputDescriptor, 0);
     }
 
-    private static void Post(DeviceHarness disk, uint type, byte[] data, GuestBuffer[] room)
+    private static void Post(VirtioDeviceRig disk, uint type, byte[] data, GuestBuffer[] room)
     {
         Add(disk, type, data, room);
         disk.Kick();
     }
 
-    private static void Add(DeviceHarness disk, uint type, byte[] data, GuestBuffer[] room)
+    private static void Add(VirtioDeviceRig disk, uint type, byte[] data, GuestBuffer[] room)
     {
         List<GuestBuffer> buffers = [Readable(disk.Ram.Place(Header(type, 0)), 16)];
         if (data.Length != 0)

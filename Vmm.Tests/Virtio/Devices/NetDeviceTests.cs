@@ -23,7 +23,7 @@ public sealed class NetDeviceTests
     [Fact]
     public void Packets_are_sent_with_their_header_in_any_framing()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         var random = new Random(1);
         for (int i = 0; i < 200; i++)
         {
@@ -44,7 +44,7 @@ public sealed class NetDeviceTests
     [Fact]
     public void What_cannot_be_sent_is_dropped_and_counted_and_its_buffer_comes_back()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         ulong place = net.Ram.Allocate(1 << 17);
         foreach (uint length in new uint[] { 1, 11, 12, 65536 + 26 })
         {
@@ -66,7 +66,7 @@ public sealed class NetDeviceTests
     [Fact]
     public void A_packet_spreads_over_as_many_buffers_as_it_needs()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         var random = new Random(2);
         Dictionary<ushort, (ulong Place, uint Length)> posted = [];
         for (int i = 0; i < 300; i++)
@@ -89,7 +89,7 @@ public sealed class NetDeviceTests
     [Trait("Behaviour", "VQ-5")]
     public void Without_buffers_packets_wait_in_the_back_end_which_is_not_looked_at()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         byte[] frame = Frame(1000, 3);
         _backend.Arrive(frame);
         net.Vectors[Receive].Wait(50).Should().BeFalse();
@@ -107,13 +107,13 @@ public sealed class NetDeviceTests
     [Fact]
     public void A_packet_larger_than_what_is_posted_waits_for_more_buffers_and_none_is_lost()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         byte[] frame = Frame(20000, 4);
         Dictionary<ushort, (ulong Place, uint Length)> posted = [];
         Post(net, posted, 1500);
         net.Kick(Receive);
         _backend.Arrive(frame);
-        DeviceHarness.Eventually(() => _backend.Waiting == 0, "the packet is taken");
+        Eventually.Holds(() => _backend.Waiting == 0, "the packet is taken");
         for (int i = 0; i < 13; i++)
         {
             net.Drivers[Receive].HasUsed.Should().BeFalse();
@@ -129,7 +129,7 @@ public sealed class NetDeviceTests
     [Trait("Behaviour", "VQ-6")]
     public void Stopping_while_a_packet_waits_gives_every_buffer_back()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Dictionary<ushort, (ulong Place, uint Length)> posted = [];
         for (int i = 0; i < 3; i++)
         {
@@ -138,7 +138,7 @@ public sealed class NetDeviceTests
 
         net.Kick(Receive);
         _backend.Arrive(Frame(20000, 5));
-        DeviceHarness.Eventually(() => _backend.Waiting == 0, "the packet is taken");
+        Eventually.Holds(() => _backend.Waiting == 0, "the packet is taken");
         VirtqueueState state = net.Device.StopQueue(Receive)!;
         state.AvailableIndex.Should().Be(0);
         state.UsedIndex.Should().Be(0);
@@ -151,7 +151,7 @@ public sealed class NetDeviceTests
     [Fact]
     public void A_packet_that_fits_into_no_buffer_is_dropped_and_the_next_one_comes()
     {
-        using DeviceHarness net = Start(MergeableBuffers | GuestTso4 | (1 << 8) | (1 << 9));
+        using VirtioDeviceRig net = Start(MergeableBuffers | GuestTso4 | (1 << 8) | (1 << 9));
         Dictionary<ushort, (ulong Place, uint Length)> posted = [];
         Post(net, posted, 1526);
         Post(net, posted, 1526);
@@ -166,7 +166,7 @@ public sealed class NetDeviceTests
     [Fact]
     public void Large_packets_are_done_without_where_the_whole_queue_is_too_short_for_one()
     {
-        using DeviceHarness net = Start(queueSize: 32);
+        using VirtioDeviceRig net = Start(queueSize: 32);
         const NetOffloads All = NetOffloads.Checksum | NetOffloads.Tso4 | NetOffloads.Tso6 | NetOffloads.TsoEcn;
         Dictionary<ushort, (ulong Place, uint Length)> posted = [];
         for (int i = 0; i < 16; i++)
@@ -200,7 +200,7 @@ public sealed class NetDeviceTests
     [Trait("Behaviour", "VTP-16")]
     public void A_buffer_without_room_is_a_broken_ring()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         net.Drivers[Receive].Add(Readable(net.Ram.Allocate(64), 64));
         net.Kick(Receive);
         net.WaitNeedsReset().Should().Contain("without room");
@@ -211,7 +211,7 @@ public sealed class NetDeviceTests
     [Fact]
     public void Offloads_follow_the_features_and_the_control_queue()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         const NetOffloads All = NetOffloads.Checksum | NetOffloads.Tso4 | NetOffloads.Tso6 | NetOffloads.TsoEcn;
         _backend.Offloads.Should().Equal(All);
         Command(net, 5, 0, BitConverter.GetBytes(1UL << 1)).Should().Be(0);
@@ -229,7 +229,7 @@ public sealed class NetDeviceTests
     [Fact]
     public void The_control_queue_takes_modes_filters_and_an_address()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Command(net, 0, 0, [1]).Should().Be(0);
         Command(net, 0, 1, [0]).Should().Be(0);
         Command(net, 0, 5, [0]).Should().Be(1, "RX_EXTRA is not offered");
@@ -267,7 +267,7 @@ public sealed class NetDeviceTests
     public void The_configuration_is_laid_out_as_specified()
     {
         MacAddress.TryParse("52:54:00:12:34:56", out MacAddress mac).Should().BeTrue();
-        using DeviceHarness net = new DeviceHarness(new NetDevice(_backend, new NetDeviceOptions { Mac = mac, Mtu = 9000 })).Start();
+        using VirtioDeviceRig net = new VirtioDeviceRig(new NetDevice(_backend, new NetDeviceOptions { Mac = mac, Mtu = 9000 })).Start();
         net.Device.ReadConfiguration(0, 4).Should().Be(0x12005452);
         net.Device.ReadConfiguration(4, 2).Should().Be(0x5634);
         net.Device.ReadConfiguration(6, 2).Should().Be(1, "the link is up");
@@ -298,14 +298,14 @@ public sealed class NetDeviceTests
         MacAddress.CreateRandom().IsUnicast.Should().BeTrue();
     }
 
-    private DeviceHarness Start(ulong without = 0, ushort queueSize = 256)
+    private VirtioDeviceRig Start(ulong without = 0, ushort queueSize = 256)
     {
         var mac = new MacAddress(0x525400123456);
         var device = new NetDevice(_backend, new NetDeviceOptions { Id = "net0", Mac = mac, QueueSize = queueSize });
-        return new DeviceHarness(device, features: device.OfferedFeatures & ~without).Start();
+        return new VirtioDeviceRig(device, features: device.OfferedFeatures & ~without).Start();
     }
 
-    private static byte Command(DeviceHarness net, byte category, byte command, byte[] data)
+    private static byte Command(VirtioDeviceRig net, byte category, byte command, byte[] data)
     {
         ulong answer = net.Ram.Place([0xaa]);
         net.Drivers[Control].Add(
@@ -315,7 +315,7 @@ public sealed class NetDeviceTests
         return net.Ram.Read<byte>(answer);
     }
 
-    private static void Post(DeviceHarness net, Dictionary<ushort, (ulong Place, uint Length)> posted, uint length)
+    private static void Post(VirtioDeviceRig net, Dictionary<ushort, (ulong Place, uint Length)> posted, uint length)
     {
         ulong place = net.Ram.Allocate(length);
         uint first = length / 3;
@@ -323,7 +323,7 @@ public sealed class NetDeviceTests
         posted[head] = (place, length);
     }
 
-    private static byte[] TakePacket(DeviceHarness net, Dictionary<ushort, (ulong Place, uint Length)> posted)
+    private static byte[] TakePacket(VirtioDeviceRig net, Dictionary<ushort, (ulong Place, uint Length)> posted)
     {
         List<byte> packet = [];
         int buffers = 1;
@@ -344,7 +344,7 @@ public sealed class NetDeviceTests
         return [.. packet.Skip(12)];
     }
 
-    private static (uint Id, uint Length) Next(DeviceHarness net)
+    private static (uint Id, uint Length) Next(VirtioDeviceRig net)
     {
         net.Drivers[Receive].TryTakeUsed(out uint id, out uint length).Should().BeTrue("the buffers of a packet appear together");
         return (id, length);

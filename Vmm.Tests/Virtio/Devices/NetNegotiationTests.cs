@@ -49,7 +49,7 @@ public sealed class NetNegotiationTests
     [InlineData(GuestCsum | GuestTso4 | GuestEcn, NeedsChecksum, Tcp4 | Ecn, NeedsChecksum)]
     public void A_packet_that_the_driver_agreed_to_is_passed_with_the_flags_that_it_knows(ulong features, byte flags, byte gsoType, byte expected)
     {
-        using DeviceHarness net = Start(features | MergeableBuffers);
+        using VirtioDeviceRig net = Start(features | MergeableBuffers);
         _backend.Arrive(new byte[100], flags, gsoType);
         byte[] packet = Take(net);
         packet.Should().HaveCount(112);
@@ -69,7 +69,7 @@ public sealed class NetNegotiationTests
     [InlineData(GuestCsum | GuestTso4 | GuestTso6 | GuestEcn, NeedsChecksum, 0x7f)]
     public void A_packet_that_the_driver_cannot_finish_is_dropped_and_counted(ulong features, byte flags, byte gsoType)
     {
-        using DeviceHarness net = Start(features | MergeableBuffers);
+        using VirtioDeviceRig net = Start(features | MergeableBuffers);
         _backend.Arrive(new byte[100], flags, gsoType);
         _backend.Arrive(new byte[60]);
         Take(net).Should().HaveCount(72, "the next packet is the first that is passed");
@@ -79,7 +79,7 @@ public sealed class NetNegotiationTests
     [Fact]
     public void An_offload_that_the_driver_switched_off_is_not_used_any_more()
     {
-        using DeviceHarness net = Start(GuestCsum | (1 << 2) | ControlQueue);
+        using VirtioDeviceRig net = Start(GuestCsum | (1 << 2) | ControlQueue);
         _backend.Arrive(new byte[100], NeedsChecksum);
         Take(net)[0].Should().Be(NeedsChecksum);
         Command(net, 5, 0, new byte[8]).Should().Be(0);
@@ -100,7 +100,7 @@ public sealed class NetNegotiationTests
     public void A_packet_above_a_negotiated_mtu_is_not_passed(int length, int etherType, byte gsoType, bool passed)
     {
         var device = new NetDevice(_backend, new NetDeviceOptions { Mtu = 1400 });
-        using DeviceHarness net = Start(Mtu | MergeableBuffers | GuestCsum | GuestTso4, device);
+        using VirtioDeviceRig net = Start(Mtu | MergeableBuffers | GuestCsum | GuestTso4, device);
         byte[] frame = new byte[length];
         (frame[12], frame[13]) = ((byte)(etherType >> 8), (byte)etherType);
         _backend.Arrive(frame, gsoType != 0 ? NeedsChecksum : (byte)0, gsoType);
@@ -112,7 +112,7 @@ public sealed class NetNegotiationTests
     [Fact]
     public void An_mtu_that_was_only_offered_binds_nobody()
     {
-        using DeviceHarness net = Start(MergeableBuffers, new NetDevice(_backend, new NetDeviceOptions { Mtu = 1400 }));
+        using VirtioDeviceRig net = Start(MergeableBuffers, new NetDevice(_backend, new NetDeviceOptions { Mtu = 1400 }));
         _backend.Arrive(new byte[1500]);
         Take(net).Should().HaveCount(1512);
     }
@@ -124,7 +124,7 @@ public sealed class NetNegotiationTests
     [Trait("Behaviour", "VQ-2")]
     public void Buffers_in_many_pieces_are_used_one_after_the_other(int first, int second)
     {
-        using DeviceHarness net = Start(RingFeatures.IndirectDescriptors | MergeableBuffers, post: false);
+        using VirtioDeviceRig net = Start(RingFeatures.IndirectDescriptors | MergeableBuffers, post: false);
         ulong place = net.Ram.Allocate(1 << 16);
         foreach (int pieces in new[] { first, second })
         {
@@ -146,7 +146,7 @@ public sealed class NetNegotiationTests
     [Trait("Behaviour", "VQ-2")]
     public void A_buffer_in_more_pieces_than_the_host_reads_into_is_a_broken_ring()
     {
-        using DeviceHarness net = Start(RingFeatures.IndirectDescriptors | MergeableBuffers, post: false);
+        using VirtioDeviceRig net = Start(RingFeatures.IndirectDescriptors | MergeableBuffers, post: false);
         ulong place = net.Ram.Allocate(1024);
         net.Drivers[Receive].AddIndirect([.. Enumerable.Range(0, 1024).Select(i => Writable(place + (ulong)i, 1))]);
         net.Kick(Receive);
@@ -162,7 +162,7 @@ public sealed class NetNegotiationTests
     [InlineData(Csum | HostTso6 | HostEcn, NeedsChecksum, Tcp6 | Ecn, NeedsChecksum)]
     public void A_sent_packet_has_the_flags_that_were_negotiated(ulong features, byte flags, byte gsoType, byte expected)
     {
-        using DeviceHarness net = Start(features);
+        using VirtioDeviceRig net = Start(features);
         Send(net, flags, gsoType);
         _backend.Sent.TryDequeue(out byte[]? sent).Should().BeTrue();
         sent.Should().Equal([expected, gsoType, .. Rest()]);
@@ -178,7 +178,7 @@ public sealed class NetNegotiationTests
     [InlineData(Csum | HostTso4 | HostTso6 | HostEcn, NeedsChecksum, UdpL4)]
     public void A_sent_packet_that_asks_for_more_is_dropped_and_counted(ulong features, byte flags, byte gsoType)
     {
-        using DeviceHarness net = Start(features);
+        using VirtioDeviceRig net = Start(features);
         Send(net, flags, gsoType);
         _backend.Sent.Should().BeEmpty();
         ((NetDevice)net.Device).TransmitDropped.Should().Be(1);
@@ -187,7 +187,7 @@ public sealed class NetNegotiationTests
     [Fact]
     public void Commands_of_features_that_were_not_negotiated_are_refused()
     {
-        using DeviceHarness net = Start(ControlQueue);
+        using VirtioDeviceRig net = Start(ControlQueue);
         Command(net, 0, 0, [1]).Should().Be(1, "CTRL_RX");
         Command(net, 0, 1, [1]).Should().Be(1, "CTRL_RX");
         Command(net, 1, 0, new byte[8]).Should().Be(1, "CTRL_RX");
@@ -199,7 +199,7 @@ public sealed class NetNegotiationTests
     [Fact]
     public void Without_a_control_queue_nobody_serves_its_index()
     {
-        using DeviceHarness net = Start(0);
+        using VirtioDeviceRig net = Start(0);
         net.Drivers[Control].Add(Readable(net.Ram.Place([0, 0, 1]), 3), Writable(net.Ram.Allocate(1), 1));
         net.Kick(Control);
 
@@ -211,7 +211,7 @@ public sealed class NetNegotiationTests
     [Fact]
     public void A_carrier_that_the_driver_does_not_follow_interrupts_nobody()
     {
-        using DeviceHarness net = Start(0);
+        using VirtioDeviceRig net = Start(0);
         ((NetDevice)net.Device).LinkUp = false;
         net.ConfigurationChanges.Should().Be(0);
         net.Device.ReadConfiguration(6, 2).Should().Be(0);
@@ -219,14 +219,14 @@ public sealed class NetNegotiationTests
 
     private static byte[] Rest() => [.. Enumerable.Range(2, 98).Select(i => (byte)i)];
 
-    private static void Send(DeviceHarness net, byte flags, byte gsoType)
+    private static void Send(VirtioDeviceRig net, byte flags, byte gsoType)
     {
         net.Drivers[Transmit].Add(Readable(net.Ram.Place([flags, gsoType, .. Rest()]), 100));
         net.Kick(Transmit);
         net.WaitUsed(Transmit);
     }
 
-    private static byte Command(DeviceHarness net, byte category, byte command, byte[] data)
+    private static byte Command(VirtioDeviceRig net, byte category, byte command, byte[] data)
     {
         ulong answer = net.Ram.Place([0xaa]);
         net.Drivers[Control].Add(Readable(net.Ram.Place([category, command, .. data]), (uint)data.Length + 2), Writable(answer, 1));
@@ -235,9 +235,9 @@ public sealed class NetNegotiationTests
         return net.Ram.Read<byte>(answer);
     }
 
-    private DeviceHarness Start(ulong features, NetDevice? device = null, bool post = true)
+    private VirtioDeviceRig Start(ulong features, NetDevice? device = null, bool post = true)
     {
-        DeviceHarness net = new DeviceHarness(device ?? new NetDevice(_backend), features: features).Start();
+        VirtioDeviceRig net = new VirtioDeviceRig(device ?? new NetDevice(_backend), features: features).Start();
         if (post)
         {
             for (int i = 0; i < 2; i++)
@@ -252,7 +252,7 @@ public sealed class NetNegotiationTests
         return net;
     }
 
-    private byte[] Take(DeviceHarness net)
+    private byte[] Take(VirtioDeviceRig net)
     {
         (uint id, uint length) = net.WaitUsed(Receive);
         return net.Ram.Read(_places[_heads.IndexOf((ushort)id)], (int)length);

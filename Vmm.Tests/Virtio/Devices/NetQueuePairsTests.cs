@@ -51,7 +51,7 @@ public sealed class NetQueuePairsTests
     [Fact]
     public void At_first_only_the_first_pair_receives_and_every_pair_the_driver_asks_for_does_then()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         ulong[] places = [.. Enumerable.Range(0, Pairs).Select(pair => Post(net, pair))];
         States().Should().Equal(true, false, false, false);
         _backends[3].Arrive([1, 2, 3]);
@@ -73,7 +73,7 @@ public sealed class NetQueuePairsTests
     [Fact]
     public void Each_pair_sends_to_its_own_back_end()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Use(net, Pairs).Should().Be(0);
         for (int pair = 0; pair < Pairs; pair++)
         {
@@ -87,7 +87,7 @@ public sealed class NetQueuePairsTests
     public void Each_pair_has_a_thread_of_its_own()
     {
         using var release = new ManualResetEventSlim();
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Use(net, Pairs).Should().Be(0);
         _backends[1].Sending = () => release.Wait(20_000);
         net.Drivers[3].Add(Readable(net.Ram.Place(new byte[20]), 20));
@@ -102,7 +102,7 @@ public sealed class NetQueuePairsTests
     [Fact]
     public void With_fewer_pairs_nothing_comes_into_the_others_and_what_was_posted_stays_theirs()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Use(net, Pairs).Should().Be(0);
         ulong place = Post(net, 3);
         Use(net, 2).Should().Be(0);
@@ -126,7 +126,7 @@ public sealed class NetQueuePairsTests
     [InlineData(new byte[] { 2, 0, 0 })]
     public void Impossible_numbers_are_refused_and_change_nothing(byte[] data)
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Use(net, 3).Should().Be(0);
         Command(net, Control, 4, 0, data).Should().Be(1);
         ((NetDevice)net.Device).PairsInUse.Should().Be(3);
@@ -136,7 +136,7 @@ public sealed class NetQueuePairsTests
     [Fact]
     public void Steering_modes_that_were_not_offered_are_refused()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Command(net, Control, 4, 1, new byte[16]).Should().Be(1, "RSS is not offered");
         Command(net, Control, 4, 2, new byte[16]).Should().Be(1, "HASH_REPORT is not offered");
     }
@@ -144,7 +144,7 @@ public sealed class NetQueuePairsTests
     [Fact]
     public void Without_the_feature_there_is_one_pair_and_the_control_queue_is_the_third()
     {
-        using DeviceHarness net = Start(without: MultiQueue);
+        using VirtioDeviceRig net = Start(without: MultiQueue);
         Command(net, 2, 0, 0, [1]).Should().Be(0);
         Command(net, 2, 4, 0, [1, 0]).Should().Be(1);
         ulong place = Post(net, 0);
@@ -164,7 +164,7 @@ public sealed class NetQueuePairsTests
     [Trait("Behaviour", "VTP-7")]
     public void A_reset_goes_back_to_one_pair()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Use(net, Pairs).Should().Be(0);
         net.Device.Reset();
         ((NetDevice)net.Device).PairsInUse.Should().Be(1);
@@ -182,7 +182,7 @@ public sealed class NetQueuePairsTests
     [Trait("Behaviour", "VTP-9")]
     public void While_a_receive_queue_is_reset_its_packets_go_to_others()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Use(net, 2).Should().Be(0);
         VirtqueueState? state = net.Device.StopQueue(2);
         States().Should().Equal(true, false, false, false);
@@ -198,7 +198,7 @@ public sealed class NetQueuePairsTests
     [Fact]
     public void A_back_end_that_cannot_makes_the_command_fail_whole()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         _backends[2].TakesReceiving = false;
         Use(net, Pairs).Should().Be(1);
         ((NetDevice)net.Device).PairsInUse.Should().Be(1);
@@ -210,20 +210,20 @@ public sealed class NetQueuePairsTests
     [Fact]
     public void A_back_end_that_goes_takes_the_carrier_with_it()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         Use(net, 2).Should().Be(0);
         Post(net, 1);
         net.Device.ReadConfiguration(6, 2).Should().Be(1);
         _backends[1].Leave();
-        DeviceHarness.Eventually(() => net.Device.ReadConfiguration(6, 2) == 0, "the link is down");
-        DeviceHarness.Eventually(() => net.ConfigurationChanges == 1, "the driver is told");
+        Eventually.Holds(() => net.Device.ReadConfiguration(6, 2) == 0, "the link is down");
+        Eventually.Holds(() => net.ConfigurationChanges == 1, "the driver is told");
         net.ResetReasons.Should().BeEmpty();
     }
 
     [Fact]
     public void Pairs_change_under_traffic_and_nothing_is_broken_or_late()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         using var stop = new CancellationTokenSource();
         var traffic = new Thread(() =>
         {
@@ -278,7 +278,7 @@ public sealed class NetQueuePairsTests
     [Trait("Behaviour", "VTP-9")]
     public void A_hundred_resets_of_every_queue_with_other_sizes_leave_a_card_that_works()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         var random = new Random(6);
         for (int round = 0; round < 100; round++)
         {
@@ -324,7 +324,7 @@ public sealed class NetQueuePairsTests
     [Trait("Behaviour", "VTP-10")]
     public void Each_change_of_the_link_is_announced()
     {
-        using DeviceHarness net = Start();
+        using VirtioDeviceRig net = Start();
         var device = (NetDevice)net.Device;
         for (int round = 0; round < 100; round++)
         {
@@ -338,18 +338,18 @@ public sealed class NetQueuePairsTests
         }
     }
 
-    private DeviceHarness Start(ulong without = 0)
+    private VirtioDeviceRig Start(ulong without = 0)
     {
         var device = new NetDevice(_backends, new NetDeviceOptions { Id = "net0" });
-        return new DeviceHarness(device, features: device.OfferedFeatures & ~without).Start();
+        return new VirtioDeviceRig(device, features: device.OfferedFeatures & ~without).Start();
     }
 
     /// <summary>What each back-end was told last.</summary>
     private bool[] States() => [.. _backends.Select(backend => backend.Receiving.LastOrDefault())];
 
-    private static byte Use(DeviceHarness net, int pairs) => Command(net, Control, 4, 0, BitConverter.GetBytes((ushort)pairs));
+    private static byte Use(VirtioDeviceRig net, int pairs) => Command(net, Control, 4, 0, BitConverter.GetBytes((ushort)pairs));
 
-    private static byte Command(DeviceHarness net, int queue, byte category, byte command, byte[] data)
+    private static byte Command(VirtioDeviceRig net, int queue, byte category, byte command, byte[] data)
     {
         ulong answer = net.Ram.Place([0xaa]);
         net.Drivers[queue].Add(
@@ -359,7 +359,7 @@ public sealed class NetQueuePairsTests
         return net.Ram.Read<byte>(answer);
     }
 
-    private static ulong Post(DeviceHarness net, int pair)
+    private static ulong Post(VirtioDeviceRig net, int pair)
     {
         ulong place = net.Ram.Allocate(BufferSize);
         net.Drivers[2 * pair].Add(Writable(place, BufferSize));
@@ -367,13 +367,13 @@ public sealed class NetQueuePairsTests
         return place;
     }
 
-    private static byte[] Take(DeviceHarness net, int pair, ulong place)
+    private static byte[] Take(VirtioDeviceRig net, int pair, ulong place)
     {
         (_, uint length) = net.WaitUsed(2 * pair);
         return net.Ram.Read(place, (int)length)[12..];
     }
 
-    private static void Drain(DeviceHarness net, int pair)
+    private static void Drain(VirtioDeviceRig net, int pair)
     {
         while (net.Drivers[2 * pair].TryTakeUsed(out _, out uint length))
         {
@@ -381,7 +381,7 @@ public sealed class NetQueuePairsTests
         }
     }
 
-    private static void Send(DeviceHarness net, int pair, byte[] packet)
+    private static void Send(VirtioDeviceRig net, int pair, byte[] packet)
     {
         int queue = (2 * pair) + 1;
         net.Drivers[queue].Add(Readable(net.Ram.Place(packet), (uint)packet.Length));

@@ -2,7 +2,6 @@ using System;
 using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using static Vmm.Testing.Rings.GuestBuffer;
 
@@ -23,7 +22,7 @@ public sealed class TapInterfaceTests
     {
         using TapInterface tap = TapInterface.Open("vmmtest0", HostAddress, Mask);
         var device = new NetDevice(tap, new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
-        using DeviceHarness net = new DeviceHarness(device).Start();
+        using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
         ulong[] buffers = Post(net, Receive);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 10_000 };
         socket.Bind(new IPEndPoint(HostAddress, 4000));
@@ -72,7 +71,7 @@ public sealed class TapInterfaceTests
     {
         using TapInterface tap = TapInterface.Open("vmmtest0");
         var device = new NetDevice(tap);
-        using DeviceHarness net = new DeviceHarness(device).Start();
+        using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
         byte[] packet = new byte[200];
         packet[0] = 1;
         packet[1] = 0x7f;
@@ -104,7 +103,7 @@ public sealed class TapInterfaceTests
         const int Pairs = 4;
         var device = new NetDevice(
             TapInterface.OpenQueues("vmmtest2", Pairs, HostAddress, Mask), new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
-        using DeviceHarness net = new DeviceHarness(device).Start();
+        using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
         var buffers = new ulong[Pairs][];
         for (int pair = 0; pair < Pairs; pair++)
         {
@@ -148,7 +147,7 @@ public sealed class TapInterfaceTests
         }
 
         // A process that another test is just starting may hold the descriptors for a moment more.
-        DeviceHarness.Eventually(() => TryOpenQueues("vmmtest3"), "the tap is free");
+        Eventually.Holds(() => TryOpenQueues("vmmtest3"), "the tap is free");
         RefusedQueues("lo", "lo*not a tap*");
     });
 
@@ -175,11 +174,11 @@ public sealed class TapInterfaceTests
     public void A_tap_that_is_deleted_takes_the_carrier_with_it() => NetworkNamespace.Run(() =>
     {
         var device = new NetDevice(TapInterface.OpenQueues("vmmtest6", 2));
-        using DeviceHarness net = new DeviceHarness(device).Start();
+        using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
         Post(net, Receive);
         device.LinkUp.Should().BeTrue();
         RunIp("link", "delete", "vmmtest6");
-        DeviceHarness.Eventually(() => !device.LinkUp, "the interface is gone");
+        Eventually.Holds(() => !device.LinkUp, "the interface is gone");
         UsePairs(net, 2).Should().Be(1, "there are no queues to attach any more");
         net.ResetReasons.Should().BeEmpty();
     });
@@ -228,7 +227,7 @@ public sealed class TapInterfaceTests
         process.ExitCode.Should().Be(0, "ip {0}", string.Join(' ', arguments));
     }
 
-    private static byte UsePairs(DeviceHarness net, ushort pairs)
+    private static byte UsePairs(VirtioDeviceRig net, ushort pairs)
     {
         int control = net.Drivers.Count - 1;
         ulong answer = net.Ram.Place([0xaa]);
@@ -238,7 +237,7 @@ public sealed class TapInterfaceTests
         return net.Ram.Read<byte>(answer);
     }
 
-    private static ulong[] Post(DeviceHarness net, int queue)
+    private static ulong[] Post(VirtioDeviceRig net, int queue)
     {
         ulong[] buffers = new ulong[64];
         for (int i = 0; i < buffers.Length; i++)
@@ -252,7 +251,7 @@ public sealed class TapInterfaceTests
     }
 
     /// <summary>Makes the host ask for the guest's address, and answers.</summary>
-    private static byte[] LearnHostMac(DeviceHarness net, Socket socket, ulong[] buffers)
+    private static byte[] LearnHostMac(VirtioDeviceRig net, Socket socket, ulong[] buffers)
     {
         socket.SendTo("who"u8, new IPEndPoint(GuestAddress, 5000));
         byte[] hostMac = new byte[6];
@@ -281,7 +280,7 @@ public sealed class TapInterfaceTests
         socket.SendTo(received.AsSpan(0, length), from);
     }
 
-    private static byte[] TakeUdp(DeviceHarness net, int queue, ulong[] buffers)
+    private static byte[] TakeUdp(VirtioDeviceRig net, int queue, ulong[] buffers)
     {
         while (true)
         {
@@ -294,7 +293,7 @@ public sealed class TapInterfaceTests
         }
     }
 
-    private static byte[] TakeFrame(DeviceHarness net, ulong[] buffers, int queue = Receive)
+    private static byte[] TakeFrame(VirtioDeviceRig net, ulong[] buffers, int queue = Receive)
     {
         byte[] packet = [];
         int count = 1;
@@ -308,7 +307,7 @@ public sealed class TapInterfaceTests
         return packet[12..];
     }
 
-    private static void Send(DeviceHarness net, byte[] packet, int queue = Transmit)
+    private static void Send(VirtioDeviceRig net, byte[] packet, int queue = Transmit)
     {
         net.Drivers[queue].Add(Readable(net.Ram.Place(packet), (uint)packet.Length));
         net.Kick(queue);

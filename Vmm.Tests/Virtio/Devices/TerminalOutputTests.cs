@@ -2,7 +2,6 @@ using System;
 using System.Globalization;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Interop;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using static Vmm.Testing.Rings.GuestBuffer;
 
@@ -25,10 +24,10 @@ public sealed class TerminalOutputTests
         DescriptorIo.Open(path, Libc.O_RDWR | Libc.O_NOCTTY, out FileDescriptor terminal).Should().Be(0);
         using FileDescriptor slave = terminal;
         LeaveLittleRoom(path, master);
-        using DeviceHarness console = new DeviceHarness(new ConsoleDevice(new DescriptorConsoleBackend(-1, slave.Number))).Start();
+        using VirtioDeviceRig console = new VirtioDeviceRig(new ConsoleDevice(new DescriptorConsoleBackend(-1, slave.Number))).Start();
         console.Drivers[Output].Add(Readable(console.Ram.Place(new byte[1 << 15]), 1 << 15));
         console.Kick(Output);
-        DeviceHarness.Eventually(() => !DescriptorIo.WaitWritable(slave.Number, 0), "the device fills the terminal");
+        Eventually.Holds(() => !DescriptorIo.WaitWritable(slave.Number, 0), "the device fills the terminal");
 
         Task stop = Task.Run(() => console.Device.StopQueue(Output));
         bool stopped = await Task.WhenAny(stop, Task.Delay(Patience)) == stop;
@@ -56,7 +55,7 @@ public sealed class TerminalOutputTests
         DescriptorIo.Open(path, Libc.O_RDWR | Libc.O_NOCTTY | Libc.O_NONBLOCK, out FileDescriptor filler).Should().Be(0);
         using FileDescriptor own = filler;
         byte[] piece = new byte[100];
-        DeviceHarness.Eventually(
+        Eventually.Holds(
             () =>
             {
                 while (DescriptorIo.WriteSome(own.Number, piece, out _) == 0)
@@ -66,7 +65,7 @@ public sealed class TerminalOutputTests
                 return !DescriptorIo.WaitWritable(own.Number, 50);
             },
             "a terminal is full some time");
-        DeviceHarness.Eventually(
+        Eventually.Holds(
             () =>
             {
                 DescriptorIo.Read(master.Number, piece.AsSpan(0, 1), out _);

@@ -124,7 +124,7 @@ public sealed class NetDriverTests : IDisposable
     {
         using var net = Open(0, 0, CompletionMode.Polling, new NetDriverOptions { QueueSize = 32 });
         _backend.Arrive(Frame(100, 1));
-        DeviceHarness.Eventually(() => net.Driver.Queues[0].HasCompletion(), "the frame is in its buffer");
+        Eventually.Holds(() => net.Driver.Queues[0].HasCompletion(), "the frame is in its buffer");
 
         // The used ring names the buffer.
         net.Driver.Common.QueueSelect = 0;

@@ -55,7 +55,7 @@ public sealed class AllocationTests
         using var interrupt = new CountingVector();
         using var kick = new EventFd();
         using var device = new BlockDevice(RawFileBackend.Open(file.Path, false));
-        using var harness = new DeviceHarness(device, ram);
+        using var harness = new VirtioDeviceRig(device, ram);
         device.OnFeaturesNegotiated(device.OfferedFeatures);
         device.Start(device.OfferedFeatures, harness);
         var driver = new GuestDriver(ram, 64, device.OfferedFeatures);

@@ -267,7 +267,7 @@ public sealed class ConcurrencyTests
             GuestMemoryRegion extra = ram.AddRegion(1UL << 32, 1 << 16);
             driver.Add(Writable((1UL << 32) + 100, 1000), Writable(data, 100));
             driver.Publish();
-            DeviceHarness.Eventually(() => driver.HasUsed, "the device serves");
+            Eventually.Holds(() => driver.HasUsed, "the device serves");
             driver.TryTakeUsed(out _, out uint length).Should().BeTrue();
             length.Should().Be(1100);
             ram.Read((1UL << 32) + 99, 3).Should().Equal(0, 1, 1);

@@ -1,6 +1,5 @@
 using System.Linq;
 using System.Threading;
-using Vmm.Tests.Fakes;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
 namespace Vmm.Tests.Virtio.Transport;
@@ -39,7 +38,7 @@ public sealed class InterruptSwitchTests
             Thread.SpinWait(2000);
             var guest = new Thread(rig.Driver.DisableMsix);
             guest.Start();
-            DeviceHarness.Eventually(() => !rig.Function.Msix!.IsEnabled, "the driver's write is under way");
+            Eventually.Holds(() => !rig.Function.Msix!.IsEnabled, "the driver's write is under way");
             goOn.Set();
             first.Join();
             second.Join();
@@ -76,10 +75,10 @@ public sealed class InterruptSwitchTests
         driving.Wait(Timeout).Should().BeTrue();
         var queue = new Thread(rig.Device.Rings[0]!.Interrupt.Signal);
         queue.Start();
-        DeviceHarness.Eventually(() => queue.ThreadState.HasFlag(ThreadState.WaitSleepJoin), "the queue's event waits");
+        Eventually.Holds(() => queue.ThreadState.HasFlag(ThreadState.WaitSleepJoin), "the queue's event waits");
         var guest = new Thread(() => rig.Driver.EnableMsix());
         guest.Start();
-        DeviceHarness.Eventually(() => rig.Function.Msix!.IsEnabled, "the driver's write is under way");
+        Eventually.Holds(() => rig.Function.Msix!.IsEnabled, "the driver's write is under way");
         rig.Wire.Driven = null;
         goOn.Set();
         other.Join();

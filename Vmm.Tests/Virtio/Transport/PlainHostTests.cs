@@ -48,7 +48,7 @@ public sealed class PlainHostTests : IDisposable
         driver.Add(GuestBuffer.Readable(_ram.Place([8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 16), GuestBuffer.Writable(status, 21));
         driver.Publish();
         kick.Signal();
-        DeviceHarness.Eventually(() => _host.Interrupts[0].Signals != 0, "the request is answered");
+        Eventually.Holds(() => _host.Interrupts[0].Signals != 0, "the request is answered");
         driver.TryTakeUsed(out _, out uint length).Should().BeTrue();
         length.Should().Be(21, "GET_ID gives 20 bytes and a status");
 

@@ -4,7 +4,6 @@ using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 
@@ -74,7 +73,7 @@ public sealed class QueueEventFdTests : IDisposable
         using var rig = Start(routed, out EventFd eventFd);
         rig.Driver.MapQueue(0, VirtioPciIds.NoVector);
         eventFd.Signal();
-        DeviceHarness.Eventually(() => CountOf(eventFd) == 0, "somebody takes it");
+        Eventually.Holds(() => CountOf(eventFd) == 0, "somebody takes it");
         rig.Driver.MapQueue(0, 1);
         eventFd.Signal();
         Sent(rig, 1);
@@ -94,7 +93,7 @@ public sealed class QueueEventFdTests : IDisposable
         for (int round = 0; round < 3; round++)
         {
             eventFd.Signal();
-            DeviceHarness.Eventually(() => rig.Wire.IsAsserted, "the pin is asserted");
+            Eventually.Holds(() => rig.Wire.IsAsserted, "the pin is asserted");
             rig.Driver.PendingBits().Should().Be(0);
             rig.Memory.Read(rig.Driver.Isr, 1).Should().Be(1);
             rig.Wire.IsAsserted.Should().BeFalse();
@@ -114,7 +113,7 @@ public sealed class QueueEventFdTests : IDisposable
         using var rig = new TransportRig(options: new VirtioPciOptions { Vectors = 0 });
         rig.Driver.Start(queues: 0);
         rig.Device.Resources[0]!.Interrupt.GetEventFd().Signal();
-        DeviceHarness.Eventually(() => rig.Wire.IsAsserted, "the pin is asserted");
+        Eventually.Holds(() => rig.Wire.IsAsserted, "the pin is asserted");
         rig.Memory.Read(rig.Driver.Isr, 1).Should().Be(1);
     }
 
@@ -128,7 +127,7 @@ public sealed class QueueEventFdTests : IDisposable
         {
             eventFd.Signal();
             rig.Driver.PendingBits().Should().Be(0, "a look at the bits does not take what is the pin's");
-            DeviceHarness.Eventually(() => rig.Memory.Read(rig.Driver.Isr, 1) == 1, "the ISR tells");
+            Eventually.Holds(() => rig.Memory.Read(rig.Driver.Isr, 1) == 1, "the ISR tells");
         }
     }
 
@@ -230,10 +229,10 @@ public sealed class QueueEventFdTests : IDisposable
             rig.Device.Rings[0]!.Interrupt.Signal();
             HasThread().Should().BeFalse();
             rig.Device.Resources[0]!.Interrupt.GetEventFd();
-            DeviceHarness.Eventually(HasThread, "a relay runs");
+            Eventually.Holds(HasThread, "a relay runs");
         }
 
-        DeviceHarness.Eventually(() => !HasThread(), "it ends with the function");
+        Eventually.Holds(() => !HasThread(), "it ends with the function");
 
         static bool HasThread()
         {
@@ -334,8 +333,8 @@ public sealed class QueueEventFdTests : IDisposable
             rig.Driver.WriteMsixControl(0);
             rig.Driver.WriteMsixControl(0x8000);
             barrier.SignalAndWait();
-            DeviceHarness.Eventually(() => rig.Msi.Count != before || rig.Memory.Read(rig.Driver.Isr, 1) == 1, $"round {round} is told");
-            DeviceHarness.Eventually(() => CountOf(eventFd) == 0, "it is taken");
+            Eventually.Holds(() => rig.Msi.Count != before || rig.Memory.Read(rig.Driver.Isr, 1) == 1, $"round {round} is told");
+            Eventually.Holds(() => CountOf(eventFd) == 0, "it is taken");
             rig.Driver.PendingBits().Should().Be(0);
 
             // What is told twice is told by now: the relay holds the source while it tells, and mapping waits for that.
@@ -352,7 +351,7 @@ public sealed class QueueEventFdTests : IDisposable
 
     private static void Sent(TransportRig rig, params uint[] data)
     {
-        DeviceHarness.Eventually(() => rig.Msi.Count >= data.Length, $"message {data.Length} arrives");
+        Eventually.Holds(() => rig.Msi.Count >= data.Length, $"message {data.Length} arrives");
         rig.Msi.Sent.Select(m => m.Message.Data).Should().Equal(data);
     }
 

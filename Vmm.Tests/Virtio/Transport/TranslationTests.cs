@@ -1,7 +1,6 @@
 using System;
 using System.Buffers.Binary;
 using System.Linq;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
@@ -39,7 +38,7 @@ public sealed class TranslationTests : IDisposable
     {
         _function.Dma!.Translator = _translator;
         Start(packed, _translator.Base, _translator.Base + Buffer);
-        DeviceHarness.Eventually(() => IsUsed(packed), "the device looks at its ring when it starts");
+        Eventually.Holds(() => IsUsed(packed), "the device looks at its ring when it starts");
         Read(Buffer, (int)Length).Should().NotEqual(new byte[Length], "random bytes are there");
         Read(Buffer + Length, 16).Should().Equal(new byte[16], "and none behind them");
         _driver.Status.Should().Be(0xf);
@@ -58,7 +57,7 @@ public sealed class TranslationTests : IDisposable
         _driver.Status = 0;
         _driver.Status.Should().Be(0);
         Start(packed, _translator.Base, _translator.Base + Buffer);
-        DeviceHarness.Eventually(() => IsUsed(packed), "a reset cures it");
+        Eventually.Holds(() => IsUsed(packed), "a reset cures it");
     }
 
     [Theory]
@@ -70,7 +69,7 @@ public sealed class TranslationTests : IDisposable
     {
         _function.Dma!.Translator = _translator;
         Start(packed, _translator.Base, Buffer);
-        DeviceHarness.Eventually(() => _driver.Status == 0x4f, "the device asks for a reset");
+        Eventually.Holds(() => _driver.Status == 0x4f, "the device asks for a reset");
         Read(Buffer, (int)Length).Should().Equal(new byte[Length]);
         IsUsed(packed).Should().BeFalse();
         _driver.Status = 0;

@@ -26,20 +26,9 @@ internal sealed class TransportRig : IDisposable
         bool doorbells = true,
         Func<IMsiSink, IIrqRouting?>? routing = null)
     {
-        Doorbells = new CountingDoorbells();
-        Domain = new AccessDomain();
-        Memory = new AddressSpace(new AddressSpaceOptions { Domain = Domain, MemorySlots = Slots, Doorbells = doorbells ? Doorbells : null });
-        Ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "ports", Domain = Domain });
-        Bridge = new PciHostBridge(new PciHostBridgeOptions
-        {
-            Memory = Memory,
-            Ports = Ports,
-            MsiSink = Msi,
-            IrqRouting = routing is null ? Routing : routing(Msi),
-            InterruptLines = Lines,
-            EcamBase = EcamBase,
-        });
-        Bridge.ClaimConfigurationAccess();
+        Bus = new PciBusRig(
+            bridge => bridge with { Windows = [], IrqRouting = routing is null ? bridge.IrqRouting : routing(bridge.MsiSink!) },
+            memory => memory with { Doorbells = doorbells ? Doorbells : null });
         Ram = new GuestMemory();
         Ram.Add(0, _ram, 0, RamLength);
         Device = device ?? new FakeVirtioDevice();
@@ -48,25 +37,27 @@ internal sealed class TransportRig : IDisposable
         Driver.Place(BarBase);
     }
 
-    public AccessDomain Domain { get; }
+    public PciBusRig Bus { get; }
 
-    public AddressSpace Memory { get; }
+    public AccessDomain Domain => Memory.Domain;
 
-    public AddressSpace Ports { get; }
+    public AddressSpace Memory => Bus.Memory;
 
-    public PciHostBridge Bridge { get; }
+    public AddressSpace Ports => Bus.Ports;
+
+    public PciHostBridge Bridge => Bus.Bridge;
 
     public GuestMemory Ram { get; }
 
-    public RecordingMemorySlots Slots { get; } = new();
+    public RecordingMemorySlots Slots => Bus.Slots;
 
-    public RecordingMsiSink Msi { get; } = new();
+    public RecordingMsiSink Msi => Bus.Messages;
 
-    public RecordingIrqRouting Routing { get; } = new();
+    public RecordingIrqRouting Routing => Bus.Routing;
 
-    public RecordingInterruptLines Lines { get; } = new();
+    public RecordingInterruptLines Lines => Bus.Lines;
 
-    public CountingDoorbells Doorbells { get; }
+    public CountingDoorbells Doorbells { get; } = new();
 
     public FakeVirtioDevice Device { get; }
 
@@ -111,6 +102,7 @@ internal sealed class TransportRig : IDisposable
             function.Dispose();
         }
 
+        Bus.Dispose();
         _ram.Dispose();
     }
 }
