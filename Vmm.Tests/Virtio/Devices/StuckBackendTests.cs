@@ -30,7 +30,7 @@ public sealed class StuckBackendTests
         var backend = new HeldBlockBackend();
         using var ram = new GuestRam((0, 64 << 20), (FarRam, FarLength));
         ram.Memory.PinLimit = TimeSpan.FromMilliseconds(20);
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend), ram).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend), ram).Start();
         GuestMemoryRegion far = ram.Region(FarRam);
         Add(disk, In, [Writable(FarRam, 512)]);
         Add(disk, In, [Writable(FarRam + 4096, 512)]);
@@ -55,7 +55,7 @@ public sealed class StuckBackendTests
     public void The_next_life_of_a_queue_begins_when_the_last_request_of_the_former_has_ended()
     {
         var backend = new HeldBlockBackend();
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         ulong room = disk.Ram.Allocate(512);
         Add(disk, In, [Writable(room, 512)]);
         disk.Kick();
@@ -83,7 +83,7 @@ public sealed class StuckBackendTests
     {
         using var gate = new ManualResetEventSlim();
         var backend = new GatedBlockBackend(() => gate.Wait(Long));
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         ulong room = disk.Ram.Allocate(512);
         Add(disk, In, [Writable(room, 512)]);
         disk.Kick();
@@ -117,7 +117,7 @@ public sealed class StuckBackendTests
         var backend = new GatedBlockBackend(() => gate.Wait(Long));
         var disposed = new ManualResetEventSlim();
         var device = new BlockDevice(new ClosingBackend(backend, disposed.Set));
-        DeviceHarness disk = new DeviceHarness(device).Start();
+        VirtioDeviceRig disk = new VirtioDeviceRig(device).Start();
         Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)]);
         disk.Kick();
         backend.Entered.Wait(Long).Should().BeTrue();
@@ -137,7 +137,7 @@ public sealed class StuckBackendTests
     public async Task A_stop_waits_for_requests_that_end_in_time()
     {
         var backend = new HeldBlockBackend();
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend, new BlockDeviceOptions { StopLimit = Soon })).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend, new BlockDeviceOptions { StopLimit = Soon })).Start();
         ulong room = disk.Ram.Allocate(4096);
         for (int i = 0; i < 8; i++)
         {
@@ -152,7 +152,7 @@ public sealed class StuckBackendTests
         Vmm.Virtio.Queues.VirtqueueState? state = await stop.WaitAsync(Long);
         state!.UsedIndex.Should().Be(8);
         state.AvailableIndex.Should().Be(8);
-        disk.Drivers[0].UsedIndex.Should().Be(8);
+        ((GuestDriver)disk.Drivers[0]).UsedIndex.Should().Be(8);
         disk.Ram.Region(0).PinCount.Should().Be(0);
     }
 
@@ -161,7 +161,7 @@ public sealed class StuckBackendTests
     {
         var backend = new HeldBlockBackend();
         var device = new BlockDevice(backend);
-        using DeviceHarness disk = new DeviceHarness(device).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(device).Start();
         ulong room = disk.Ram.Allocate(4096);
         Add(disk, In, [Writable(room, 512)]);
         disk.Kick();
@@ -188,23 +188,23 @@ public sealed class StuckBackendTests
     public void A_chain_that_is_available_again_while_it_is_in_flight_breaks_the_ring()
     {
         var backend = new HeldBlockBackend();
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         ushort head = Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)]);
         disk.Kick();
         backend.WaitArrived(1);
-        disk.Drivers[0].AddHead(head);
+        ((GuestDriver)disk.Drivers[0]).AddHead(head);
         disk.Kick();
 
         disk.WaitNeedsReset().Should().Contain("in flight");
         EndAll(backend);
-        DeviceHarness.Eventually(() => disk.Ram.Region(0).PinCount == 0, "its memory is let go of");
+        Eventually.Holds(() => disk.Ram.Region(0).PinCount == 0, "its memory is let go of");
     }
 
     [Fact]
     public void A_request_is_completed_once()
     {
         var backend = new HeldBlockBackend();
-        using DeviceHarness disk = new DeviceHarness(new BlockDevice(backend)).Start();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend)).Start();
         Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)]);
         disk.Kick();
         backend.WaitArrived(1);
@@ -216,7 +216,7 @@ public sealed class StuckBackendTests
         disk.Drivers[0].HasUsed.Should().BeFalse();
     }
 
-    private static ushort Add(DeviceHarness disk, uint type, GuestBuffer[] room, byte[]? data = null)
+    private static ushort Add(VirtioDeviceRig disk, uint type, GuestBuffer[] room, byte[]? data = null)
     {
         List<GuestBuffer> buffers = [Readable(disk.Ram.Place(Header(type, 0)), 16)];
         if (data is not null)
