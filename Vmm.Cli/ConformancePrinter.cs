@@ -82,6 +82,11 @@ public sealed class ConformancePrinter(TextWriter output)
         }
 
         output.WriteLine();
+        if (report.Queues != 0)
+        {
+            output.WriteLine(Exercised(report));
+        }
+
         output.WriteLine(Total(report));
         output.WriteLine();
     }
@@ -102,6 +107,14 @@ public sealed class ConformancePrinter(TextWriter output)
         }
 
         output.WriteLine();
+    }
+
+    private static string Exercised(ConformanceReport report)
+    {
+        string queues = string.Join(", ", report.ExercisedQueues);
+        return report.NothingAsked
+            ? $"{report.Target}: NO QUEUE WAS EXERCISED ({report.Queues} there are): what the device does with its queues is not known"
+            : $"{report.Target}: queues exercised: {(queues.Length == 0 ? "none" : queues)} of {report.Queues}";
     }
 
     private static string Total(ConformanceReport report)

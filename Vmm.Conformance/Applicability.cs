@@ -35,6 +35,12 @@ internal sealed class Applicability
         }
     }
 
+    /// <summary>Queues of a virtio device whose structures can be found; 0 of anything else.</summary>
+    public int Queues => _isVirtio ? _queues : 0;
+
+    /// <summary>The target or the suite knows how a request looks.</summary>
+    public bool HasWork => (_target.Work ?? KnownWork.Of(DeviceType)) is not null;
+
     private int DeviceType => VirtioPciStructures.TryIdentify(_access, out VirtioDeviceType type) ? (int)type : -1;
 
     /// <summary>The reason, or null if the check applies.</summary>
@@ -82,7 +88,7 @@ internal sealed class Applicability
             Need.Pin => _access.HasPin,
             // An entropy device has none (5.4.4); a structure for it all the same says nothing.
             Need.DeviceConfiguration & ~Need.Virtio => virtio is { Device: not null } && DeviceType != (int)VirtioDeviceType.Entropy,
-            Need.Work & ~Need.Virtio => Work.QueueOf(DeviceType) is not null,
+            Need.Work & ~Need.Virtio => HasWork,
             Need.TwoQueues & ~Need.Virtio => _queues >= 2,
             Need.Window & ~Need.Virtio => facts.Window != 0,
             Need.MemoryBar => HasBar(static bar => !bar.IsPort),

@@ -55,6 +55,18 @@ public sealed class CheckContext
     /// <summary>The virtio device type, by the PCI ids; -1 if they are none of virtio's.</summary>
     public int DeviceType => VirtioPciStructures.TryIdentify(_access, out VirtioDeviceType type) ? (int)type : -1;
 
+    /// <summary>The type that the function is known to be, or null.</summary>
+    public VirtioDeviceType? Kind => _target.Kind;
+
+    /// <summary>How one request to the device looks.</summary>
+    /// <exception cref="CheckSkippedException">Neither the target nor the suite knows.</exception>
+    public QueueWork Work => _target.Work ?? KnownWork.Of(DeviceType) ?? throw new CheckSkippedException(
+        string.Create(CultureInfo.InvariantCulture, $"the suite has no work for a device of type {DeviceType}"));
+
+    /// <summary>A buffer of a queue came back used: reports say which queues were exercised.</summary>
+    /// <param name="queue">The queue's index.</param>
+    public void NoteUsed(int queue) => _state.NoteUsed(queue);
+
     /// <summary>Ends the check unless something holds.</summary>
     /// <param name="holds">Whether it holds.</param>
     /// <param name="expected">What was expected.</param>

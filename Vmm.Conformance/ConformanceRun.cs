@@ -34,22 +34,33 @@ public sealed class ConformanceRun
     /// <param name="checks">What to check; the whole catalogue without it.</param>
     /// <param name="limits">How long to wait for what.</param>
     /// <param name="ended">Told each result as it comes, on the caller's thread.</param>
+    /// <exception cref="ArgumentException">The target's work cannot be made.</exception>
     public static ConformanceReport Execute(
         ConformanceTarget target, IEnumerable<Check>? checks = null, RunLimits? limits = null, Action<CheckResult>? ended = null)
     {
         ArgumentNullException.ThrowIfNull(target);
+        target.Work?.ThrowIfWrong(nameof(target));
         long start = Stopwatch.GetTimestamp();
         var run = new ConformanceRun(target, limits ?? new RunLimits());
         var results = new List<CheckResult>();
         run.Prepare();
+        bool lacksWork = false;
         foreach (Check check in checks ?? CheckCatalogue.All)
         {
             CheckResult result = run.RunOne(check);
+            lacksWork |= (check.Needs & Need.Work) == Need.Work && run._applicability is { HasWork: false };
             results.Add(result);
             ended?.Invoke(result);
         }
 
-        return new ConformanceReport(target.Name, results, Stopwatch.GetElapsedTime(start));
+        int queues = run._applicability?.Queues ?? 0;
+        IReadOnlyList<int> exercised = run._state?.UsedQueues ?? [];
+        return new ConformanceReport(target.Name, results, Stopwatch.GetElapsedTime(start))
+        {
+            Queues = queues,
+            ExercisedQueues = exercised,
+            NothingAsked = lacksWork && queues != 0 && exercised.Count == 0,
+        };
     }
 
     private void Prepare()

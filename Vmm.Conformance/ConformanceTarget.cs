@@ -1,4 +1,5 @@
 using Vmm.Pci.Access;
+using Vmm.Virtio.Devices;
 
 namespace Vmm.Conformance;
 
@@ -19,6 +20,15 @@ public sealed record ConformanceTarget
     /// device id are none of virtio's is checked as a PCI function alone.
     /// </summary>
     public bool IsVirtio { get; init; }
+
+    /// <summary>The virtio device type that the function is known to be: another one in its ids is a failure. Null believes the ids.</summary>
+    public VirtioDeviceType? Kind { get; init; }
+
+    /// <summary>
+    /// How one request to the device looks. Of a device type that the suite does not know nothing is asked without it, and a run that asks nothing of
+    /// any queue has not passed (<see cref="ConformanceReport.NothingAsked"/>).
+    /// </summary>
+    public QueueWork? Work { get; init; }
 
     /// <summary>What the device stores may be overwritten. Without it nothing is written to a medium.</summary>
     public bool IsScratch { get; init; }

@@ -72,6 +72,7 @@ internal sealed class BlockScene
 
         requests.Notify();
         _ = requests.WaitComplete(out BlockStatus status);
+        _check.NoteUsed(requests.Queue.Index);
         return (byte)status;
     }
 

@@ -38,12 +38,14 @@ internal static class NetChecks
         }
 
         net.WaitTransmitted();
+        check.NoteUsed(1);
     }
 
     private static void Control(CheckContext check)
     {
         using VirtioNetDriver net = Open(check, ControlQueue | ReceiveMode);
         check.Require(net.TrySetPromiscuous(true), "VIRTIO_NET_OK for promiscuous mode", "VIRTIO_NET_ERR");
+        check.NoteUsed(net.Driver.Queues[^1].Index);
         check.Require(net.TrySetPromiscuous(false), "VIRTIO_NET_OK for the end of promiscuous mode", "VIRTIO_NET_ERR");
     }
 
@@ -110,6 +112,8 @@ internal static class NetChecks
                 check.Require(i == 0, $"a frame of {frame.Length} bytes back as it was sent", "none, or others");
                 check.Skip("nothing comes back from the network");
             }
+
+            check.NoteUsed(0);
         }
     }
 

@@ -30,6 +30,7 @@ internal static class StreamChecks
             queue.TrySubmit([new DriverSegment(memory.Iova, size, true)]);
             queue.Notify();
             queue.WaitComplete(out uint length);
+            check.NoteUsed(queue.Index);
             check.Require(length >= 1 && length <= size, $"1 to {size} bytes", $"{length}");
         }
     }
@@ -45,6 +46,7 @@ internal static class StreamChecks
             queue.TrySubmit([new DriverSegment(memory.Iova, 64, true)]);
             queue.Notify();
             queue.WaitComplete(out uint length);
+            check.NoteUsed(queue.Index);
 
             // Eight bytes that are equal by chance are less likely than anything else that can go wrong.
             least = Math.Min(least, (int)length);
@@ -78,6 +80,7 @@ internal static class StreamChecks
             queue.TrySubmit([new DriverSegment(memory.Iova, size, false)]);
             queue.Notify();
             queue.WaitComplete(out uint length);
+            check.NoteUsed(queue.Index);
             check.Equal("bytes that the device wrote into output", 0, length);
         }
     }
@@ -107,6 +110,8 @@ internal static class StreamChecks
         {
             check.Skip("nothing comes from the other end of the console");
         }
+
+        check.NoteUsed(0);
 
         console.Write(text);
         int count = 0;

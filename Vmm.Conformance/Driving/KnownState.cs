@@ -20,6 +20,7 @@ internal sealed class KnownState
     private readonly RunLimits _limits;
     private readonly TargetReach _reach;
     private readonly Dictionary<int, uint> _registers = [];
+    private readonly SortedSet<int> _usedQueues = [];
     private readonly StructureLocation? _common;
     private readonly uint _command;
 
@@ -50,6 +51,28 @@ internal sealed class KnownState
         catch (DriverException)
         {
             // Not a virtio function, or one that hides it: the checks say so.
+        }
+    }
+
+    /// <summary>Indices of the queues that gave buffers back so far, in order.</summary>
+    public IReadOnlyList<int> UsedQueues
+    {
+        get
+        {
+            lock (_usedQueues)
+            {
+                return [.. _usedQueues];
+            }
+        }
+    }
+
+    /// <summary>A queue gave a buffer back; on the thread of the check.</summary>
+    public void NoteUsed(int queue)
+    {
+        // A check that was given up may still run.
+        lock (_usedQueues)
+        {
+            _usedQueues.Add(queue);
         }
     }
 

@@ -1,5 +1,4 @@
 using System;
-using System.Globalization;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 using Vmm.Virtio.Driver;
@@ -202,8 +201,4 @@ public sealed class RawDriver
         ulong value = (uint)queue.Index | (data ? (ulong)queue.NextAvailable << 16 : 0);
         _context.Access.WriteBar(_structures.Notification.Bar, _structures.Notification.Offset + queue.NotifyOffset, data ? 4 : 2, value);
     }
-
-    /// <summary>The queue that a device of this type has work on.</summary>
-    public int WorkQueue => Work.QueueOf(_context.DeviceType) ?? throw new CheckSkippedException(
-        string.Create(CultureInfo.InvariantCulture, $"the suite has no work for a device of type {_context.DeviceType}"));
 }

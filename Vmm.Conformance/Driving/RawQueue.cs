@@ -14,13 +14,14 @@ public sealed class RawQueue
     private const int Page = 4096;
     private const int MaximumSize = Page / 16;
 
+    private readonly CheckContext _context;
     private readonly IDmaBuffer _memory;
     private int _nextDescriptor;
 
     internal RawQueue(CheckContext context, int index, int size, ulong notifyOffset)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(size, MaximumSize);
-        (Index, Size, NotifyOffset) = (index, size, notifyOffset);
+        (_context, Index, Size, NotifyOffset) = (context, index, size, notifyOffset);
         _memory = context.Access.MapBuffer(4 * Page);
     }
 
@@ -49,7 +50,19 @@ public sealed class RawQueue
     public ushort NextAvailable { get; private set; }
 
     /// <summary>The used index.</summary>
-    public ushort UsedIndex => Volatile.Read(ref Word((2 * Page) + 2));
+    public ushort UsedIndex
+    {
+        get
+        {
+            ushort index = Volatile.Read(ref Word((2 * Page) + 2));
+            if (index != 0)
+            {
+                _context.NoteUsed(Index);
+            }
+
+            return index;
+        }
+    }
 
     /// <summary>Offset of the queue's address in the notification structure.</summary>
     public ulong NotifyOffset { get; }

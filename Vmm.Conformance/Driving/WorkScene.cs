@@ -65,7 +65,7 @@ internal sealed class WorkScene
     /// <summary>Gives the device one buffer and tells it.</summary>
     public void Ask()
     {
-        Work.Submit(_check.DeviceType, Queue);
+        _check.Work.Submit(Queue);
         Asked++;
         Driver.Notify(Queue);
     }
@@ -146,7 +146,7 @@ internal sealed class WorkScene
             Driver.SetVector(Reg.ConfigMsixVector, configurationVector);
         }
 
-        Queue = Driver.SetUpQueue(Driver.WorkQueue, queueVector);
+        Queue = Driver.SetUpQueue(_check.Work.Queue, queueVector);
         Driver.Start();
         if (_hearsInterrupts)
         {

@@ -26,6 +26,8 @@ public sealed record ReportDocument(string Kind, int Version, IReadOnlyList<Targ
         report.Count(CheckVerdict.Fail),
         report.Count(CheckVerdict.Advice),
         report.Count(CheckVerdict.Skip),
+        report.Queues,
+        report.ExercisedQueues,
         Milliseconds(report.Duration),
         [.. report.Results.Select(Convert)]);
 

@@ -1,38 +1,28 @@
 using System;
 using System.Collections.Generic;
 using System.Globalization;
-using Vmm.Conformance.Driving;
 using Vmm.Pci.Access;
-using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Conformance.Rings;
 
 /// <summary>A device that runs with one queue in the form that a check wants, and requests that it can be asked to serve.</summary>
-/// <remarks>
-/// Requests change nothing that anybody keeps: a block device reads its first sector, a network device sends a broadcast frame of an
-/// experimental type, a console prints spaces, an entropy device gives bytes.
-/// </remarks>
 internal sealed class RingFixture
 {
     private const int Stride = 1024;
     private const int MostSlots = 256;
-    private const int Header = 16;
-    private const int Sector = 512;
-    private const int Frame = 72;
-    private const byte NoStatus = 0xff;
 
     private readonly CheckContext _check;
     private readonly RecordingAccess _access;
     private readonly IDmaBuffer _memory;
     private readonly Stack<int> _free = new();
     private readonly int[] _slotOf;
-    private readonly VirtioDeviceType _type;
+    private readonly QueueWork _work;
 
     private RingFixture(CheckContext check, RecordingAccess access, VirtioPciDriver driver)
     {
         (_check, _access, Driver, Queue) = (check, access, driver, driver.Queues[0]);
-        _type = (VirtioDeviceType)check.DeviceType;
+        _work = check.Work;
         int slots = Math.Min(Queue.Size, MostSlots);
         _memory = driver.MapBuffer(slots * Stride);
         _slotOf = new int[Queue.Size];
@@ -91,7 +81,7 @@ internal sealed class RingFixture
 
         var options = new VirtioDriverOptions { RequiredFeatures = features, Completion = completion, Timeout = check.Limits.Reply };
         var driver = VirtioPciDriver.Open(access, options);
-        driver.Start([new DriverQueueOptions(Work.QueueOf(check.DeviceType)!.Value) { MaximumSize = size }]);
+        driver.Start([new DriverQueueOptions(check.Work.Queue) { MaximumSize = size }]);
         return new RingFixture(check, access, driver);
     }
 
@@ -118,7 +108,7 @@ internal sealed class RingFixture
             return false;
         }
 
-        Prepare(slot);
+        _work.Prepare(_memory.Span[(slot * Stride)..]);
         DriverSegment[] segments = Cut(Pieces(slot));
         if ((indirect is { } form ? Queue.TrySubmit(segments, form) : Queue.TrySubmit(segments)) is not { } token)
         {
@@ -222,60 +212,14 @@ internal sealed class RingFixture
             return false;
         }
 
-        Judge(_slotOf[token], length);
+        _check.NoteUsed(Queue.Index);
+        _work.Judge(_check, _memory.Span[(_slotOf[token] * Stride)..], length);
         _free.Push(_slotOf[token]);
         Done++;
         return true;
     }
 
-    private List<DriverSegment> Pieces(int slot)
-    {
-        ulong at = _memory.Iova + ((ulong)slot * Stride);
-        return _type switch
-        {
-            // Two descriptors in the smallest queue: the status is the last byte that is written, wherever that is (2.7.4).
-            VirtioDeviceType.Block when Queue.Size < 3 => [new(at, Header, false), new(at + Header, Sector + 1, true)],
-            VirtioDeviceType.Block => [new(at, Header, false), new(at + Header, Sector, true), new(at + Header + Sector, 1, true)],
-            VirtioDeviceType.Net => [new(at, Frame, false)],
-            VirtioDeviceType.Console => [new(at, 8, false)],
-            _ => [new(at, 64, true)],
-        };
-    }
-
-    private void Prepare(int slot)
-    {
-        Span<byte> memory = _memory.Span.Slice(slot * Stride, Stride);
-        switch (_type)
-        {
-            case VirtioDeviceType.Block:
-                memory[..Header].Clear();
-                memory[Header + Sector] = NoStatus;
-                break;
-            case VirtioDeviceType.Net:
-                memory[..Frame].Clear();
-                memory.Slice(12, 6).Fill(0xff);
-                memory[18] = 0x02;
-                (memory[24], memory[25]) = (0x88, 0xb5);
-                break;
-            case VirtioDeviceType.Console:
-                memory[..8].Fill((byte)' ');
-                break;
-            default:
-                break;
-        }
-    }
-
-    private void Judge(int slot, uint length)
-    {
-        if (_type == VirtioDeviceType.Block)
-        {
-            _check.Equal("status of a read of sector 0", 0, _memory.Span[(slot * Stride) + Header + Sector]);
-        }
-        else if (_type == VirtioDeviceType.Entropy)
-        {
-            _check.Require(length != 0, "one byte of entropy at least", "a used length of 0");
-        }
-    }
+    private List<DriverSegment> Pieces(int slot) => _work.Pieces(_memory.Iova + ((ulong)slot * Stride), Queue.Size);
 
     private Span<byte> Area(Func<CommonConfigurationAccess, ulong> address)
     {

@@ -1,7 +1,7 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using Vmm.Conformance.Driving;
-using Vmm.Virtio.Devices;
 using Vmm.Virtio.Driver;
 using Vmm.Virtio.Queues;
 
@@ -128,13 +128,13 @@ internal static class SplitRingChecks
         const int Place = 2048;
         var driver = new RawDriver(check);
         driver.Negotiate(Indirect);
-        RawQueue queue = driver.SetUpQueue(driver.WorkQueue);
+        RawQueue queue = driver.SetUpQueue(check.Work.Queue);
         driver.Start();
-        DriverSegment[] pieces = Pieces((VirtioDeviceType)check.DeviceType, queue);
+        List<DriverSegment> pieces = Pieces(check, queue);
         Span<byte> table = queue.Data[Place..];
-        for (int i = 1; i < pieces.Length; i++)
+        for (int i = 1; i < pieces.Count; i++)
         {
-            bool last = i == pieces.Length - 1;
+            bool last = i == pieces.Count - 1;
             Span<byte> entry = table.Slice((i - 1) * DescriptorSize, DescriptorSize);
             BinaryPrimitives.WriteUInt64LittleEndian(entry, pieces[i].Iova);
             BinaryPrimitives.WriteUInt32LittleEndian(entry[8..], pieces[i].Length);
@@ -143,23 +143,22 @@ internal static class SplitRingChecks
         }
 
         queue.SetDescriptor(0, pieces[0].Iova, pieces[0].Length, (ushort)(1 | (pieces[0].DeviceWrites ? 2 : 0)), 1);
-        queue.SetDescriptor(1, queue.DataAddress + Place, (uint)((pieces.Length - 1) * DescriptorSize), 4, 0);
+        queue.SetDescriptor(1, queue.DataAddress + Place, (uint)((pieces.Count - 1) * DescriptorSize), 4, 0);
         queue.Publish(0);
         driver.Notify(queue);
         check.Await(() => queue.UsedIndex == 1, "the buffer used", () => $"used index {queue.UsedIndex}, device_status {driver.Status}");
         check.Equal("id of the used element", 0, queue.GetUsed(0).Id);
     }
 
-    private static DriverSegment[] Pieces(VirtioDeviceType type, RawQueue queue)
+    private static List<DriverSegment> Pieces(CheckContext check, RawQueue queue)
     {
-        ulong at = queue.DataAddress;
-        queue.Data[..Vmm.Virtio.Driver.VirtioBlockDriver.SectorSize].Clear();
-        return type switch
+        check.Work.Prepare(queue.Data);
+        List<DriverSegment> pieces = check.Work.Pieces(queue.DataAddress, int.MaxValue);
+        if (pieces is [{ Length: > 1 } only])
         {
-            VirtioDeviceType.Block => [new(at, 16, false), new(at + 64, 512, true), new(at + 1024, 1, true)],
-            VirtioDeviceType.Net => [new(at, 12, false), new(at + 12, 60, false)],
-            VirtioDeviceType.Console => [new(at, 4, false), new(at + 4, 4, false)],
-            _ => [new(at, 32, true), new(at + 32, 32, true)],
-        };
+            return [only with { Length = 1 }, only with { Iova = only.Iova + 1, Length = only.Length - 1 }];
+        }
+
+        return pieces.Count > 1 ? pieces : throw new CheckSkippedException("the request is one byte");
     }
 }

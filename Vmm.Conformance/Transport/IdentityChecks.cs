@@ -24,6 +24,10 @@ internal static class IdentityChecks
         bool transitional = id is >= 0x1000 and <= 0x1005 or 0x1009;
         check.Require(
             transitional || id is > VirtioPciIds.DeviceBase and <= 0x107f, "a device id from 0x1041 to 0x107f or a transitional one", Hex(id));
+        if (check.Kind is { } kind)
+        {
+            check.Equal("device type", (uint)kind, (uint)check.DeviceType);
+        }
     }
 
     private static void Modern(CheckContext check)

@@ -46,8 +46,8 @@ internal static class InterruptChecks
     {
         WorkScene scene = WorkScene.Start(check);
         scene.RequireTwo();
-        Work.Submit(check.DeviceType, scene.Queue);
-        Work.Submit(check.DeviceType, scene.Queue);
+        check.Work.Submit(scene.Queue);
+        check.Work.Submit(scene.Queue);
         scene.Driver.Notify(scene.Queue);
         check.Await(() => scene.Queue.UsedIndex == 2, "used index 2", () => $"{scene.Queue.UsedIndex}");
     }

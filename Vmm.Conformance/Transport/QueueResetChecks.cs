@@ -64,14 +64,14 @@ internal static class QueueResetChecks
         var messages = new MessageLog();
         driver.Negotiate(Feature);
         check.Access.EnableMessages(1, messages.Add);
-        RawQueue queue = driver.SetUpQueue(driver.WorkQueue, vector: 0);
+        RawQueue queue = driver.SetUpQueue(check.Work.Queue, vector: 0);
         driver.Start();
         Reset(check, driver, queue.Index);
 
         // What the device said for no reason at its start is here by then.
         _ = Deadline.WaitFor(static () => false, check.Limits.Quiet);
         int before = messages.Total;
-        Work.Submit(check.DeviceType, queue);
+        check.Work.Submit(queue);
         driver.Notify(queue);
         check.Never(() => messages.Total != before, "no interrupt after the reset of the queue", messages.ToString);
     }
@@ -81,7 +81,7 @@ internal static class QueueResetChecks
         WorkScene scene = WorkScene.Start(check, Feature);
         scene.Do();
         Reset(check, scene);
-        Use(check, scene.Driver, scene.Driver.SetUpQueue(scene.Driver.WorkQueue));
+        Use(check, scene.Driver, scene.Driver.SetUpQueue(check.Work.Queue));
     }
 
     private static void Size(CheckContext check)
@@ -89,7 +89,7 @@ internal static class QueueResetChecks
         WorkScene scene = WorkScene.Start(check, Feature);
         scene.Do();
         Reset(check, scene);
-        RawQueue queue = scene.Driver.SetUpQueue(scene.Driver.WorkQueue, size: 16);
+        RawQueue queue = scene.Driver.SetUpQueue(check.Work.Queue, size: 16);
         check.Equal("queue_size", (ulong)queue.Size, scene.Driver.Get(Offset.QueueSize, 2));
         Use(check, scene.Driver, queue);
     }
@@ -98,7 +98,7 @@ internal static class QueueResetChecks
     {
         WorkScene scene = WorkScene.Start(check, Feature);
         Reset(check, scene);
-        scene.Driver.SetUpQueue(scene.Driver.WorkQueue);
+        scene.Driver.SetUpQueue(check.Work.Queue);
         check.Equal("queue_reset", 0, scene.Driver.Get(Offset.QueueReset, 2));
         check.Equal("queue_enable", 1, scene.Driver.Get(Offset.QueueEnable, 2));
     }
@@ -109,7 +109,7 @@ internal static class QueueResetChecks
         for (int i = 0; i < 5; i++)
         {
             Reset(check, scene);
-            Use(check, scene.Driver, scene.Driver.SetUpQueue(scene.Driver.WorkQueue));
+            Use(check, scene.Driver, scene.Driver.SetUpQueue(check.Work.Queue));
         }
     }
 
@@ -117,13 +117,13 @@ internal static class QueueResetChecks
     {
         var driver = new RawDriver(check);
         driver.Negotiate(Feature);
-        int other = driver.WorkQueue == 0 ? 1 : 0;
-        RawQueue queue = driver.SetUpQueue(driver.WorkQueue);
+        int other = check.Work.Queue == 0 ? 1 : 0;
+        RawQueue queue = driver.SetUpQueue(check.Work.Queue);
         driver.SetUpQueue(other);
         driver.Start();
         Use(check, driver, queue);
         Reset(check, driver, other);
-        Work.Submit(check.DeviceType, queue);
+        check.Work.Submit(queue);
         driver.Notify(queue);
         check.Await(() => queue.UsedIndex == 2, $"used index 2 of queue {queue.Index}", () => $"{queue.UsedIndex}");
     }
@@ -148,7 +148,7 @@ internal static class QueueResetChecks
 
     private static void Use(CheckContext check, RawDriver driver, RawQueue queue)
     {
-        Work.Submit(check.DeviceType, queue);
+        check.Work.Submit(queue);
         driver.Notify(queue);
         check.Await(() => queue.UsedIndex == 1, $"used index 1 of queue {queue.Index}", () => $"{queue.UsedIndex}");
     }

@@ -68,9 +68,9 @@ internal static class StatusChecks
     {
         var driver = new RawDriver(check);
         driver.Negotiate();
-        RawQueue queue = driver.SetUpQueue(driver.WorkQueue);
+        RawQueue queue = driver.SetUpQueue(check.Work.Queue);
         driver.SetBusMaster(true);
-        Work.Submit(check.DeviceType, queue);
+        check.Work.Submit(queue);
         check.Never(() => queue.UsedIndex != 0, "no buffer used before DRIVER_OK", () => $"used index {queue.UsedIndex}");
     }
 
@@ -81,9 +81,9 @@ internal static class StatusChecks
         driver.Negotiate();
         check.Access.EnableMessages(1, messages.Add);
         driver.SetVector(Offset.ConfigMsixVector, 0);
-        RawQueue queue = driver.SetUpQueue(driver.WorkQueue, vector: 0);
+        RawQueue queue = driver.SetUpQueue(check.Work.Queue, vector: 0);
         driver.SetBusMaster(true);
-        Work.Submit(check.DeviceType, queue);
+        check.Work.Submit(queue);
         check.Never(() => messages.Total != 0, "no interrupt before DRIVER_OK", messages.ToString);
     }
 
@@ -93,8 +93,8 @@ internal static class StatusChecks
     {
         var driver = new RawDriver(check);
         driver.Negotiate();
-        RawQueue queue = driver.SetUpQueue(driver.WorkQueue);
-        Work.Submit(check.DeviceType, queue);
+        RawQueue queue = driver.SetUpQueue(check.Work.Queue);
+        check.Work.Submit(queue);
         driver.Start();
         driver.Notify(queue);
         check.Await(() => queue.UsedIndex == 1, "used index 1", () => $"{queue.UsedIndex}");

@@ -100,7 +100,7 @@ internal static class WindowChecks
     private static void Notify(CheckContext check)
     {
         WorkScene scene = WorkScene.Start(check);
-        Work.Submit(check.DeviceType, scene.Queue);
+        check.Work.Submit(scene.Queue);
         WriteAt(check, check.Structures.Notification, (int)scene.Queue.NotifyOffset, 2, (uint)scene.Queue.Index);
         check.Await(() => scene.Queue.UsedIndex == 1, "used index 1 after a notification through the window", () => $"{scene.Queue.UsedIndex}");
     }

@@ -48,7 +48,7 @@ public sealed class ModelTests
         [ModelKind.Entropy] =
         [
             AboutBlock, AboutNet, AboutConsole, OneQueue, "there is no device configuration", "the device type has no configuration that is known",
-            "an entropy device is given nothing to read",
+            "the device is given nothing to read",
         ],
         [ModelKind.Console] = [AboutBlock, AboutNet, AboutEntropy],
     };
