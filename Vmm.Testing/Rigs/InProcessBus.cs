@@ -5,7 +5,7 @@ using Vmm.Testing.Seams;
 
 namespace Vmm.Testing.Rigs;
 
-/// <summary>The pieces of a PCI hierarchy over which a driver in the same process reaches its functions (<see cref="InProcessFunctionAccess"/>).</summary>
+/// <summary>The pieces of a PCI hierarchy over which <see cref="InProcessFunctionAccess"/> reaches a function.</summary>
 public sealed record InProcessBus
 {
     /// <summary>The way to the functions, on its root bus or below. It has claimed configuration accesses.</summary>

@@ -19,8 +19,8 @@ namespace Vmm.Testing.Rigs;
 /// the pin where they arrive (DRV-1).
 /// </summary>
 /// <remarks>
-/// Accesses from any thread. Interrupts are enabled and disabled from one thread at a time; one mechanism at a time is heard, as one alone works. What
-/// the function is not given here, an address for a BAR above all, its driver does not get at: reads give all-ones.
+/// Accesses from any thread. Interrupts are enabled and disabled from one thread at a time; one mechanism is heard at a time, as one alone works.
+/// What the function is not given here, an address for a BAR above all, its driver does not get at: reads give all-ones.
 /// </remarks>
 public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
 {

@@ -10,7 +10,7 @@ using Vmm.Testing.Seams;
 
 namespace Vmm.Testing.Rigs;
 
-/// <summary>A PCI host bridge on recording seams, with guest RAM, for functions of any number: what a machine is to them, without a hypervisor.</summary>
+/// <summary>A PCI host bridge on recording seams, with guest RAM, for any number of functions; no hypervisor is needed.</summary>
 /// <remarks>Accesses from any thread; functions are added and removed from one at a time.</remarks>
 public sealed class PciBusRig : IDisposable
 {

@@ -11,7 +11,7 @@ using Vmm.Virtio.Transport;
 
 namespace Vmm.Testing.Rigs;
 
-/// <summary>A virtio device behind its PCI function on a bus of recording seams, with a raw driver's hands: registers one by one, rings in guest RAM.</summary>
+/// <summary>A virtio device behind its PCI function on a bus of recording seams, with a raw driver of its registers and rings.</summary>
 /// <remarks>For one thread at a time. Nothing is done to the device before the test does it, or calls <see cref="Start"/>.</remarks>
 public sealed class VirtioFunctionRig : IDisposable
 {

@@ -8,8 +8,8 @@ using Vmm.DeviceModel.Interrupts;
 namespace Vmm.Testing.Seams;
 
 /// <summary>
-/// The kernel's side of irqfds with real eventfds: while a route is armed, what its eventfd holds or gets becomes a message, taken out of the counter;
-/// disarmed, the counter keeps it. Thread-safe; one thread delivers.
+/// The kernel's side of irqfds with real eventfds: while a route is armed, what its eventfd holds or gets becomes a message, taken out of the
+/// counter; disarmed, the counter keeps it. Thread-safe; one thread delivers.
 /// </summary>
 public sealed class WatchingIrqRouting : IIrqRouting, IDisposable
 {
