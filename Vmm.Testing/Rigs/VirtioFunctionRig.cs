@@ -24,9 +24,17 @@ public sealed class VirtioFunctionRig : IDisposable
     public VirtioFunctionRig(VirtioDevice device, VirtioPciOptions? options = null, PciBusRig? bus = null)
     {
         Pci = new PciFunctionRig(dma => new VirtioPciFunction(device, dma, options ?? new VirtioPciOptions()), bus);
-        _structures = VirtioPciStructures.Discover(Pci.Access);
-        Common = new CommonConfigurationAccess(Pci.Access, _structures.Common);
-        Pci.SetBusMaster(true);
+        try
+        {
+            _structures = VirtioPciStructures.Discover(Pci.Access);
+            Common = new CommonConfigurationAccess(Pci.Access, _structures.Common);
+            Pci.SetBusMaster(true);
+        }
+        catch
+        {
+            Pci.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The function, its bus and its seams.</summary>

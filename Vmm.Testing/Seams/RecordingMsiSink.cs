@@ -68,7 +68,6 @@ public sealed class RecordingMsiSink : IMsiSink
     /// <inheritdoc/>
     public bool Send(in MsiMessage message, uint requesterId)
     {
-        Interlocked.Increment(ref _count);
         if (Records)
         {
             lock (_lock)
@@ -77,6 +76,8 @@ public sealed class RecordingMsiSink : IMsiSink
             }
         }
 
+        // Whoever waits for the count finds the message.
+        Interlocked.Increment(ref _count);
         Arrived?.Invoke();
         ulong receiver = (message.Address - FirstAddress) >> ReceiverShift;
         if (receiver < MaximumListeners && _listeners[receiver] is { } listener && listener.Address == message.Address)

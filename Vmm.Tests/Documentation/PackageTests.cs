@@ -75,6 +75,8 @@ public sealed class PackageTests
         ];
         friends.Should().NotContain(version => version != exactly);
         (friends.Length != 0).Should().Be(Text(package, "id") != "Vmm.DeviceModel");
+        package.Descendants().Where(element => element.Name.LocalName == "dependency").Select(dependency => dependency.Attribute("id")!.Value)
+            .Should().BeSubsetOf([.. Libraries, "Microsoft.Extensions.Logging.Abstractions"], "no library brings a test framework, or anything else");
     }
 
     private static XElement Open(string path)
