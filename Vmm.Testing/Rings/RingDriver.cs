@@ -86,8 +86,8 @@ public abstract class RingDriver
     public static RingDriver Create(RingForm form, GuestRam ram, int size, ulong features = 0, int index = 0)
     {
         return form == RingForm.Packed
-            ? new PackedGuestDriver(ram, (ushort)size, features, index)
-            : new GuestDriver(ram, (ushort)size, features, index);
+            ? new PackedRingDriver(ram, (ushort)size, features, index)
+            : new SplitRingDriver(ram, (ushort)size, features, index);
     }
 
     /// <summary>Writes a descriptor whose next (split) or id (packed) is 0.</summary>

@@ -71,7 +71,7 @@ public sealed class RigTests
 
         rig.Start();
 
-        rig.Drivers[0].Should().BeOfType(form == RingForm.Packed ? typeof(PackedGuestDriver) : typeof(GuestDriver));
+        rig.Drivers[0].Should().BeOfType(form == RingForm.Packed ? typeof(PackedRingDriver) : typeof(SplitRingDriver));
         ulong place = rig.Ram.Allocate(64);
         for (int i = 0; i < 100; i++)
         {

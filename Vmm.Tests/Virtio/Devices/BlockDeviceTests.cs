@@ -181,8 +181,8 @@ public sealed class BlockDeviceTests
         byte[] content = Pattern(8 * 512, 4);
         using var file = new TemporaryFile(content);
         using VirtioDeviceRig disk = Open(file);
-        var driver = (GuestDriver)disk.Drivers[0];
-        driver.SetDescriptor(0, 0, 1, GuestDriver.Next, 0);
+        var driver = (SplitRingDriver)disk.Drivers[0];
+        driver.SetDescriptor(0, 0, 1, SplitRingDriver.Next, 0);
         driver.AddHead(0);
         disk.Kick();
         disk.WaitNeedsReset().Should().Contain("loops");
@@ -208,7 +208,7 @@ public sealed class BlockDeviceTests
     {
         using var file = new TemporaryFile(64 * 512);
         using VirtioDeviceRig disk = Open(file, new BlockDeviceOptions { QueueSize = 64 });
-        var driver = (GuestDriver)disk.Drivers[0];
+        var driver = (SplitRingDriver)disk.Drivers[0];
         ulong header = disk.Ram.Place(Header(In, 0));
         ulong data = disk.Ram.Allocate(8192);
         int completed = 0;

@@ -176,7 +176,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
 
         private void Post(int queue, int count)
         {
-            GuestDriver driver = _disk!.Drivers[queue];
+            SplitRingDriver driver = _disk!.Drivers[queue];
             for (; count > 0 && driver.FreeDescriptors >= 3; count--)
             {
                 bool far = _far is not null && _random.Next(2) == 0;
@@ -225,7 +225,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
             ReleaseSomething();
             _disk.Drivers[queue].UsedIndex.Should().Be(used, "a queue that has stopped is not written");
             _outstanding[queue].Clear();
-            _disk.Drivers[queue] = new GuestDriver(_ram, 64, _disk.Features, queue);
+            _disk.Drivers[queue] = new SplitRingDriver(_ram, 64, _disk.Features, queue);
             _disk.StartQueue(queue, null);
             _resets++;
         }

@@ -80,7 +80,7 @@ public sealed class DirtyTrackingTests
     /// <summary>Has the device do what was added, and looks at what it changed.</summary>
     private int[] Run(VirtioDeviceRig harness, int queue, int used, Func<bool>? until = null)
     {
-        var driver = (GuestDriver)harness.Drivers[queue];
+        var driver = (SplitRingDriver)harness.Drivers[queue];
         var check = new DirtyCheck(_ram, RamLength);
         driver.Publish();
         harness.Signal(queue);

@@ -75,7 +75,7 @@ public sealed class EntropyDeviceTests
         string path = $"/proc/self/fd/{pipe.ClientSafePipeHandle.DangerousGetHandle()}";
         var rng = new VirtioDeviceRig(new EntropyDevice(new EntropyDeviceOptions { Source = path }));
         using VirtioDeviceRig harness = rng.Start();
-        var driver = (GuestDriver)rng.Drivers[0];
+        var driver = (SplitRingDriver)rng.Drivers[0];
         var counter = new RoundCounter(driver.Descriptors);
         rng.Ram.Dma.Translator = counter;
         ushort head = driver.Add(Writable(rng.Ram.Allocate(16), 16));

@@ -140,7 +140,7 @@ public sealed class LongRequestTests
         var removal = Stopwatch.StartNew();
         ram.RemoveRegion(ram.Region(1UL << 32));
         removal.Stop();
-        var driver = (GuestDriver)disk.Drivers[0];
+        var driver = (SplitRingDriver)disk.Drivers[0];
         int usedThen = driver.UsedIndex;
         disk.Device.PrepareStop(0);
         int usedAtStop = driver.UsedIndex;

@@ -293,7 +293,7 @@ public sealed class NetQueuePairsTests
             for (int queue = 0; queue < Control; queue++)
             {
                 net.Device.StopQueue(queue);
-                net.Drivers[queue] = new GuestDriver(net.Ram, size, net.Features, queue);
+                net.Drivers[queue] = new SplitRingDriver(net.Ram, size, net.Features, queue);
                 net.StartQueue(queue, null);
             }
 

@@ -105,7 +105,7 @@ public sealed class OutOfOrderTests
     /// <summary>Where the device stands after so many chains.</summary>
     private static ushort Expected(RingDriver driver, ulong chains, int descriptors)
     {
-        if (driver is not PackedGuestDriver)
+        if (driver is not PackedRingDriver)
         {
             return (ushort)chains;
         }

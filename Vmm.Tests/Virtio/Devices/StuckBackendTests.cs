@@ -152,7 +152,7 @@ public sealed class StuckBackendTests
         Vmm.Virtio.Queues.VirtqueueState? state = await stop.WaitAsync(Long);
         state!.UsedIndex.Should().Be(8);
         state.AvailableIndex.Should().Be(8);
-        ((GuestDriver)disk.Drivers[0]).UsedIndex.Should().Be(8);
+        ((SplitRingDriver)disk.Drivers[0]).UsedIndex.Should().Be(8);
         disk.Ram.Region(0).PinCount.Should().Be(0);
     }
 
@@ -192,7 +192,7 @@ public sealed class StuckBackendTests
         ushort head = Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)]);
         disk.Kick();
         backend.WaitArrived(1);
-        ((GuestDriver)disk.Drivers[0]).AddHead(head);
+        ((SplitRingDriver)disk.Drivers[0]).AddHead(head);
         disk.Kick();
 
         disk.WaitNeedsReset().Should().Contain("in flight");

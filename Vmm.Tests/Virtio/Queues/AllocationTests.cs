@@ -58,7 +58,7 @@ public sealed class AllocationTests
         using var harness = new VirtioDeviceRig(device, ram);
         device.OnFeaturesNegotiated(device.OfferedFeatures);
         device.Start(device.OfferedFeatures, harness);
-        var driver = new GuestDriver(ram, 64, device.OfferedFeatures);
+        var driver = new SplitRingDriver(ram, 64, device.OfferedFeatures);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var handler = new BlockRequestHandler(device, queue!);
         handler.Bind(new QueueBinding(kick, harness, new DetachedRequests(static () => { }), TimeSpan.Zero, static _ => { }));

@@ -152,7 +152,7 @@ public sealed class ChainLimitTests : IDisposable
         ushort first = driver.Add(Writable(0x1000, 4));
         if (reason == "outside the table")
         {
-            ((GuestDriver)driver).AddHead(8);
+            ((SplitRingDriver)driver).AddHead(8);
         }
         else
         {

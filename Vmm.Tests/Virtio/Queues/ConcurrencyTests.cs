@@ -141,7 +141,7 @@ public sealed class ConcurrencyTests
         const ulong End = 1 << 20;
         using var ram = new GuestRam((0, End));
         using var interrupt = new CountingVector();
-        var driver = new GuestDriver(ram, 4);
+        var driver = new SplitRingDriver(ram, 4);
         ulong place = driver.Descriptors;
         bool stop = false;
         var guest = new Thread(() =>
@@ -150,10 +150,10 @@ public sealed class ConcurrencyTests
             {
                 bool small = (i & 1) == 0;
                 ram.Write(place, small ? End - 16 : 0x8000);
-                ram.Write(place + 8, (small ? 16UL : 0x10000UL) | ((ulong)GuestDriver.Write << 32));
+                ram.Write(place + 8, (small ? 16UL : 0x10000UL) | ((ulong)SplitRingDriver.Write << 32));
             }
         });
-        driver.SetDescriptor(0, 0x8000, 16, GuestDriver.Write);
+        driver.SetDescriptor(0, 0x8000, 16, SplitRingDriver.Write);
         guest.Start();
         var chain = new DescriptorChain();
         byte* start = ram.Pointer(0, End);
@@ -202,7 +202,7 @@ public sealed class ConcurrencyTests
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
         GuestMemoryRegion extra = ram.AddRegion(1UL << 32, 1 << 20);
-        var driver = new GuestDriver(ram, 8);
+        var driver = new SplitRingDriver(ram, 8);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         driver.Add(Writable(1UL << 32, 1 << 20));
         driver.Publish();
@@ -240,7 +240,7 @@ public sealed class ConcurrencyTests
     {
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
-        var driver = new GuestDriver(ram, 8);
+        var driver = new SplitRingDriver(ram, 8);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         ulong data = ram.Allocate(4096);
         bool stop = false;

@@ -1,7 +1,7 @@
 using System;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
-using static Vmm.Testing.Rings.PackedGuestDriver;
+using static Vmm.Testing.Rings.PackedRingDriver;
 using static Vmm.Testing.Rings.RingDriver;
 
 namespace Vmm.Tests.Virtio.Queues;
@@ -14,12 +14,12 @@ public sealed class PackedMalformedRingTests : IDisposable
     private readonly GuestRam _ram = new((0, 1 << 20), (1 << 20, 1 << 20));
     private readonly CountingVector _interrupt = new();
     private readonly DescriptorChain _chain = new(1);
-    private readonly PackedGuestDriver _driver;
+    private readonly PackedRingDriver _driver;
     private readonly ulong _data;
 
     public PackedMalformedRingTests()
     {
-        _driver = new PackedGuestDriver(_ram, Size, RingFeatures.IndirectDescriptors);
+        _driver = new PackedRingDriver(_ram, Size, RingFeatures.IndirectDescriptors);
         _data = _ram.Allocate(4096);
     }
 
@@ -100,7 +100,7 @@ public sealed class PackedMalformedRingTests : IDisposable
     public void A_restored_ring_knows_how_many_descriptors_are_taken(int available, int used, int free)
     {
         using var ram = new GuestRam();
-        var driver = new PackedGuestDriver(ram, 5);
+        var driver = new PackedRingDriver(ram, 5);
         var state = new VirtqueueState { AvailableIndex = (ushort)available, UsedIndex = (ushort)used };
         BareRing.TryCreate(driver.Configuration with { State = state }, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);

@@ -15,7 +15,7 @@ public sealed class PackedNotificationTests
     {
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
-        var driver = new PackedGuestDriver(ram, 4, eventIndex ? RingFeatures.EventIndex : 0);
+        var driver = new PackedRingDriver(ram, 4, eventIndex ? RingFeatures.EventIndex : 0);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var chain = new DescriptorChain();
         driver.DriverEvent = 1 << 16;
@@ -50,13 +50,13 @@ public sealed class PackedNotificationTests
     {
         using var ram = new GuestRam();
         using var interrupt = new CountingVector();
-        var driver = new PackedGuestDriver(ram, 4, eventIndex ? RingFeatures.EventIndex : 0);
+        var driver = new PackedRingDriver(ram, 4, eventIndex ? RingFeatures.EventIndex : 0);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         driver.DriverEvent = wish;
         Serve(driver, queue!, new DescriptorChain()).Should().Be(expected);
     }
 
-    private static bool Serve(PackedGuestDriver driver, Virtqueue queue, DescriptorChain chain)
+    private static bool Serve(PackedRingDriver driver, Virtqueue queue, DescriptorChain chain)
     {
         driver.Add(Writable(0x1000, 4));
         driver.Publish();

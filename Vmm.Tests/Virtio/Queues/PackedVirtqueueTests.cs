@@ -26,7 +26,7 @@ public sealed class PackedVirtqueueTests : IDisposable
     [InlineData(8)]
     public void Every_lap_carries_on_where_the_last_one_ended(int size)
     {
-        var driver = new PackedGuestDriver(_ram, (ushort)size, RingFeatures.IndirectDescriptors | RingFeatures.EventIndex);
+        var driver = new PackedRingDriver(_ram, (ushort)size, RingFeatures.IndirectDescriptors | RingFeatures.EventIndex);
         Virtqueue queue = Create(driver);
         ulong cells = _ram.Allocate(64);
         ulong table = _ram.Allocate(48);
@@ -66,7 +66,7 @@ public sealed class PackedVirtqueueTests : IDisposable
     [Trait("Behaviour", "VQ-1")]
     public void The_used_descriptor_says_whether_anything_was_written()
     {
-        var driver = new PackedGuestDriver(_ram, 4);
+        var driver = new PackedRingDriver(_ram, 4);
         Virtqueue queue = Create(driver);
         driver.Add(Writable(0x1000, 8));
         driver.Add(Writable(0x1000, 8));
@@ -87,15 +87,15 @@ public sealed class PackedVirtqueueTests : IDisposable
     [Trait("Behaviour", "VQ-1")]
     public void Table_entries_are_used_in_order_and_their_reserved_bits_ignored()
     {
-        var driver = new PackedGuestDriver(_ram, 4, RingFeatures.IndirectDescriptors);
+        var driver = new PackedRingDriver(_ram, 4, RingFeatures.IndirectDescriptors);
         Virtqueue queue = Create(driver);
 
         // The table lies across two regions; WRITE of the indirect descriptor itself is ignored.
         ulong table = (1 << 20) - 16;
         driver.SetDescriptorAt(table, 0x1000, 3, 0, 9);
         driver.SetDescriptorAt(table + 16, 0x2000, 0, 0, 9);
-        driver.SetDescriptorAt(table + 32, (1 << 20) - 1, 5, PackedGuestDriver.Write, 9);
-        driver.SetDescriptor(0, table, 48, PackedGuestDriver.Indirect | PackedGuestDriver.Write | PackedGuestDriver.Available, 77);
+        driver.SetDescriptorAt(table + 32, (1 << 20) - 1, 5, PackedRingDriver.Write, 9);
+        driver.SetDescriptor(0, table, 48, PackedRingDriver.Indirect | PackedRingDriver.Write | PackedRingDriver.Available, 77);
         using (queue.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
@@ -109,10 +109,10 @@ public sealed class PackedVirtqueueTests : IDisposable
     [Trait("Behaviour", "VQ-1")]
     public void The_id_of_a_chain_is_that_of_its_last_descriptor()
     {
-        var driver = new PackedGuestDriver(_ram, 4);
+        var driver = new PackedRingDriver(_ram, 4);
         Virtqueue queue = Create(driver);
-        driver.SetDescriptor(1, 0x2000, 8, PackedGuestDriver.Write | PackedGuestDriver.Available, 0x5678);
-        driver.SetDescriptor(0, 0x1000, 4, PackedGuestDriver.Next | PackedGuestDriver.Available, 0x1234);
+        driver.SetDescriptor(1, 0x2000, 8, PackedRingDriver.Write | PackedRingDriver.Available, 0x5678);
+        driver.SetDescriptor(0, 0x1000, 4, PackedRingDriver.Next | PackedRingDriver.Available, 0x1234);
         using (queue.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
@@ -130,13 +130,13 @@ public sealed class PackedVirtqueueTests : IDisposable
     [Trait("Behaviour", "VQ-1")]
     public void In_a_table_only_WRITE_counts_of_the_flags()
     {
-        const int Ignored = PackedGuestDriver.Next | PackedGuestDriver.Available | PackedGuestDriver.Used | 0x4038;
-        var driver = new PackedGuestDriver(_ram, 4, RingFeatures.IndirectDescriptors);
+        const int Ignored = PackedRingDriver.Next | PackedRingDriver.Available | PackedRingDriver.Used | 0x4038;
+        var driver = new PackedRingDriver(_ram, 4, RingFeatures.IndirectDescriptors);
         Virtqueue queue = Create(driver);
         ulong table = _ram.Allocate(32);
         driver.SetDescriptorAt(table, 0x1000, 3, Ignored);
-        driver.SetDescriptorAt(table + 16, 0x2000, 5, Ignored | PackedGuestDriver.Write);
-        driver.SetDescriptor(0, table, 32, PackedGuestDriver.Indirect | PackedGuestDriver.Available);
+        driver.SetDescriptorAt(table + 16, 0x2000, 5, Ignored | PackedRingDriver.Write);
+        driver.SetDescriptor(0, table, 32, PackedRingDriver.Indirect | PackedRingDriver.Available);
         using (queue.Enter())
         {
             queue.TryPop(_chain).Should().BeTrue(queue.BrokenReason);
@@ -154,7 +154,7 @@ public sealed class PackedVirtqueueTests : IDisposable
     {
         var random = new Random(seed);
         ushort size = (ushort)random.Next(4, 40);
-        var driver = new PackedGuestDriver(_ram, size, RingFeatures.IndirectDescriptors);
+        var driver = new PackedRingDriver(_ram, size, RingFeatures.IndirectDescriptors);
         Virtqueue queue = Create(driver);
         var expected = new Dictionary<ushort, (long Read, long Written)>();
         var offered = new Queue<ushort>();
@@ -251,7 +251,7 @@ public sealed class PackedVirtqueueTests : IDisposable
     [InlineData(0x0002, 0x8005)]
     public void A_state_that_no_ring_of_this_size_has_is_refused(int available, int used)
     {
-        var driver = new PackedGuestDriver(_ram, 5);
+        var driver = new PackedRingDriver(_ram, 5);
         var state = new VirtqueueState { AvailableIndex = (ushort)available, UsedIndex = (ushort)used };
         BareRing.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out _, out string? reason).Should().BeFalse();
         reason.Should().Contain("saved state");
@@ -282,7 +282,7 @@ public sealed class PackedVirtqueueTests : IDisposable
         reason.Should().Contain(expected);
     }
 
-    private Virtqueue Create(PackedGuestDriver driver, VirtqueueState? state = null)
+    private Virtqueue Create(PackedRingDriver driver, VirtqueueState? state = null)
     {
         BareRing.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);

@@ -23,7 +23,7 @@ public sealed class QueueModelTests
         var random = new Random(seed);
         using var ram = new GuestRam((0, 1 << 20), (1 << 20, 1 << 20), (2 << 20, 8 << 20));
         using var interrupt = new CountingVector();
-        var driver = new GuestDriver(ram, (ushort)size, RingFeatures.IndirectDescriptors | (seed % 2 == 0 ? RingFeatures.EventIndex : 0));
+        var driver = new SplitRingDriver(ram, (ushort)size, RingFeatures.IndirectDescriptors | (seed % 2 == 0 ? RingFeatures.EventIndex : 0));
         ulong tables = ram.Allocate(16UL * 16 * (ulong)size);
         Virtqueue queue = Make(driver, ram, interrupt, null);
         var unpublished = new List<Chain>();
@@ -99,14 +99,14 @@ public sealed class QueueModelTests
         taken.Should().BeGreaterThan(500);
     }
 
-    private static Virtqueue Make(GuestDriver driver, GuestRam ram, CountingVector interrupt, VirtqueueState? state)
+    private static Virtqueue Make(SplitRingDriver driver, GuestRam ram, CountingVector interrupt, VirtqueueState? state)
     {
         BareRing.TryCreate(driver.Configuration with { State = state }, ram.Dma, interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);
         return queue!;
     }
 
-    private static Chain Add(Random random, GuestDriver driver, ulong tables)
+    private static Chain Add(Random random, SplitRingDriver driver, ulong tables)
     {
         bool indirect = random.Next(2) == 0;
         int count = random.Next(1, 1 + (indirect ? 16 : Math.Min(driver.FreeDescriptors, 5)));

@@ -10,12 +10,12 @@ public sealed class SplitMalformedRingTests : IDisposable
 {
     private const ushort Size = 8;
     private readonly GuestRam _ram = new((0, 1 << 20), (1 << 20, 1 << 20));
-    private readonly GuestDriver _driver;
+    private readonly SplitRingDriver _driver;
     private readonly ulong _data;
 
     public SplitMalformedRingTests()
     {
-        _driver = new GuestDriver(_ram, Size, RingFeatures.IndirectDescriptors);
+        _driver = new SplitRingDriver(_ram, Size, RingFeatures.IndirectDescriptors);
         _driver.AddHead(0);
         _data = _ram.Allocate(4096);
     }

@@ -28,7 +28,7 @@ public sealed class SplitNotificationTests : IDisposable
     [Fact]
     public void The_flag_of_the_driver_decides_about_interrupts()
     {
-        var driver = new GuestDriver(_ram, 8);
+        var driver = new SplitRingDriver(_ram, 8);
         Virtqueue queue = Create(driver);
         driver.NoInterrupt = true;
         Serve(driver, queue).Should().BeFalse();
@@ -44,7 +44,7 @@ public sealed class SplitNotificationTests : IDisposable
     [Fact]
     public void The_flag_of_the_device_asks_for_kicks()
     {
-        var driver = new GuestDriver(_ram, 8);
+        var driver = new SplitRingDriver(_ram, 8);
         Virtqueue queue = Create(driver);
         using (queue.Enter())
         {
@@ -64,7 +64,7 @@ public sealed class SplitNotificationTests : IDisposable
     [Fact]
     public void The_event_index_of_the_device_asks_for_kicks()
     {
-        var driver = new GuestDriver(_ram, 8, RingFeatures.EventIndex);
+        var driver = new SplitRingDriver(_ram, 8, RingFeatures.EventIndex);
         Virtqueue queue = Create(driver);
         driver.Add(Writable(_data, 4));
         driver.Publish();
@@ -91,7 +91,7 @@ public sealed class SplitNotificationTests : IDisposable
     public void The_event_index_of_the_driver_is_honoured_for_every_place_and_across_the_wrap()
     {
         var random = new Random(3);
-        var driver = new GuestDriver(_ram, 64, RingFeatures.EventIndex);
+        var driver = new SplitRingDriver(_ram, 64, RingFeatures.EventIndex);
         Virtqueue queue = Create(driver);
         ushort before = 0;
         for (int i = 0; i < 20_000; i++)
@@ -133,7 +133,7 @@ public sealed class SplitNotificationTests : IDisposable
     [Fact]
     public void Other_bits_of_the_drivers_flags_mean_nothing()
     {
-        var driver = new GuestDriver(_ram, 8);
+        var driver = new SplitRingDriver(_ram, 8);
         Virtqueue queue = Create(driver);
         _ram.Write(driver.Driver, (ushort)0xfffe);
         Serve(driver, queue).Should().BeTrue();
@@ -149,7 +149,7 @@ public sealed class SplitNotificationTests : IDisposable
     [Fact]
     public void With_event_indices_the_flags_mean_nothing_and_stay_zero()
     {
-        var driver = new GuestDriver(_ram, 8, RingFeatures.EventIndex);
+        var driver = new SplitRingDriver(_ram, 8, RingFeatures.EventIndex);
         Virtqueue queue = Create(driver);
         driver.NoInterrupt = true;
         driver.UsedEvent = 0;
@@ -163,13 +163,13 @@ public sealed class SplitNotificationTests : IDisposable
         driver.NoNotify.Should().BeFalse();
     }
 
-    private Virtqueue Create(GuestDriver driver)
+    private Virtqueue Create(SplitRingDriver driver)
     {
         BareRing.TryCreate(driver.Configuration, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         return queue!;
     }
 
-    private bool Serve(GuestDriver driver, Virtqueue queue)
+    private bool Serve(SplitRingDriver driver, Virtqueue queue)
     {
         driver.Add(Writable(_data, 4));
         driver.Publish();

@@ -23,7 +23,7 @@ public sealed class SplitVirtqueueTests : IDisposable
     [Trait("Behaviour", "VQ-1")]
     public void A_chain_comes_out_as_it_was_put_in_and_its_completion_is_seen()
     {
-        var driver = new GuestDriver(_ram, 8);
+        var driver = new SplitRingDriver(_ram, 8);
         Virtqueue queue = Create(driver);
         ulong first = _ram.Place([1, 2, 3]);
         ulong second = _ram.Place([4, 5]);
@@ -61,7 +61,7 @@ public sealed class SplitVirtqueueTests : IDisposable
     public void Indices_wrap_past_65536(bool indirect, bool eventIndex)
     {
         ulong features = (indirect ? RingFeatures.IndirectDescriptors : 0) | (eventIndex ? RingFeatures.EventIndex : 0);
-        var driver = new GuestDriver(_ram, 16, features);
+        var driver = new SplitRingDriver(_ram, 16, features);
         Virtqueue queue = Create(driver);
         ulong data = _ram.Allocate(16);
         ulong table = _ram.Allocate(64);
@@ -98,18 +98,18 @@ public sealed class SplitVirtqueueTests : IDisposable
     public void Direct_descriptors_may_come_before_an_indirect_one(int direct)
     {
         // 2.7.5.3.2: zero or more normal descriptors, then a single indirect one, whose WRITE flag is ignored.
-        var driver = new GuestDriver(_ram, 8, RingFeatures.IndirectDescriptors);
+        var driver = new SplitRingDriver(_ram, 8, RingFeatures.IndirectDescriptors);
         Virtqueue queue = Create(driver);
         ulong table = _ram.Allocate(32);
         ulong data = _ram.Allocate(64);
-        driver.SetDescriptorAt(table, data + 32, 4, GuestDriver.Next, 1);
-        driver.SetDescriptorAt(table + 16, data + 48, 8, GuestDriver.Write);
+        driver.SetDescriptorAt(table, data + 32, 4, SplitRingDriver.Next, 1);
+        driver.SetDescriptorAt(table + 16, data + 48, 8, SplitRingDriver.Write);
         for (int i = 0; i < direct; i++)
         {
-            driver.SetDescriptor(i, data + (16UL * (uint)i), 4, GuestDriver.Next, (ushort)(i + 1));
+            driver.SetDescriptor(i, data + (16UL * (uint)i), 4, SplitRingDriver.Next, (ushort)(i + 1));
         }
 
-        driver.SetDescriptor(direct, table, 32, GuestDriver.Indirect | GuestDriver.Write);
+        driver.SetDescriptor(direct, table, 32, SplitRingDriver.Indirect | SplitRingDriver.Write);
         driver.AddHead(0);
         driver.Publish();
         using (queue.Enter())
@@ -124,7 +124,7 @@ public sealed class SplitVirtqueueTests : IDisposable
     [Trait("Behaviour", "VQ-6")]
     public void A_returned_chain_is_popped_again()
     {
-        var driver = new GuestDriver(_ram, 8);
+        var driver = new SplitRingDriver(_ram, 8);
         Virtqueue queue = Create(driver);
         ulong data = _ram.Allocate(64);
         ushort first = driver.Add(Writable(data, 1));
@@ -150,7 +150,7 @@ public sealed class SplitVirtqueueTests : IDisposable
     [Trait("Behaviour", "VQ-6")]
     public void A_restored_ring_goes_on_where_the_saved_one_stopped_also_out_of_order()
     {
-        var driver = new GuestDriver(_ram, 8, RingFeatures.EventIndex);
+        var driver = new SplitRingDriver(_ram, 8, RingFeatures.EventIndex);
         Virtqueue queue = Create(driver);
         ulong data = _ram.Allocate(64);
         ushort[] heads = [.. Enumerable.Range(0, 4).Select(_ => driver.Add(Writable(data, 4)))];
@@ -189,7 +189,7 @@ public sealed class SplitVirtqueueTests : IDisposable
         lengths.Should().Equal(2, 1, 3, 4);
     }
 
-    private Virtqueue Create(GuestDriver driver, VirtqueueState? state = null)
+    private Virtqueue Create(SplitRingDriver driver, VirtqueueState? state = null)
     {
         BareRing.TryCreate(driver.Configuration with { State = state }, _ram.Dma, _interrupt, out Virtqueue? queue, out string? reason)
             .Should().BeTrue(reason);

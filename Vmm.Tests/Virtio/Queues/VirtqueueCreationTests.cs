@@ -55,7 +55,7 @@ public sealed class VirtqueueCreationTests : IDisposable
     public void Sizes_from_1_to_32768_work(int size)
     {
         using var ram = new GuestRam();
-        var driver = new GuestDriver(ram, (ushort)size);
+        var driver = new SplitRingDriver(ram, (ushort)size);
         BareRing.TryCreate(driver.Configuration, ram.Dma, _interrupt, out Virtqueue? queue, out string? reason).Should().BeTrue(reason);
         ulong data = ram.Allocate(4);
         var chain = new DescriptorChain();

@@ -30,7 +30,7 @@ public sealed class PlainHostTests : IDisposable
         using var file = new TemporaryFile(1 << 16);
         using var disk = new BlockDevice(RawFileBackend.Open(file.Path, readOnly: false));
         using var transport = Make(disk);
-        var driver = new GuestDriver(_ram, 64, Features);
+        var driver = new SplitRingDriver(_ram, 64, Features);
         var registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
         Start(registers, driver);
 
@@ -60,7 +60,7 @@ public sealed class PlainHostTests : IDisposable
         _host.Interrupts[0].IsOpen.Should().BeFalse();
         _host.Clears.Should().Be(1);
 
-        driver = new GuestDriver(_ram, 64, Features);
+        driver = new SplitRingDriver(_ram, 64, Features);
         Start(registers, driver);
         registers.Read(Reg.DeviceStatus, 1).Should().Be(0xf);
         _host.Doorbells.Should().ContainSingle();
@@ -96,7 +96,7 @@ public sealed class PlainHostTests : IDisposable
         Negotiate(registers);
         for (uint queue = 0; queue < 2; queue++)
         {
-            SetUp(registers, new GuestDriver(_ram, 64, Features, (int)queue), queue);
+            SetUp(registers, new SplitRingDriver(_ram, 64, Features, (int)queue), queue);
         }
 
         Write(registers, Reg.DeviceStatus, 1, 0xf);
@@ -105,7 +105,7 @@ public sealed class PlainHostTests : IDisposable
         registers.Read(Reg.QueueEnable, 2).Should().Be(0);
         _host.Interrupts.Select(interrupt => interrupt.IsOpen).Should().Equal(false, true);
         _host.Doorbells.Keys.Should().Equal(1);
-        SetUp(registers, new GuestDriver(_ram, 32, Features), 0);
+        SetUp(registers, new SplitRingDriver(_ram, 32, Features), 0);
         device.Calls.Should().Equal("start", "start-queue 0", "start-queue 1", "stop-queue 0", "start-queue 0");
         device.Resources[0]!.Configuration.Size.Should().Be(32);
         device.Resources[0]!.Configuration.State.Should().BeNull("a queue that was reset begins at its beginning");
@@ -118,7 +118,7 @@ public sealed class PlainHostTests : IDisposable
         return new VirtioTransport(device, _host, device.OfferedFeatures | Features, TransportFeatures.Version1, "plain", NullLogger.Instance);
     }
 
-    private void Start(IRegionHandler registers, GuestDriver driver)
+    private void Start(IRegionHandler registers, SplitRingDriver driver)
     {
         Negotiate(registers);
         SetUp(registers, driver, 0);
@@ -135,7 +135,7 @@ public sealed class PlainHostTests : IDisposable
         registers.Read(Reg.DeviceStatus, 1).Should().Be(0xb);
     }
 
-    private void SetUp(IRegionHandler registers, GuestDriver driver, uint queue)
+    private void SetUp(IRegionHandler registers, SplitRingDriver driver, uint queue)
     {
         var configuration = driver.Configuration;
         Write(registers, Reg.QueueSelect, 2, queue);

@@ -11,7 +11,7 @@ namespace Vmm.Testing.Rings;
 /// <remarks>
 /// Everything is public and raw enough to build rings that no decent driver would. Ids are no places: they are handed out on their own.
 /// </remarks>
-public sealed unsafe class PackedGuestDriver : RingDriver
+public sealed unsafe class PackedRingDriver : RingDriver
 {
     /// <summary>AVAIL: toggles with the driver's wrap counter.</summary>
     public const ushort Available = 1 << 7;
@@ -30,7 +30,7 @@ public sealed unsafe class PackedGuestDriver : RingDriver
     /// <param name="size">Entries.</param>
     /// <param name="features">Features that were negotiated; that of packed rings is added.</param>
     /// <param name="index">The queue's index.</param>
-    public PackedGuestDriver(GuestRam ram, ushort size, ulong features = 0, int index = 0)
+    public PackedRingDriver(GuestRam ram, ushort size, ulong features = 0, int index = 0)
         : base(ram, size, features | RingFeatures.Packed, index)
     {
         _free = size;

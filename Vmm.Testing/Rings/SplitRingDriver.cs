@@ -8,7 +8,7 @@ namespace Vmm.Testing.Rings;
 
 /// <summary>The driver's side of one split virtqueue, written from virtio 1.2, 2.7: a guest's writes into its own memory.</summary>
 /// <remarks>Everything is public and raw enough to build rings that no decent driver would.</remarks>
-public sealed unsafe class GuestDriver : RingDriver
+public sealed unsafe class SplitRingDriver : RingDriver
 {
     private readonly Stack<ushort> _free = new();
     private readonly ushort[] _nextOf;
@@ -20,7 +20,7 @@ public sealed unsafe class GuestDriver : RingDriver
     /// <param name="size">Entries, a power of two.</param>
     /// <param name="features">Features that were negotiated.</param>
     /// <param name="index">The queue's index.</param>
-    public GuestDriver(GuestRam ram, ushort size, ulong features = 0, int index = 0)
+    public SplitRingDriver(GuestRam ram, ushort size, ulong features = 0, int index = 0)
         : base(ram, size, features, index)
     {
         Driver = ram.Allocate(6 + (2UL * size), 2);
