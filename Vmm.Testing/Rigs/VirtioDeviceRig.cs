@@ -15,21 +15,24 @@ namespace Vmm.Testing.Rigs;
 /// <summary>A virtio device with its queues running and a raw driver on each, without a transport.</summary>
 /// <remarks>
 /// The rig is the transport: it starts and stops the device in the order that <see cref="VirtioDevice"/> demands, from one thread. Rings are packed
-/// if the features say so. Disposing resets and disposes the device, and frees the RAM.
+/// if the features say so. Disposing resets and disposes the device.
 /// </remarks>
 public sealed class VirtioDeviceRig : IVirtioDeviceHost, IDisposable
 {
     private readonly List<EventFd> _kicks = [];
+    private readonly bool _ownsRam;
     private readonly ManualResetEventSlim _needsReset = new();
     private int _configurationChanges;
 
     /// <summary>Makes the rig; nothing runs yet.</summary>
     /// <param name="device">The device, disposed with the rig.</param>
-    /// <param name="ram">RAM for rings and buffers, disposed with the rig; 64 MiB without it.</param>
+    /// <param name="ram">RAM for rings and buffers; 64 MiB without it.</param>
     /// <param name="features">Features that are negotiated; all that are offered without it.</param>
-    public VirtioDeviceRig(VirtioDevice device, GuestRam? ram = null, ulong? features = null)
+    /// <param name="ownsRam">RAM is disposed with the rig; else it outlives it.</param>
+    public VirtioDeviceRig(VirtioDevice device, GuestRam? ram = null, ulong? features = null, bool ownsRam = true)
     {
         ArgumentNullException.ThrowIfNull(device);
+        _ownsRam = ownsRam;
         Device = device;
         Ram = ram ?? new GuestRam();
         Features = features ?? device.OfferedFeatures;
@@ -44,7 +47,7 @@ public sealed class VirtioDeviceRig : IVirtioDeviceHost, IDisposable
     /// <summary>Features that are negotiated.</summary>
     public ulong Features { get; }
 
-    /// <summary>The driver's side of each queue, by index; there from <see cref="Start"/> on.</summary>
+    /// <summary>The driver's side of each queue, by index: <see cref="Start"/> makes those that a test has not put there itself.</summary>
     public List<RingDriver> Drivers { get; } = [];
 
     /// <summary>The interrupt of each queue, by index.</summary>
@@ -92,7 +95,15 @@ public sealed class VirtioDeviceRig : IVirtioDeviceHost, IDisposable
             if (Drivers.Count <= i)
             {
                 Drivers.Add(RingDriver.Create(form, Ram, Device.QueueSizes[i], Features, i));
+            }
+
+            if (Vectors.Count <= i)
+            {
                 Vectors.Add(new CountingVector());
+            }
+
+            if (_kicks.Count <= i)
+            {
                 _kicks.Add(new EventFd());
             }
 
@@ -197,7 +208,11 @@ public sealed class VirtioDeviceRig : IVirtioDeviceHost, IDisposable
         Device.Dispose();
         _kicks.ForEach(static kick => kick.Dispose());
         Vectors.ForEach(static vector => vector.Dispose());
-        Ram.Dispose();
+        if (_ownsRam)
+        {
+            Ram.Dispose();
+        }
+
         _needsReset.Dispose();
     }
 }
