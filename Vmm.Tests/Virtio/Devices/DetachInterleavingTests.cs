@@ -52,7 +52,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
         private readonly ulong _mark;
         private readonly HashSet<uint>[] _outstanding = [[], []];
         private HeldBlockBackend _backend = new();
-        private DeviceHarness? _disk;
+        private VirtioDeviceRig? _disk;
         private GuestMemoryRegion? _far;
         private volatile bool _ending;
         private volatile bool _hold;
@@ -122,7 +122,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
         {
             _hold = false;
             Post(0, 1);
-            DeviceHarness.Eventually(
+            Eventually.Holds(
                 () =>
                 {
                     TakeUsed();
@@ -130,7 +130,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
                 },
                 "every request of the last life completes");
             _disk!.ResetReasons.Should().BeEmpty();
-            DeviceHarness.Eventually(() => _ram.Region(0).PinCount == 0 && _far is not { PinCount: > 0 }, "nothing is pinned any more");
+            Eventually.Holds(() => _ram.Region(0).PinCount == 0 && _far is not { PinCount: > 0 }, "nothing is pinned any more");
             _completed.Should().BePositive();
             _resets.Should().BePositive();
             _removed.Should().BePositive();
@@ -176,7 +176,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
 
         private void Post(int queue, int count)
         {
-            SplitRingDriver driver = _disk!.Drivers[queue];
+            RingDriver driver = _disk!.Drivers[queue];
             for (; count > 0 && driver.FreeDescriptors >= 3; count--)
             {
                 bool far = _far is not null && _random.Next(2) == 0;
@@ -207,9 +207,9 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
             {
                 TakeUsed();
                 _ram.Region(0).PinCount.Should().Be(0);
-                ushort used = _disk.Drivers[0].UsedIndex;
+                ushort used = ((SplitRingDriver)_disk.Drivers[0]).UsedIndex;
                 Thread.Yield();
-                _disk.Drivers[0].UsedIndex.Should().Be(used, "a device that is drained does nothing");
+                ((SplitRingDriver)_disk.Drivers[0]).UsedIndex.Should().Be(used, "a device that is drained does nothing");
                 _drained++;
             }
 
@@ -221,9 +221,9 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
             _disk!.Device.PrepareStop(queue);
             _disk.Device.StopQueue(queue);
             TakeUsed();
-            ushort used = _disk.Drivers[queue].UsedIndex;
+            ushort used = ((SplitRingDriver)_disk.Drivers[queue]).UsedIndex;
             ReleaseSomething();
-            _disk.Drivers[queue].UsedIndex.Should().Be(used, "a queue that has stopped is not written");
+            ((SplitRingDriver)_disk.Drivers[queue]).UsedIndex.Should().Be(used, "a queue that has stopped is not written");
             _outstanding[queue].Clear();
             _disk.Drivers[queue] = new SplitRingDriver(_ram, 64, _disk.Features, queue);
             _disk.StartQueue(queue, null);
@@ -295,7 +295,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
         {
             Volatile.Write(ref _backend, new HeldBlockBackend());
             var options = new BlockDeviceOptions { QueueCount = QueueCount, QueueSize = 64, StopLimit = TimeSpan.Zero };
-            _disk = new DeviceHarness(new BlockDevice(_backend, options), _ram, ownsRam: false);
+            _disk = new VirtioDeviceRig(new BlockDevice(_backend, options), _ram, ownsRam: false);
             Start();
         }
 

@@ -37,7 +37,7 @@ public sealed class OutOfOrderTests
             | (indirect ? RingFeatures.IndirectDescriptors : 0);
         using var ram = new GuestRam();
         using var device = new ScramblingDevice(threads: 3, Seed);
-        using var host = new DeviceHarness(device, ram);
+        using var host = new VirtioDeviceRig(device, ram);
         using var interrupt = new CountingVector();
         using var kick = new EventFd();
         var driver = RingDriver.Create(form, ram, form == RingForm.Packed ? 60 : 64, features);
