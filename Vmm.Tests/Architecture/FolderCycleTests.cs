@@ -28,6 +28,7 @@ public sealed class FolderCycleTests
     private static Dictionary<string, Assembly> Loaded => new[]
     {
         typeof(AddressSpace), typeof(PciFunction), typeof(Virtqueue), typeof(VfioException), typeof(KvmVirtualMachine), typeof(VirtualMachine),
+        typeof(GuestRam),
     }.Select(static type => type.Assembly).ToDictionary(static assembly => assembly.GetName().Name!);
 
     [Theory]
