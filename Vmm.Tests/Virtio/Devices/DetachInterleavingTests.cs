@@ -4,7 +4,6 @@ using System.Threading;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
-using Vmm.Virtio.Queues;
 using Xunit.Abstractions;
 using static Vmm.Testing.Rings.GuestBuffer;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;
