@@ -20,6 +20,8 @@ internal static unsafe partial class Libc
     public const uint MFD_HUGETLB = 0x4;
     public const uint MFD_HUGE_2MB = 21u << 26;
 
+    public const int MADV_DONTNEED = 4;
+    public const int MADV_REMOVE = 9;
     public const int MADV_HUGEPAGE = 14;
     public const int RLIMIT_NOFILE = 7;
     public const int RLIMIT_MEMLOCK = 8;

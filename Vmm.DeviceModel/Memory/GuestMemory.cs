@@ -152,6 +152,7 @@ public sealed unsafe partial class GuestMemory
         lock (_changes)
         {
             int told = 0;
+            StopDiscarding();
             try
             {
                 foreach (GuestMemoryRegion region in _current.Regions)
@@ -166,6 +167,8 @@ public sealed unsafe partial class GuestMemory
                 {
                     listener.Removed(region);
                 }
+
+                GoOnDiscarding();
 
                 throw;
             }
@@ -284,6 +287,8 @@ public sealed unsafe partial class GuestMemory
                 {
                     listener.Removed(region);
                 }
+
+                GoOnDiscarding();
             }
         }
     }

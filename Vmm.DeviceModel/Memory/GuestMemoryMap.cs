@@ -79,6 +79,18 @@ public sealed unsafe class GuestMemoryMap
         return true;
     }
 
+    /// <summary>Gives pages of one region back to the host.</summary>
+    /// <param name="address">Where they begin, in RAM.</param>
+    /// <param name="length">Bytes, of which those behind the region are left.</param>
+    /// <param name="run">Bytes that lie in the region.</param>
+    /// <returns>False if they stay.</returns>
+    internal bool TryDiscard(ulong address, ulong length, out ulong run)
+    {
+        GuestMemoryRegion region = Array.FindLast(_regions, candidate => candidate.Address <= address)!;
+        run = Math.Min(length, region.Length - (address - region.Address));
+        return region.Memory.TryDiscard(region.Offset + (address - region.Address), run);
+    }
+
     /// <summary>Bytes from an address to the end of its region, and the first one's host address; 0 and null outside RAM.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ulong Find(ulong address, out byte* host)

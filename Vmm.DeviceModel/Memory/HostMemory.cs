@@ -189,6 +189,14 @@ public sealed unsafe class HostMemory : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>Gives pages back: of private memory from the mapping, of shared memory from what is behind it.</summary>
+    /// <returns>False if they are somebody else's, or huge ones in part.</returns>
+    internal bool TryDiscard(ulong offset, ulong length)
+    {
+        int advice = _descriptor is null ? Libc.MADV_DONTNEED : Libc.MADV_REMOVE;
+        return !IsForeign && Libc.madvise(Pointer + offset, (nuint)length, advice) == 0;
+    }
+
     /// <summary>Keeps the mapping beyond its disposal, until <see cref="Release"/>.</summary>
     internal void Hold() => Interlocked.Increment(ref _holds);
 

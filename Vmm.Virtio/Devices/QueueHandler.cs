@@ -166,8 +166,8 @@ public abstract class QueueHandler
         }
     }
 
-    /// <summary>Has the worker look at the queue. From any thread.</summary>
-    internal void Wake() => _worker?.Post(_run);
+    /// <summary>Has the worker look at the queue: for who has something to do with it that the driver did not tell. From any thread, at any time.</summary>
+    protected internal void Wake() => _worker?.Post(_run);
 
     /// <summary>Runs a portion of work: for who waits for something else than the driver. On the worker.</summary>
     protected internal void Run()
