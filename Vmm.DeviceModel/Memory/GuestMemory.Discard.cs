@@ -42,6 +42,21 @@ public sealed unsafe partial class GuestMemory
         return done;
     }
 
+    /// <summary>As <see cref="TryDiscard"/>, for bytes of one region that were resolved in the scope that the caller is in.</summary>
+    internal bool TryDiscardResolved(nint host, ulong length)
+    {
+        foreach (GuestMemoryRegion region in Current.Regions)
+        {
+            ulong offset = (ulong)((byte*)host - region.Host);
+            if (offset < region.Length)
+            {
+                return TryDiscard(region.Address + offset, length);
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>Lets nobody discard pages any more who has not begun. Outside of the domain.</summary>
     private void StopDiscarding()
     {

@@ -14,4 +14,7 @@ public enum VirtioDeviceType : ushort
 
     /// <summary>Entropy device, 5.4.</summary>
     Entropy = 4,
+
+    /// <summary>Memory balloon, 5.5.</summary>
+    Balloon = 5,
 }
