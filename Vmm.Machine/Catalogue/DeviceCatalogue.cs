@@ -43,6 +43,7 @@ public sealed class DeviceCatalogue
         new NetKind(),
         new EntropyKind(),
         new ConsoleKind(),
+        new BalloonKind(),
         new HostDeviceKind());
 
     /// <summary>The kinds.</summary>

@@ -66,6 +66,7 @@ public sealed class DeviceCatalogueTests
             "net" => (new NetKind(static _ => [new FakeNetBackend()]), new NetOptions("tap0")),
             "rng" => (new EntropyKind(), new EntropyOptions()),
             "console" => (new ConsoleKind(), new ConsoleOptions(new CharacterOptions(CharacterKind.File, output.Path))),
+            "balloon" => (new BalloonKind(), new BalloonOptions(1 << 20)),
             "device" => (new HostDeviceKind(context => new VfioHost(kernel, context.Memory)), new HostDeviceOptions(kernel.Devices[0].Path)),
             "edu" => (new EduKind(), new EduOptions(7)),
             _ => throw new ArgumentException($"say here how a device of the new kind {name} is made on fakes"),
