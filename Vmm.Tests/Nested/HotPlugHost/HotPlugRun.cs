@@ -6,19 +6,26 @@ using System.IO;
 using System.Linq;
 using System.Net;
 using System.Security.Cryptography;
+using System.Threading;
 using System.Threading.Tasks;
+using Samples.Balloon;
+using Samples.Edu;
 using Vmm.DeviceModel.Bus;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
+using Vmm.Virtio.Transport;
+using BalloonOptions = Samples.Balloon.BalloonOptions;
 
 namespace Vmm.Tests.Nested.HotPlugHost;
 
 /// <summary>One guest, and the steps that are done to it.</summary>
 internal sealed class HotPlugRun
 {
+    private const long InBalloon = 64 << 20;
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
 
     private readonly GuestConsole _console;
@@ -126,6 +133,9 @@ internal sealed class HotPlugRun
                 await machine.HotRemoveAsync("hot1", SlotRemoval.Surprise);
                 await _console.WaitAsync("ALIVE");
                 break;
+            case "samples":
+                await RunSamplesAsync(machine);
+                break;
             default:
                 throw new ArgumentException($"no step is called {words[0]}");
         }
@@ -143,6 +153,60 @@ internal sealed class HotPlugRun
         }
 
         Say($"ROUNDS-{port}", rounds.ToString(CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>The samples, as functions of an embedder's own: the guest's script drives the one, Linux's driver the other.</summary>
+    private async Task RunSamplesAsync(VirtualMachine machine)
+    {
+        string edu = machine.HotAdd(new FunctionOptions(static context => new EduFunction(context.Id, context.CreateDmaTarget())), "port1");
+        await _console.WaitAsync("EDU-DONE");
+
+        BalloonDevice balloon = null!;
+        using var told = new SemaphoreSlim(0);
+        FunctionOptions options = new(context =>
+        {
+            balloon = new BalloonDevice(new BalloonOptions { Id = context.Id }, context.Memory);
+            balloon.StatisticsReceived += () => told.Release();
+            return new VirtioPciFunction(balloon, context.CreateDmaTarget());
+        });
+        string id = machine.HotAdd(options, "port2");
+        ulong before = await TotalAsync(balloon, told);
+        await ResizeAsync(balloon, InBalloon);
+        balloon.RequestStatistics();
+        ulong inflated = await TotalAsync(balloon, told);
+        Say("BALLOON-TOTAL", before.ToString(CultureInfo.InvariantCulture));
+        Say("BALLOON-TAKEN", (before - inflated).ToString(CultureInfo.InvariantCulture));
+        Say("BALLOON-DISCARDED", (balloon.DiscardedPages * 4096).ToString(CultureInfo.InvariantCulture));
+        await ResizeAsync(balloon, 0);
+        balloon.RequestStatistics();
+        Say("BALLOON-BACK", (await TotalAsync(balloon, told) - inflated).ToString(CultureInfo.InvariantCulture));
+        await machine.HotRemoveAsync(id).WaitAsync(Patience);
+        await machine.HotRemoveAsync(edu).WaitAsync(Patience);
+        await _console.WaitAsync("SAMPLES-GONE");
+    }
+
+    /// <summary>The memory that the guest says it has, the next time that it tells.</summary>
+    private static async Task<ulong> TotalAsync(BalloonDevice balloon, SemaphoreSlim told)
+    {
+        const int TotalMemory = 5;
+        return await told.WaitAsync(Patience)
+            ? balloon.GetStatistic(TotalMemory) ?? throw new InvalidOperationException("the guest tells statistics without its memory")
+            : throw new TimeoutException("the guest tells no statistics");
+    }
+
+    private static async Task ResizeAsync(BalloonDevice balloon, long bytes)
+    {
+        balloon.SetTarget(bytes);
+        DateTime end = DateTime.UtcNow + Patience;
+        while (balloon.Actual != bytes)
+        {
+            if (DateTime.UtcNow > end)
+            {
+                throw new TimeoutException($"the guest's balloon has {balloon.Actual} bytes, and was to have {bytes}");
+            }
+
+            await Task.Delay(20);
+        }
     }
 
     private static string AddDisk(VirtualMachine machine, int port, int round)
