@@ -5,6 +5,7 @@ using Vmm.DeviceModel.Bus;
 using Vmm.Kvm;
 using Vmm.Machine;
 using Vmm.Pci;
+using Vmm.Testing.Rigs;
 using Vmm.Vfio;
 using Vmm.Virtio.Queues;
 
@@ -19,8 +20,8 @@ public sealed class FolderCycleTests
         // A claim lies over host memory; guest memory has an access domain, and host memory and RAM are claimed. The domain belongs below both.
         ["Vmm.DeviceModel"] = ["Bus", "Hypervisor", "Memory"],
 
-        // The devices of the machine take their options from the root, which makes them.
-        ["Vmm.Machine"] = [string.Empty, "Devices"],
+        // The options of a machine lie in the root and hold those of its devices; what makes devices, in the folders, takes pieces of the root.
+        ["Vmm.Machine"] = [string.Empty, "Acpi", "Boot", "Catalogue", "Devices"],
     };
 
     public static TheoryData<string> Assemblies => new(Loaded.Keys.Order());
@@ -39,7 +40,7 @@ public sealed class FolderCycleTests
         var cycles = graph.Cycles();
         string[] open = _open.GetValueOrDefault(assembly, []);
 
-        cycles.Where(cycle => cycle.Except(open).Any()).Select(graph.Describe).Should().BeEmpty();
+        cycles.Where(cycle => cycle.Except(open).Any()).Select(cycle => $"{string.Join(", ", cycle)}:\n{graph.Describe(cycle)}").Should().BeEmpty();
         open.Should().BeSubsetOf(cycles.SelectMany(static cycle => cycle), "what is mended is listed no more");
     }
 
