@@ -5,7 +5,6 @@ using Vmm.DeviceModel.Tracing;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.Pci;
 

@@ -9,7 +9,6 @@ using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.Tracing;
-using Vmm.Tests.Fakes;
 
 namespace Vmm.Tests.DeviceModel.Tracing;
 
