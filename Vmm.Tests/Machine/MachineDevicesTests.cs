@@ -71,7 +71,12 @@ public sealed class MachineDevicesTests : IDisposable
             RootPorts = [Port(1)],
         };
         using var rig = new MachineRig(options);
-        rig.Devices.Devices.Should().HaveCount(3);
+        foreach (PciFunction function in rig.Devices.HostBridge.Root.Functions)
+        {
+            // What decodes is there to be seen.
+            function.WriteConfiguration(4, 2, 3);
+        }
+
         IEnumerable<string> claimed = rig.Memory.Segments.Concat(rig.Ports.Segments)
             .Where(static segment => segment.Claim is HandlerClaim).Select(static segment => segment.Claim.Device).Distinct();
         IReadOnlyList<string> named = MachineTrace.DeviceNames(options);
