@@ -130,6 +130,16 @@ public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
     }
 
     /// <inheritdoc/>
+    public void EnableMessages(IReadOnlyList<EventFd> events)
+    {
+        ArgumentNullException.ThrowIfNull(events);
+        ArgumentOutOfRangeException.ThrowIfLessThan(events.Count, 1, nameof(events));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(events.Count, MessageVectors, nameof(events));
+        ThrowIfEnabled();
+        Trigger(PciInterruptIndex.Msix, [.. events]);
+    }
+
+    /// <inheritdoc/>
     public void EnablePin(Action asserted)
     {
         ArgumentNullException.ThrowIfNull(asserted);
@@ -164,6 +174,34 @@ public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
     public IDmaBuffer MapBuffer(int length)
     {
         return new DmaBuffer(_device.Dma, _iovas, length);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="HostException">The memory cannot be pinned or mapped.</exception>
+    public IDmaMapping MapMemory(HostMemory memory, ulong offset, ulong length, bool writable = true) =>
+        new DmaMapping(_device.Dma, _iovas, memory, offset, length, writable);
+
+    /// <inheritdoc/>
+    public bool TryReset()
+    {
+        if (!_device.CanReset)
+        {
+            return false;
+        }
+
+        _decodes = false;
+        uint command = ReadConfiguration(ConfigurationRegisters.Command, 2);
+        try
+        {
+            _device.Reset();
+        }
+        finally
+        {
+            // The host puts back what its driver saved, which need not be the command register as it was just now.
+            WriteConfiguration(ConfigurationRegisters.Command, 2, command);
+        }
+
+        return true;
     }
 
     /// <summary>Disables interrupts, ends their thread and unmaps the BARs.</summary>
@@ -210,11 +248,7 @@ public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
 
     private void Enable(PciInterruptIndex index, int count, Action<int> signalled)
     {
-        if (_enabled is { } already)
-        {
-            throw new InvalidOperationException($"interrupts of kind {already} are enabled already");
-        }
-
+        ThrowIfEnabled();
         try
         {
             for (int i = 0; i < count; i++)
@@ -225,19 +259,33 @@ public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
                 _watches.Add(_worker.Watch(source, () => signalled(vector)));
             }
 
-            int available = _device.SetTriggers(index, 0, [.. _events]);
-            if (available < count)
-            {
-                throw new HostException("enabling interrupts", 0, $"{_device.Name}: {count} of kind {index} are wanted, and the host has {available}");
-            }
-
-            _enabled = index;
+            Trigger(index, [.. _events]);
         }
         catch
         {
             CloseEvents();
             throw;
         }
+    }
+
+    private void ThrowIfEnabled()
+    {
+        if (_enabled is { } already)
+        {
+            throw new InvalidOperationException($"interrupts of kind {already} are enabled already");
+        }
+    }
+
+    private void Trigger(PciInterruptIndex index, EventFd[] events)
+    {
+        int available = _device.SetTriggers(index, 0, events);
+        if (available < events.Length)
+        {
+            throw new HostException(
+                "enabling interrupts", 0, $"{_device.Name}: {events.Length} of kind {index} are wanted, and the host has {available}");
+        }
+
+        _enabled = index;
     }
 
     private void CloseEvents()
