@@ -15,15 +15,18 @@ using Vmm.Pci.Spec;
 namespace Vmm.Pci.Access;
 
 /// <summary>
-/// Reaches what is behind an <see cref="IPciDeviceBackend"/>, a real device for example, for a user-space driver: accesses of exact width, interrupts by eventfds, buffers pinned and mapped (DRV-1).
+/// Reaches what is behind an <see cref="IPciDeviceBackend"/>, a real device for example, for a user-space driver: accesses of exact width,
+/// interrupts by eventfds, buffers pinned and mapped (DRV-1).
 /// </summary>
 /// <remarks>
 /// <para>
-/// What the device lets be mapped of its BARs is mapped, but for the pages of the MSI-X table: an access there is one load or store, any other a call.
+/// What the device lets be mapped of its BARs is mapped, but for the pages of the MSI-X table: an access there is one load or store, any other
+/// is a call.
 /// </para>
 /// <para>
-/// Accesses from any thread; one that the device does not answer reads all-ones. Memory Space and the power state are changed, the function is reset and
-/// this object is disposed while no other thread accesses BARs: touching a mapped page of a device that does not decode ends the process. Enabling and disabling interrupts from one thread at a time;
+/// Accesses from any thread; one that the device does not answer reads all-ones. Memory Space and the power state are changed, the function is
+/// reset and this object is disposed while no other thread accesses BARs: touching a mapped page of a device that does not decode ends the
+/// process. Enabling and disabling interrupts from one thread at a time;
 /// they are delivered on a thread of this object's own. Drivers are closed before it is disposed, and it is disposed before the device.
 /// </para>
 /// </remarks>

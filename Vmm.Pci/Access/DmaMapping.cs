@@ -22,7 +22,9 @@ public sealed class DmaMapping : IDmaMapping
     /// <param name="offset">First byte to be mapped, by offset in the memory: whole pages of the mapper.</param>
     /// <param name="length">Bytes, at least 1: whole pages of the mapper.</param>
     /// <param name="writable">Whether the device may write.</param>
-    /// <exception cref="ArgumentException">That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.</exception>
+    /// <exception cref="ArgumentException">
+    /// That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.
+    /// </exception>
     /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
     /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
     /// <exception cref="HostException">The memory cannot be pinned or mapped.</exception>

@@ -2,7 +2,9 @@ using Vmm.DeviceModel;
 
 namespace Vmm.Pci.Access;
 
-/// <summary>The kernel allows no more mappings of memory for devices (DRV-8): map fewer and larger ranges, or raise the limit that the message names.</summary>
+/// <summary>
+/// The kernel allows no more mappings of memory for devices (DRV-8): map fewer and larger ranges, or raise the limit that the message names.
+/// </summary>
 public sealed class DmaMappingLimitException : HostException
 {
     /// <summary>Says how many mappings there are, and how more can be had.</summary>

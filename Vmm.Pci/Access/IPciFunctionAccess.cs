@@ -49,7 +49,9 @@ public interface IPciFunctionAccess
     void EnableMessages(int count, Action<int> signalled);
 
     /// <summary>Enables MSI-X with the first vectors, each of which signals an eventfd: the caller waits for it as it likes.</summary>
-    /// <param name="events">One a vector, 1 to <see cref="MessageVectors"/> of them. They stay the caller's, valid until interrupts are disabled.</param>
+    /// <param name="events">
+    /// One a vector, 1 to <see cref="MessageVectors"/> of them. They stay the caller's, and valid until interrupts are disabled.
+    /// </param>
     void EnableMessages(IReadOnlyList<EventFd> events)
     {
         ArgumentNullException.ThrowIfNull(events);
@@ -84,7 +86,9 @@ public interface IPciFunctionAccess
     /// <param name="offset">First byte to be mapped, by offset in the memory: whole pages.</param>
     /// <param name="length">Bytes, at least 1: whole pages.</param>
     /// <param name="writable">Whether the function may write. Where the way to it has no protection, it can all the same.</param>
-    /// <exception cref="ArgumentException">That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.</exception>
+    /// <exception cref="ArgumentException">
+    /// That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.
+    /// </exception>
     /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
     /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
     /// <exception cref="NotSupportedException">This way to the function has only memory of its own.</exception>
@@ -92,8 +96,8 @@ public interface IPciFunctionAccess
         throw new NotSupportedException("this way to the function maps no memory but its own: use MapBuffer");
 
     /// <summary>
-    /// Resets the function alone, if it can be: by function-level reset or what else the host has. Afterwards it decodes where it did, and its interrupts
-    /// are as they are at power-on; they are disabled before. No other thread accesses the function meanwhile.
+    /// Resets the function alone, if it can be: by function-level reset or what else the host has. Afterwards it decodes where it did, and its
+    /// interrupts are as they are at power-on; they are disabled before. No other thread accesses the function meanwhile.
     /// </summary>
     /// <returns>False if there is no such reset.</returns>
     /// <exception cref="HostException">The reset failed.</exception>

@@ -73,11 +73,11 @@ public abstract class DriverQueue
 
     /// <summary>
     /// What completions signal, if <see cref="VirtioDriverOptions.HandsOutEvents"/> and the queue has a vector: the caller waits on it, after
-    /// <see cref="ArmInterrupt"/>. What else shares the vector signals it too. Valid until the driver's close.
+    /// <see cref="ArmInterrupt"/>. What else shares the vector signals it too. Valid until the close.
     /// </summary>
     public EventFd? CompletionEvent { get; internal set; }
 
-    /// <summary>Interrupts that came for the queue, those of a shared vector or pin included; not those that signal <see cref="CompletionEvent"/>.</summary>
+    /// <summary>Interrupts that came for the queue, those of a shared vector or pin included; none of <see cref="CompletionEvent"/>.</summary>
     public long Interrupts => _signal.Interrupts;
 
     /// <summary>Where the descriptor area lies.</summary>

@@ -34,7 +34,7 @@ public sealed record VirtioDriverOptions
     public CompletionMode Completion { get; init; } = CompletionMode.Messages;
 
     /// <summary>
-    /// Vectors signal eventfds that the caller waits for: <see cref="DriverQueue.CompletionEvent"/>, <see cref="VirtioPciDriver.ConfigurationEvent"/>.
+    /// Vectors signal eventfds for the caller: <see cref="DriverQueue.CompletionEvent"/>, <see cref="VirtioPciDriver.ConfigurationEvent"/>.
     /// Nothing of the driver's hears them, and its own waits look again and again. Without vectors it is as without this option.
     /// </summary>
     public bool HandsOutEvents { get; init; }

@@ -23,7 +23,7 @@ public sealed partial class VirtioPciDriver
     private byte _seenGeneration;
 
     /// <summary>
-    /// Taken where it is offered, whether it is wanted or not. On x86 memory that a device shares is coherent, and stores, loads and locked instructions
+    /// Taken where it is offered, wanted or not. On x86 memory that a device shares is coherent, and stores, loads and locked instructions
     /// order accesses for a device as they do for another processor: the barriers of queues are those for hardware as they are. Elsewhere barriers
     /// for hardware are others than those that the runtime has, so the driver does not claim them.
     /// </summary>

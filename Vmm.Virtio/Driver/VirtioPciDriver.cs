@@ -214,7 +214,9 @@ public sealed partial class VirtioPciDriver : IDisposable
     /// <param name="length">Bytes, at least 1: whole pages.</param>
     /// <param name="writable">Whether the device may write.</param>
     /// <returns>Tells addresses of any part, see <see cref="DriverSegment.Of"/>. Can be disposed before the close, when no request uses it.</returns>
-    /// <exception cref="ArgumentException">That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.</exception>
+    /// <exception cref="ArgumentException">
+    /// That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.
+    /// </exception>
     /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
     /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
     /// <exception cref="NotSupportedException">The way to the function has only memory of its own.</exception>

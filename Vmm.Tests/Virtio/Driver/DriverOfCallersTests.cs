@@ -9,7 +9,9 @@ using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Virtio.Driver;
 
-/// <summary>What a driver leaves to its caller: memory of the caller's in requests, and eventfds to wait on. And what the close does beyond a reset.</summary>
+/// <summary>
+/// What a driver leaves to its caller: memory of the caller's in requests, and eventfds to wait on. And what the close does beyond a reset.
+/// </summary>
 public sealed class DriverOfCallersTests
 {
     private static readonly TimeSpan _limit = TimeSpan.FromSeconds(60);
@@ -28,7 +30,8 @@ public sealed class DriverOfCallersTests
         wanted.CopyTo(all[0x1234..]);
 
         // Two pieces that start and end anywhere: what is written is gathered from them, what is read is scattered.
-        Complete(driver.Queues[0], BlockRequestType.Write, 4, DriverSegment.Of(mapping, 0x234, 100, false), DriverSegment.Of(mapping, 0x298, 924, false));
+        DriverSegment[] pieces = [DriverSegment.Of(mapping, 0x234, 100, false), DriverSegment.Of(mapping, 0x298, 924, false)];
+        Complete(driver.Queues[0], BlockRequestType.Write, 4, pieces);
         disk.File.Content.AsSpan(4 * 512, 1024).ToArray().Should().Equal(wanted);
         mapping.TryTranslate(all.Slice(0x5001, 1023), out ulong place).Should().BeTrue();
         Complete(
