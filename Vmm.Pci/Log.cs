@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace Vmm.Pci;
 
 /// <summary>
-/// The log messages of this assembly: event ids 2000 to 2999. All can be triggered by a guest and are rate-limited by their callers.
+/// The log messages of this assembly: event ids 2000 to 2999. Those that a guest can trigger are rate-limited by their callers.
 /// </summary>
 internal static partial class Log
 {
@@ -29,4 +29,7 @@ internal static partial class Log
 
     [LoggerMessage(2004, LogLevel.Error, "{Name}: could not be disposed")]
     public static partial void DisposalFailed(ILogger logger, Exception reason, string name);
+
+    [LoggerMessage(2005, LogLevel.Warning, "{Name}: BAR {Bar} cannot be mapped, and each access to it is a call")]
+    public static partial void BarNotMapped(ILogger logger, Exception reason, string name, int bar);
 }

@@ -11,9 +11,6 @@ namespace Vmm.Conformance.Driving;
 /// <remarks>Belongs to the thread that runs the check.</remarks>
 public sealed class RawDriver
 {
-    /// <summary>VIRTIO_F_ORDER_PLATFORM, which only says how the driver orders its accesses.</summary>
-    public const ulong OrderPlatform = 1UL << 36;
-
     private readonly CheckContext _context;
     private readonly VirtioPciStructures _structures;
 
@@ -39,7 +36,7 @@ public sealed class RawDriver
     public ulong Features { get; private set; }
 
     /// <summary>The least that a driver takes: VERSION_1, and what says how addresses and orders work.</summary>
-    public ulong LeastFeatures => OfferedFeatures & (TransportFeatures.Version1 | TransportFeatures.AccessPlatform | OrderPlatform);
+    public ulong LeastFeatures => OfferedFeatures & (TransportFeatures.Version1 | TransportFeatures.AccessPlatform | TransportFeatures.OrderPlatform);
 
     /// <summary>Reads a field of the common configuration.</summary>
     /// <param name="offset">Its offset.</param>

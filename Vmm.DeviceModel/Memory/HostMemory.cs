@@ -55,6 +55,22 @@ public sealed unsafe class HostMemory : IDisposable
         return new Span<byte>(Pointer, length);
     }
 
+    /// <summary>Finds bytes in the mapping.</summary>
+    /// <param name="part">The bytes, as this process has them.</param>
+    /// <param name="offset">Where in the mapping the first lies.</param>
+    /// <returns>False if they do not all lie in the mapping, or there are none.</returns>
+    public bool TryFind(ReadOnlySpan<byte> part, out ulong offset)
+    {
+        fixed (byte* first = part)
+        {
+            byte* start = Pointer;
+            offset = (ulong)(first - start);
+            bool isInside = !part.IsEmpty && first >= start && GuestRange.Fits(offset, (ulong)part.Length, Length);
+            offset = isInside ? offset : 0;
+            return isInside;
+        }
+    }
+
     /// <summary>Bytes.</summary>
     public ulong Length { get; }
 

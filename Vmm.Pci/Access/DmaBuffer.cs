@@ -8,9 +8,8 @@ namespace Vmm.Pci.Access;
 /// <summary>Zeroed host memory of our own, mapped for a device at an address that an <see cref="IovaSpace"/> gave out.</summary>
 public sealed class DmaBuffer : IDmaBuffer
 {
-    private readonly IDmaMapper _mapper;
-    private readonly IovaSpace _iovas;
     private readonly HostMemory _memory;
+    private readonly DmaMapping _mapping;
     private readonly int _length;
     private int _disposed;
 
@@ -19,35 +18,29 @@ public sealed class DmaBuffer : IDmaBuffer
     /// <param name="iovas">Gives the address.</param>
     /// <param name="length">Bytes, at least 1.</param>
     /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
+    /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
     /// <exception cref="HostException">The memory cannot be had, pinned or mapped.</exception>
     public DmaBuffer(IDmaMapper mapper, IovaSpace iovas, int length)
     {
         ArgumentNullException.ThrowIfNull(mapper);
         ArgumentNullException.ThrowIfNull(iovas);
         ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
-        (_mapper, _iovas, _length) = (mapper, iovas, length);
-        _memory = HostMemory.AllocateAnonymous((ulong)length);
-        bool allocated = false;
+        _length = length;
+        ulong unit = mapper.Granularity;
+        _memory = HostMemory.AllocateAnonymous(((ulong)length + unit - 1) & ~(unit - 1));
         try
         {
-            Iova = iovas.Allocate(_memory.Length);
-            allocated = true;
-            mapper.Map(Iova, _memory, 0, _memory.Length);
+            _mapping = new DmaMapping(mapper, iovas, _memory, 0, _memory.Length);
         }
         catch
         {
-            if (allocated)
-            {
-                iovas.Free(Iova);
-            }
-
             _memory.Dispose();
             throw;
         }
     }
 
     /// <inheritdoc/>
-    public ulong Iova { get; }
+    public ulong Iova => _mapping.Iova;
 
     /// <inheritdoc/>
     public Span<byte> Span => _memory.GetSpan(_length);
@@ -58,8 +51,7 @@ public sealed class DmaBuffer : IDmaBuffer
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
-            _mapper.Unmap(Iova, _memory.Length);
-            _iovas.Free(Iova);
+            _mapping.Dispose();
             _memory.Dispose();
         }
     }

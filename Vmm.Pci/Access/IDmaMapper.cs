@@ -26,6 +26,7 @@ public interface IDmaMapper
     /// <param name="offset">Offset of the range in it, in bytes.</param>
     /// <param name="length">Bytes.</param>
     /// <param name="writable">Whether the device may write.</param>
+    /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
     /// <exception cref="HostException">Outside the valid ranges, mapped already, not enough locked memory: the message says what to do.</exception>
     void Map(ulong iova, HostMemory memory, ulong offset, ulong length, bool writable = true);
 

@@ -1,4 +1,8 @@
 using System;
+using System.Collections.Generic;
+using Vmm.DeviceModel;
+using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Pci.Access;
 
@@ -44,6 +48,16 @@ public interface IPciFunctionAccess
     /// <param name="signalled">Told the vector; called on any thread, must not block.</param>
     void EnableMessages(int count, Action<int> signalled);
 
+    /// <summary>Enables MSI-X with the first vectors, each of which signals an eventfd: the caller waits for it as it likes.</summary>
+    /// <param name="events">
+    /// One a vector, 1 to <see cref="MessageVectors"/> of them. They stay the caller's, and valid until interrupts are disabled.
+    /// </param>
+    void EnableMessages(IReadOnlyList<EventFd> events)
+    {
+        ArgumentNullException.ThrowIfNull(events);
+        EnableMessages(events.Count, vector => events[vector].Signal());
+    }
+
     /// <summary>Delivers the INTx pin.</summary>
     /// <param name="asserted">
     /// Called when the pin is asserted, on any thread; must not block. The cause is taken away later, see <see cref="PinServed"/>.
@@ -58,11 +72,34 @@ public interface IPciFunctionAccess
     {
     }
 
-    /// <summary>Disables what <see cref="EnableMessages"/> or <see cref="EnablePin"/> enabled; does nothing otherwise.</summary>
+    /// <summary>Disables what <see cref="EnableMessages(int, Action{int})"/> or <see cref="EnablePin"/> enabled; does nothing otherwise.</summary>
     void DisableInterrupts();
 
     /// <summary>Gives zeroed memory that the function reaches.</summary>
     /// <param name="length">Bytes, at least 1.</param>
     /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
+    /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
     IDmaBuffer MapBuffer(int length);
+
+    /// <summary>Has the function reach memory of the caller's, which stays the caller's: a request can use it as it lies there.</summary>
+    /// <param name="memory">The memory.</param>
+    /// <param name="offset">First byte to be mapped, by offset in the memory: whole pages.</param>
+    /// <param name="length">Bytes, at least 1: whole pages.</param>
+    /// <param name="writable">Whether the function may write. Where the way to it has no protection, it can all the same.</param>
+    /// <exception cref="ArgumentException">
+    /// That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.
+    /// </exception>
+    /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
+    /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
+    /// <exception cref="NotSupportedException">This way to the function has only memory of its own.</exception>
+    IDmaMapping MapMemory(HostMemory memory, ulong offset, ulong length, bool writable = true) =>
+        throw new NotSupportedException("this way to the function maps no memory but its own: use MapBuffer");
+
+    /// <summary>
+    /// Resets the function alone, if it can be: by function-level reset or what else the host has. Afterwards it decodes where it did, and its
+    /// interrupts are as they are at power-on; they are disabled before. No other thread accesses the function meanwhile.
+    /// </summary>
+    /// <returns>False if there is no such reset.</returns>
+    /// <exception cref="HostException">The reset failed.</exception>
+    bool TryReset() => false;
 }

@@ -14,8 +14,12 @@ public sealed class PowerManagementCapability : PciCapability
     /// <summary>Version and Device Specific Initialization.</summary>
     public const ushort SupportedCapabilities = 0x27;
 
-    private const int ControlStatus = 4;
-    private const uint PowerStateBits = 3;
+    /// <summary>Offset of the control and status register in the capability.</summary>
+    internal const int ControlStatus = 4;
+
+    /// <summary>Where that register has the power state.</summary>
+    internal const uint PowerStateBits = 3;
+
 
     /// <summary>Describes the capability.</summary>
     /// <param name="noSoftReset">

@@ -9,6 +9,7 @@ using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Host;
+using Vmm.Pci.Spec;
 using Vmm.Testing.Memory;
 using Vmm.Testing.Seams;
 
@@ -29,6 +30,11 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
     private const int ControlOffset = 2;
     private const uint MsixEnable = 0x8000;
     private const uint MsiEnable = 1;
+    private const int ExpressDeviceCapabilities = 4;
+    private const int ExpressDeviceControl = 8;
+    private const uint FunctionLevelReset = 1u << 28;
+    private const uint InitiateFunctionLevelReset = 0x8000;
+    private const int BarRegisters = 6;
 
     private readonly InProcessBus _bus;
     private readonly GuestMemoryMapper _mapper;
@@ -234,6 +240,33 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
     /// <inheritdoc/>
     public IDmaBuffer MapBuffer(int length) => new DmaBuffer(_mapper, _bus.Iovas, length);
 
+    /// <inheritdoc/>
+    public IDmaMapping MapMemory(HostMemory memory, ulong offset, ulong length, bool writable = true) =>
+        new DmaMapping(_mapper, _bus.Iovas, memory, offset, length, writable);
+
+    /// <inheritdoc/>
+    /// <remarks>By function-level reset; BARs and the command register are put back, as a kernel does.</remarks>
+    public bool TryReset()
+    {
+        int express = FindExpress();
+        if (express == 0 || (ReadConfiguration(express + ExpressDeviceCapabilities, 4) & FunctionLevelReset) == 0)
+        {
+            return false;
+        }
+
+        uint command = ReadConfiguration(ConfigurationRegisters.Command, 2);
+        uint[] bars = [.. Enumerable.Range(0, BarRegisters).Select(bar => ReadConfiguration(ConfigurationRegisters.Bar0 + (4 * bar), 4))];
+        uint control = ReadConfiguration(express + ExpressDeviceControl, 2);
+        WriteConfiguration(express + ExpressDeviceControl, 2, control | InitiateFunctionLevelReset);
+        for (int bar = 0; bar < BarRegisters; bar++)
+        {
+            WriteConfiguration(ConfigurationRegisters.Bar0 + (4 * bar), 4, bars[bar]);
+        }
+
+        WriteConfiguration(ConfigurationRegisters.Command, 2, command);
+        return true;
+    }
+
     /// <summary>Hears interrupts no more; a function on a bus of its own is taken off it and disposed. The driver is closed before.</summary>
     public void Dispose()
     {
@@ -272,6 +305,12 @@ public sealed class InProcessFunctionAccess : IPciFunctionAccess, IDisposable
             Memory = new GuestMemory(),
             Iovas = new IovaSpace([range]),
         };
+    }
+
+    private int FindExpress()
+    {
+        byte[] image = [.. Enumerable.Range(0, PciConfigurationSpace.ConventionalLength).Select(at => (byte)ReadConfiguration(at, 1))];
+        return CapabilityWalk.Standard(image, out _).FirstOrDefault(static capability => capability.Id == CapabilityIds.PciExpress).Offset;
     }
 
     private static CountingVector[] CreateVectors(int count)

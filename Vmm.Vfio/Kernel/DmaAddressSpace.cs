@@ -74,6 +74,11 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
             ObjectDisposedException.ThrowIf(_disposed, this);
             RequireFree(iova, length);
             int result = MapCore(iova, (nuint)host, length, writable);
+            if (result == -Errno.ENOSPC)
+            {
+                throw new DmaMappingLimitException(MapStep, path, Errno.ENOSPC, _mappings.Count, ExplainLimit());
+            }
+
             if (result < 0)
             {
                 throw Refusal.Of(MapStep, path, result, $"cannot map 0x{length:x} bytes at IOVA 0x{iova:x}: {Explain(-result, length)}");
@@ -170,8 +175,6 @@ internal abstract unsafe class DmaAddressSpace(IVfioCalls calls, IKernelFile fil
                     ? $"{_locked >> 10} KiB are locked and {length >> 10} KiB more are wanted, the limit of locked memory is {limit >> 10} KiB: "
                         + $"raise it to more than {needed >> 10} (ulimit -l KIB, LimitMEMLOCK= of a systemd unit), or run as root"
                     : $"the host is out of memory, or locks more than ulimit -l of {limit >> 10} KiB for this user in all";
-            case Errno.ENOSPC:
-                return $"{_mappings.Count} mappings are there and {ExplainLimit()}";
             case Errno.EFAULT:
                 return "the host memory is not there, or not writable";
             case Errno.EEXIST:

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Vmm.Pci;
+using Vmm.Pci.Access;
 using Vmm.Pci.Interrupts;
 
 namespace Vmm.Vfio.Passthrough;

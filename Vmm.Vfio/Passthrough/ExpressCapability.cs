@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Vmm.Pci.Access;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
 

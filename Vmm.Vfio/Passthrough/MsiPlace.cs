@@ -1,3 +1,5 @@
+using Vmm.Pci.Access;
+
 namespace Vmm.Vfio.Passthrough;
 
 /// <summary>A device's MSI capability.</summary>

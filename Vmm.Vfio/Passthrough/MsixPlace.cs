@@ -1,3 +1,5 @@
+using Vmm.Pci.Access;
+
 namespace Vmm.Vfio.Passthrough;
 
 /// <summary>A device's MSI-X structures: checked to lie inside memory BARs and not to overlap.</summary>

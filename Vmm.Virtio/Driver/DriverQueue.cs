@@ -1,6 +1,7 @@
 using System;
 using System.Diagnostics;
 using System.Threading;
+using Vmm.DeviceModel.Events;
 using Vmm.Pci.Access;
 using Vmm.Virtio.Queues;
 
@@ -14,7 +15,7 @@ namespace Vmm.Virtio.Driver;
 /// </para>
 /// <para>
 /// No interrupt is asked for unless somebody waits: <see cref="WaitComplete"/> arms it, looks once more, sleeps, and disarms it. Without an
-/// interrupt it looks at the ring again and again.
+/// interrupt, or if that is the caller's to wait for, it looks at the ring again and again.
 /// </para>
 /// </remarks>
 public abstract class DriverQueue
@@ -70,7 +71,13 @@ public abstract class DriverQueue
     /// <summary>Whether completions can interrupt: by a vector of the queue, or by the pin.</summary>
     public bool HasInterrupt { get; internal set; }
 
-    /// <summary>Interrupts that came for the queue, those of a shared vector or pin included.</summary>
+    /// <summary>
+    /// What completions signal, if <see cref="VirtioDriverOptions.HandsOutEvents"/> and the queue has a vector: the caller waits on it, after
+    /// <see cref="ArmInterrupt"/>. What else shares the vector signals it too. Valid until the close.
+    /// </summary>
+    public EventFd? CompletionEvent { get; internal set; }
+
+    /// <summary>Interrupts that came for the queue, those of a shared vector or pin included; none of <see cref="CompletionEvent"/>.</summary>
     public long Interrupts => _signal.Interrupts;
 
     /// <summary>Where the descriptor area lies.</summary>
@@ -158,7 +165,8 @@ public abstract class DriverQueue
         ThrowIfClosed();
 
         // Full fence: what was made available is out before we look at what the device asked for. Pairs with the device's fence between
-        // asking for a notification and looking at the ring once more (2.7.13.4.1, 2.8.21.3.1).
+        // asking for a notification and looking at the ring once more (2.7.13.4.1, 2.8.21.3.1). The store that notifies is after it, also one to
+        // mapped registers, for which a device reads what was made available (VIRTIO_F_ORDER_PLATFORM).
         Interlocked.MemoryBarrier();
         if (!DeviceWantsNotification())
         {
@@ -286,7 +294,7 @@ public abstract class DriverQueue
                 return false;
             }
 
-            if (!HasInterrupt)
+            if (!HasInterrupt || CompletionEvent is not null)
             {
                 spin.SpinOnce();
                 if (spin.Count % PollsBetweenLooks == 0)

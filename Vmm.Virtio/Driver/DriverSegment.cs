@@ -1,4 +1,5 @@
 using System;
+using Vmm.Pci.Access;
 
 namespace Vmm.Virtio.Driver;
 
@@ -8,6 +9,18 @@ namespace Vmm.Virtio.Driver;
 /// <param name="DeviceWrites">The device writes it rather than reads it; such pieces come last.</param>
 public readonly record struct DriverSegment(ulong Iova, uint Length, bool DeviceWrites)
 {
+    /// <summary>A part of memory that is mapped for the device.</summary>
+    /// <param name="mapping">The mapping.</param>
+    /// <param name="offset">First byte, by offset in the mapping.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <param name="deviceWrites">The device writes it rather than reads it.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The part does not lie in the mapping.</exception>
+    public static DriverSegment Of(IDmaMapping mapping, ulong offset, uint length, bool deviceWrites)
+    {
+        ArgumentNullException.ThrowIfNull(mapping);
+        return new DriverSegment(mapping.Translate(offset, length), length, deviceWrites);
+    }
+
     /// <summary>Checks that pieces make a request that a driver may hand out.</summary>
     /// <returns>Bytes that the device may write.</returns>
     /// <exception cref="ArgumentException">A piece is empty, a readable one comes after a writable one, or there are too many bytes.</exception>

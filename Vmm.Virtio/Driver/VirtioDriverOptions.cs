@@ -8,8 +8,8 @@ namespace Vmm.Virtio.Driver;
 /// <summary>What a driver asks of a device.</summary>
 /// <remarks>
 /// Of the bits that a device offers, those are taken that are wanted or required and not refused. VIRTIO_F_VERSION_1 is always required, and
-/// VIRTIO_F_ACCESS_PLATFORM is wanted unless it is refused, because device addresses serve both kinds of device. Bits of the device type are the
-/// caller's to know.
+/// VIRTIO_F_ACCESS_PLATFORM is wanted unless it is refused, because device addresses serve both kinds of device; so is VIRTIO_F_ORDER_PLATFORM where
+/// the barriers of queues order accesses for hardware too, which they do on x86. Bits of the device type are the caller's to know.
 /// </remarks>
 public sealed record VirtioDriverOptions
 {
@@ -32,6 +32,12 @@ public sealed record VirtioDriverOptions
 
     /// <summary>The best way of completion to use; without it, the next best.</summary>
     public CompletionMode Completion { get; init; } = CompletionMode.Messages;
+
+    /// <summary>
+    /// Vectors signal eventfds for the caller: <see cref="DriverQueue.CompletionEvent"/>, <see cref="VirtioPciDriver.ConfigurationEvent"/>.
+    /// Nothing of the driver's hears them, and its own waits look again and again. Without vectors it is as without this option.
+    /// </summary>
+    public bool HandsOutEvents { get; init; }
 
     /// <summary>Most vectors to use.</summary>
     public int MaximumVectors { get; init; } = int.MaxValue;

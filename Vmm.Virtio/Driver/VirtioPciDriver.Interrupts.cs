@@ -2,6 +2,7 @@ using System;
 using System.Diagnostics;
 using System.Linq;
 using System.Threading;
+using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Driver;
@@ -15,6 +16,7 @@ public sealed partial class VirtioPciDriver
     private readonly object _configurationSignal = new();
     private bool _configurationSignalled;
     private long _configurationInterrupts;
+    private EventFd[] _events = [];
     private int _vectors;
 
     /// <summary>The MSI-X vector of configuration changes, or null where there is none.</summary>
@@ -22,6 +24,12 @@ public sealed partial class VirtioPciDriver
 
     /// <summary>Interrupts that came for configuration changes, those of a vector that queues share included.</summary>
     public long ConfigurationInterrupts => Interlocked.Read(ref _configurationInterrupts);
+
+    /// <summary>
+    /// What configuration changes signal, if <see cref="VirtioDriverOptions.HandsOutEvents"/> and there is a vector for them: the caller waits on it.
+    /// Queues that share the vector signal it too. Valid until the close.
+    /// </summary>
+    public EventFd? ConfigurationEvent => ConfigurationVector is { } vector && _events.Length > 0 ? _events[vector] : null;
 
     /// <summary>
     /// Waits until device configuration changes from what was read last, or the device comes to need a reset: by interrupt where there is
@@ -32,7 +40,7 @@ public sealed partial class VirtioPciDriver
     public bool WaitConfigurationChange(TimeSpan timeout)
     {
         ObjectDisposedException.ThrowIf(_closed, this);
-        bool interrupt = ConfigurationVector is not null || Completion == CompletionMode.Pin;
+        bool interrupt = ConfigurationEvent is null && (ConfigurationVector is not null || Completion == CompletionMode.Pin);
         long start = Stopwatch.GetTimestamp();
         while (true)
         {
@@ -104,7 +112,16 @@ public sealed partial class VirtioPciDriver
         if (Options.Completion == CompletionMode.Messages && vectors > 0)
         {
             _vectors = vectors;
-            _access.EnableMessages(vectors, OnMessage);
+            if (Options.HandsOutEvents)
+            {
+                _events = [.. Enumerable.Range(0, vectors).Select(static _ => new EventFd())];
+                _access.EnableMessages(_events);
+            }
+            else
+            {
+                _access.EnableMessages(vectors, OnMessage);
+            }
+
             Completion = CompletionMode.Messages;
             Common.ConfigMsixVector = 0;
             ConfigurationVector = Common.ConfigMsixVector == 0 ? 0 : null;
@@ -113,6 +130,15 @@ public sealed partial class VirtioPciDriver
         {
             Completion = CompletionMode.Pin;
             _access.EnablePin(OnPin);
+        }
+    }
+
+    private void DisableInterrupts()
+    {
+        _access.DisableInterrupts();
+        foreach (EventFd signalled in _events)
+        {
+            signalled.Dispose();
         }
     }
 
@@ -125,6 +151,7 @@ public sealed partial class VirtioPciDriver
             int vector = LeastUsedVector();
             queue.Vector = TrySetQueueVector(vector) ? vector : TrySetQueueVector(0) ? 0 : null;
             queue.HasInterrupt = queue.Vector is not null;
+            queue.CompletionEvent = queue.Vector is { } own && _events.Length > 0 ? _events[own] : null;
         }
     }
 

@@ -1,5 +1,6 @@
 using System;
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Access;
 using Vmm.Virtio.Queues;
@@ -14,12 +15,20 @@ public sealed partial class VirtioPciDriver
 
     // Of the bits that are the transport's business (24 to 41), those that the driver knows what to do with.
     private const ulong TransportBits = ((1UL << 42) - 1) & ~((1UL << 24) - 1);
-    private const ulong Spoken = VirtioDriverOptions.TransportFeaturesSpoken | TransportFeatures.Version1 | TransportFeatures.AccessPlatform;
+    private static readonly ulong _spoken = VirtioDriverOptions.TransportFeaturesSpoken | TransportFeatures.Version1 | Unasked;
 
     // queue_notify_data and queue_reset lie behind what older devices have.
     private const ulong NeedsWholeStructure = TransportFeatures.NotificationConfigurationData | TransportFeatures.RingReset;
 
     private byte _seenGeneration;
+
+    /// <summary>
+    /// Taken where it is offered, wanted or not. On x86 memory that a device shares is coherent, and stores, loads and locked instructions
+    /// order accesses for a device as they do for another processor: the barriers of queues are those for hardware as they are. Elsewhere barriers
+    /// for hardware are others than those that the runtime has, so the driver does not claim them.
+    /// </summary>
+    private static ulong Unasked => TransportFeatures.AccessPlatform
+        | (RuntimeInformation.ProcessArchitecture == Architecture.X64 ? TransportFeatures.OrderPlatform : 0);
 
     /// <summary>Reads fields of device configuration that belong together: again, if the device changed them meanwhile (2.5.1, DRV-6).</summary>
     /// <typeparam name="T">What is made of the fields.</typeparam>
@@ -79,7 +88,7 @@ public sealed partial class VirtioPciDriver
         AddStatus(DeviceStatus.Acknowledge);
         AddStatus(DeviceStatus.Driver);
         OfferedFeatures = Common.ReadDeviceFeatures();
-        ulong unspoken = (TransportBits & ~Spoken) | (_structures.Common.Length < CommonConfigurationOffset.Length ? NeedsWholeStructure : 0);
+        ulong unspoken = (TransportBits & ~_spoken) | (_structures.Common.Length < CommonConfigurationOffset.Length ? NeedsWholeStructure : 0);
         ulong available = OfferedFeatures & ~Options.RefusedFeatures & ~unspoken;
         ulong required = Options.RequiredFeatures | TransportFeatures.Version1;
         if ((required & ~available) != 0)
@@ -87,7 +96,7 @@ public sealed partial class VirtioPciDriver
             throw new DriverException("features", $"0x{required:x} are required and 0x{available:x} can be had");
         }
 
-        Features = available & (Options.WantedFeatures | TransportFeatures.AccessPlatform | required);
+        Features = available & (Options.WantedFeatures | Unasked | required);
         Common.WriteDriverFeatures(Features);
         AddStatus(DeviceStatus.FeaturesOk);
         if ((Status & DeviceStatus.FeaturesOk) == 0)

@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.DeviceModel;
+using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
@@ -19,7 +21,7 @@ public sealed partial class VirtioPciDriver : IDisposable
 {
     private readonly IPciFunctionAccess _access;
     private readonly VirtioPciStructures _structures;
-    private readonly List<IDmaBuffer> _buffers = [];
+    private readonly List<IDmaMapping> _buffers = [];
 
     // Replaced as a whole: interrupts read it on any thread.
     private volatile DriverQueue[] _queues = [];
@@ -197,6 +199,7 @@ public sealed partial class VirtioPciDriver : IDisposable
     /// <summary>Maps memory for requests; it is unmapped at the close.</summary>
     /// <param name="length">Bytes.</param>
     /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
+    /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
     public IDmaBuffer MapBuffer(int length)
     {
         ObjectDisposedException.ThrowIf(_closed, this);
@@ -205,8 +208,29 @@ public sealed partial class VirtioPciDriver : IDisposable
         return buffer;
     }
 
+    /// <summary>Maps memory of the caller's for requests, which use it without a copy; it is unmapped at the close.</summary>
+    /// <param name="memory">The memory; it stays the caller's. Disposed earlier, its pages stay until it is unmapped.</param>
+    /// <param name="offset">First byte to be mapped, by offset in the memory: whole pages.</param>
+    /// <param name="length">Bytes, at least 1: whole pages.</param>
+    /// <param name="writable">Whether the device may write.</param>
+    /// <returns>Tells addresses of any part, see <see cref="DriverSegment.Of"/>. Can be disposed before the close, when no request uses it.</returns>
+    /// <exception cref="ArgumentException">
+    /// That is no range of whole pages of the memory, or the memory is read-only and the mapping is not.
+    /// </exception>
+    /// <exception cref="IovaExhaustedException">No address is left for it.</exception>
+    /// <exception cref="DmaMappingLimitException">The kernel allows no more mappings.</exception>
+    /// <exception cref="NotSupportedException">The way to the function has only memory of its own.</exception>
+    public IDmaMapping MapMemory(HostMemory memory, ulong offset, ulong length, bool writable = true)
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        IDmaMapping mapping = _access.MapMemory(memory, offset, length, writable);
+        _buffers.Add(mapping);
+        return mapping;
+    }
+
     /// <summary>
-    /// Closes in the order that leaves no memory to a device that still runs: bus master off, reset and wait, interrupts off, unmap (DRV-7).
+    /// Closes in the order that leaves no memory to a device that still runs: bus master off, reset and wait, interrupts off, reset of the function
+    /// where there is one, unmap (DRV-7).
     /// </summary>
     public void Dispose() => Close(failed: false);
 
@@ -256,24 +280,39 @@ public sealed partial class VirtioPciDriver : IDisposable
 
         SetBusMaster(false);
         bool stopped = Common.TryReset(Timeout);
+        DisableInterrupts();
+        stopped |= TryResetFunction();
         if (failed)
         {
             AddStatus(DeviceStatus.Failed);
         }
 
-        _access.DisableInterrupts();
         if (!stopped && _anyEnabled)
         {
             IsAbandoned = true;
             return;
         }
 
-        foreach (IDmaBuffer buffer in _buffers)
+        foreach (IDmaMapping buffer in _buffers)
         {
             buffer.Dispose();
         }
 
         _buffers.Clear();
+    }
+
+    /// <summary>Also the end of a device that does not answer its own reset.</summary>
+    private bool TryResetFunction()
+    {
+        try
+        {
+            return _access.TryReset();
+        }
+        catch (HostException)
+        {
+            // It was asked to stop in its own way before, and who waited for that knows whether it did.
+            return false;
+        }
     }
 
     private void Unmap(IDmaBuffer buffer)

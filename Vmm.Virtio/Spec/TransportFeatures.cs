@@ -9,6 +9,9 @@ public static class TransportFeatures
     /// <summary>VIRTIO_F_ACCESS_PLATFORM, bit 33: addresses are bus addresses, translated by the platform.</summary>
     public const ulong AccessPlatform = 1UL << 33;
 
+    /// <summary>VIRTIO_F_ORDER_PLATFORM, bit 36: accesses of both sides are ordered as the platform orders those of hardware.</summary>
+    public const ulong OrderPlatform = 1UL << 36;
+
     /// <summary>VIRTIO_F_NOTIFICATION_DATA, bit 38: notifications are 32 bits wide and carry the driver's place in the ring.</summary>
     public const ulong NotificationData = 1UL << 38;
 

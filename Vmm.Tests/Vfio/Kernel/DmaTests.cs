@@ -162,8 +162,9 @@ public sealed class DmaTests : IDisposable
         rig.Dma.Map(0, _memory, 0, 0x1000);
         rig.Dma.Map(0x1000, _memory, 0x1000, 0x1000);
 
-        FluentActions.Invoking(() => rig.Dma.Map(0x2000, _memory, 0x2000, 0x1000)).Should().Throw<VfioException>()
-            .WithMessage("*2 mappings are there and the kernel allows 0 more*dma_entry_limit*");
+        FluentActions.Invoking(() => rig.Dma.Map(0x2000, _memory, 0x2000, 0x1000)).Should().Throw<DmaMappingLimitException>()
+            .WithMessage("*2 mappings are there and the kernel allows 0 more*dma_entry_limit*")
+            .Where(e => e.Mappings == 2 && e.Errno == Errno.ENOSPC && e.Step == "VFIO_IOMMU_MAP_DMA");
         rig.Dma.Count.Should().Be(2);
     }
 

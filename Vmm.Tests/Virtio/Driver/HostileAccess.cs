@@ -102,6 +102,23 @@ internal class HostileAccess : IPciFunctionAccess, IDisposable
         Inner.DisableInterrupts();
     }
 
+    /// <summary>The function can be reset alone.</summary>
+    public bool CanReset { get; set; }
+
+    public IDmaMapping MapMemory(HostMemory memory, ulong offset, ulong length, bool writable = true) =>
+        Inner.MapMemory(memory, offset, length, writable);
+
+    public bool TryReset()
+    {
+        if (!CanReset)
+        {
+            return false;
+        }
+
+        Steps.Add("function reset");
+        return Inner.TryReset();
+    }
+
     public IDmaBuffer MapBuffer(int length)
     {
         var buffer = new Buffer(Inner.MapBuffer(length), Steps);

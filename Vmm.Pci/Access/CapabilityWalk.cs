@@ -4,7 +4,7 @@ using System.Collections.Generic;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Spec;
 
-namespace Vmm.Vfio.Passthrough;
+namespace Vmm.Pci.Access;
 
 /// <summary>Reads a device's capability lists without believing them: bounded, aligned, inside the space, no entry twice (VFIO-7).</summary>
 public static class CapabilityWalk

@@ -1,4 +1,4 @@
-namespace Vmm.Vfio.Passthrough;
+namespace Vmm.Pci.Access;
 
 /// <summary>One entry of a device's own capability list, as it was found.</summary>
 /// <param name="Id">Capability ID; 8 bits in the standard list, 16 in the extended one.</param>

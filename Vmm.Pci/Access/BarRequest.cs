@@ -1,7 +1,6 @@
 using System.Collections.Generic;
-using Vmm.Pci.Access;
 
-namespace Vmm.Vfio.Passthrough;
+namespace Vmm.Pci.Access;
 
 /// <summary>What is known of a BAR that is to be planned. The two MSI-X ranges lie inside the BAR and do not overlap.</summary>
 public sealed record BarRequest
@@ -24,6 +23,6 @@ public sealed record BarRequest
     /// <summary>The MSI-X pending bit array, or null if it is not in this BAR.</summary>
     public RegionArea? PendingBits { get; init; }
 
-    /// <summary>Other ranges that the guest must not reach by a mapping, inside the BAR.</summary>
+    /// <summary>Other ranges that its user must not reach by a mapping, inside the BAR.</summary>
     public IReadOnlyList<RegionArea> Trapped { get; init; } = [];
 }

@@ -2,11 +2,12 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
-using Vmm.Pci.Access;
 
-namespace Vmm.Vfio.Passthrough;
+namespace Vmm.Pci.Access;
 
-/// <summary>Decides which pages of a BAR the guest reaches without an exit (VFIO-3). Pure: nothing is mapped or asked here.</summary>
+/// <summary>
+/// Decides which pages of a BAR a guest reaches without an exit, and a driver without a call (VFIO-3). Pure: nothing is mapped or asked here.
+/// </summary>
 /// <remarks>
 /// What is trapped is rounded out to pages and merged; mapped is what is left of the device's areas. The bytes of trapped pages that are neither
 /// table nor pending bits go to the device. The guest's layout is the device's: nothing is relocated (VFIO-4).
