@@ -1,5 +1,4 @@
 using System.Collections.Generic;
-using System.Globalization;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Vmm.Virtio.Devices;
@@ -45,9 +44,6 @@ public sealed class BalloonKind : VirtioKind<BalloonOptions>
             Transport = VirtioWords.Read(words),
         };
     }
-
-    /// <inheritdoc/>
-    protected override string? Describe(BalloonOptions options) => options.Size.ToString(CultureInfo.InvariantCulture) + " bytes";
 
     /// <inheritdoc/>
     protected override VirtioDevice CreateDevice(BalloonOptions options, DeviceContext context)
