@@ -5,7 +5,6 @@ using Vmm.DeviceModel.Bus;
 using Vmm.Kvm;
 using Vmm.Machine;
 using Vmm.Pci;
-using Vmm.Testing.Rigs;
 using Vmm.Vfio;
 using Vmm.Virtio.Queues;
 

@@ -57,7 +57,7 @@ public sealed partial class DeviceGuideTests
         foreach (string[] run in Runs(block))
         {
             int at = Enumerable.Range(from, Math.Max(0, file.Length - from - run.Length + 1))
-                .FirstOrDefault(i => file[i..(i + run.Length)].SequenceEqual(run), -1);
+                .FirstOrDefault(i => file.AsSpan(i, run.Length).SequenceEqual(run), -1);
             if (at < 0)
             {
                 return false;
