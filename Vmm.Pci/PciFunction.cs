@@ -290,7 +290,7 @@ public partial class PciFunction : IDisposable
         {
             CommandChanged((PciCommand)(changed & 0xffff));
         }
-        else if (_bars.MovesDecoding(register, changed | value))
+        else if (register <= ConfigurationRegisters.ExpansionRom && _bars.MovesDecoding(register, changed | value))
         {
             Decoding.Schedule();
         }
