@@ -34,6 +34,11 @@ internal sealed class VirtioPciQueueInterrupt : ITransportInterrupt
     {
         bool has = _interrupts.Has(vector);
         ushort mapped = has ? vector : VirtioPciIds.NoVector;
+        if (mapped == Vector)
+        {
+            return has;
+        }
+
         lock (_lock)
         {
             Volatile.Write(ref _vector, mapped);
