@@ -101,8 +101,9 @@ internal static class FunctionStates
         int last = -1;
         foreach (VectorState vector in vectors ?? [])
         {
+            SavedState.Require(vector is not null, "msix", "vectors", "null");
             SavedState.Require(
-                vector.Index > last && vector.Index < msix!.VectorCount, "msix.index", $"ascending, below {msix!.VectorCount}", vector.Index);
+                vector!.Index > last && vector.Index < msix!.VectorCount, "msix.index", $"ascending, below {msix!.VectorCount}", vector.Index);
             SavedState.Require((vector.Address & 3) == 0, "msix.address", "a multiple of 4", vector.Address);
             last = vector.Index;
         }

@@ -7,7 +7,7 @@ namespace Vmm.DeviceModel.State;
 /// <param name="Name">The component's name among its siblings.</param>
 /// <param name="State">Its own state, or null if it has none.</param>
 /// <param name="Parts">Those of its parts, in their order; null for none.</param>
-public sealed record ComponentState(string Name, SavedState? State, IReadOnlyList<ComponentState>? Parts)
+public sealed record ComponentState(string Name, SavedState? State = null, IReadOnlyList<ComponentState>? Parts = null)
 {
     /// <summary>Deepest nesting that is read; a machine's is below twenty.</summary>
     internal const int MaximumDepth = 64;

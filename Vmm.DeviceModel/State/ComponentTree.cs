@@ -71,10 +71,15 @@ public static class ComponentTree
         return node;
     }
 
-    private static void Collect(IComponent component, ComponentState state, List<Action> steps)
+    private static void Collect(IComponent component, ComponentState? state, List<Action> steps)
     {
         try
         {
+            if (state is null)
+            {
+                throw new StateException("name", component.Name, "null");
+            }
+
             Require(state.Name == component.Name, "name", component.Name, state.Name);
             CollectOwn(component, state.State, steps);
             IReadOnlyList<IComponent> parts = component.Parts;

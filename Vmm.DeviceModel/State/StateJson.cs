@@ -9,6 +9,7 @@ namespace Vmm.DeviceModel.State;
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
     RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true,
     MaxDepth = Vmm.DeviceModel.State.ComponentState.MaximumDepth)]
 [JsonSerializable(typeof(ComponentState))]
 internal sealed partial class StateJson : JsonSerializerContext;

@@ -236,7 +236,8 @@ public sealed class PciConfigurationSpace
         int last = -4;
         foreach (RegisterState register in registers)
         {
-            int offset = register.Offset;
+            SavedState.Require(register is not null, "registers", "registers", "null");
+            int offset = register!.Offset;
             SavedState.Require(offset > last && offset < Length && (offset & 3) == 0, "registers.offset", $"ascending multiples of 4 below {Length}", offset);
             int index = offset >> 2;
             uint wrong = (register.Value ^ _powerOn[index]) & ~(_writable[index] | _writeOneToClear[index] | _deviceBits[index]);

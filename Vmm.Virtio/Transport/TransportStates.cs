@@ -128,7 +128,8 @@ internal sealed class TransportStates(
         int last = -1;
         foreach (QueueState queue in state.Queues)
         {
-            string path = $"queues[{queue.Index}]";
+            SavedState.Require(queue is not null, "queues", "queues", "null");
+            string path = $"queues[{queue!.Index}]";
             SavedState.Require(queue.Index > last && queue.Index < queues.Count, "queues.index", $"ascending, below {queues.Count}", queue.Index);
             ushort maximum = device.QueueSizes[queue.Index];
             bool sizeFits = queue.Size != 0 && queue.Size <= maximum && (packed || (queue.Size & (queue.Size - 1)) == 0);

@@ -60,6 +60,9 @@ public sealed partial class ComponentTreeTests
     [InlineData("[]")]
     [InlineData("{\"name\": \"machine\"")]
     [InlineData("{\"name\": null}")]
+    [InlineData("{\"state\": {\"kind\": \"part\", \"version\": 1, \"data\": {\"value\": 1}}, \"parts\": []}")]
+    [InlineData("{\"name\": \"machine\", \"state\": {\"version\": 1, \"data\": {\"value\": 1}}, \"parts\": []}")]
+    [InlineData("{\"name\": \"machine\", \"state\": {\"kind\": \"part\", \"version\": 1, \"data\": {\"value\": 1}}, \"parts\": [null]}")]
     [InlineData("{\"name\": \"machine\", \"extra\": 1}")]
     public void Json_that_is_no_tree_is_refused(string json)
     {
