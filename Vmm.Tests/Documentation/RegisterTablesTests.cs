@@ -9,6 +9,7 @@ using Vmm.Machine;
 using Vmm.Machine.Devices;
 using Vmm.Pci;
 using Vmm.Tests.Virtio.Transport;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Documentation;
@@ -26,6 +27,7 @@ public sealed class RegisterTablesTests
             .Select(field => $"{field.DeclaringType!.Name}.{field.Name}")
             .Should().BeEquivalentTo(
                 $"{nameof(CommonConfigurationRegisters)}.{nameof(CommonConfigurationRegisters.Map)}",
+                $"{nameof(BalloonDevice)}.{nameof(BalloonDevice.Configuration)}",
                 $"{nameof(SerialPort)}.{nameof(SerialPort.Map)}",
                 $"{nameof(RealTimeClock)}.{nameof(RealTimeClock.Map)}",
                 $"{nameof(PowerControl)}.{nameof(PowerControl.Map)}",
@@ -39,6 +41,8 @@ public sealed class RegisterTablesTests
         text.Append("(VMMDEVICES_UPDATE_DOCS=1 with `RegisterTablesTests` prints it anew).\n");
         text.Append("\n## virtio-pci common configuration (virtio 1.2, 4.1.4.3)\n\n");
         text.Append(RegisterTable.ToMarkdown(CommonConfigurationRegisters.Map));
+        text.Append("\n## Configuration of a virtio balloon (virtio 1.2, 5.5.4)\n\n");
+        text.Append(RegisterTable.ToMarkdown(BalloonDevice.Configuration));
         text.Append("\n## Serial port at 0x3f8 (PC16550D, table 2)\n\n");
         text.Append(RegisterTable.ToMarkdown(SerialPort.Map));
         text.Append("\n## Real-time clock at 0x70 (MC146818)\n\n");

@@ -25,7 +25,7 @@ public sealed class BalloonDevice : WorkerDevice
     private const int InflateQueue = 0;
     private const int DeflateQueue = 1;
 
-    private static readonly RegisterMap<BalloonDevice> Configuration = new("balloon", length: 8, RegisterPolicy.Lanes)
+    internal static readonly RegisterMap<BalloonDevice> Configuration = new("balloon", length: 8, RegisterPolicy.Lanes)
     {
         { 0, 4, RegisterAccess.ReadOnly, "num_pages", static d => d._target },
         { 4, 4, RegisterAccess.ReadWrite, "actual", static d => d._actual, static (d, v, mask) => d._actual = (uint)((d._actual & ~mask) | v) },
