@@ -33,6 +33,9 @@ internal static partial class Log
     [LoggerMessage(6009, LogLevel.Error, "{Id} could not be taken from the guest")]
     public static partial void DeviceKept(this ILogger logger, string id, Exception reason);
 
+    [LoggerMessage(6010, LogLevel.Error, "a device could not be closed")]
+    public static partial void RemovalFailed(this ILogger logger, Exception reason);
+
     [LoggerMessage(6008, LogLevel.Debug, "standard input cannot be waited for ({Reason}): no input for {Id}")]
     public static partial void NoInput(this ILogger logger, string id, string reason);
 

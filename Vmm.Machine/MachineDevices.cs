@@ -4,7 +4,6 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
-using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
@@ -97,7 +96,7 @@ internal sealed class MachineDevices : IDisposable
                 Add(device, index + 1);
             }
 
-            Slots = new MachineSlots(options.RootPorts, _bridge.Root, devices.Count + 1);
+            Slots = new MachineSlots(options.RootPorts, _bridge.Root, devices.Count + 1, _logger);
             _bridge.Root.AssignResources();
         }
         catch
@@ -191,7 +190,18 @@ internal sealed class MachineDevices : IDisposable
             removals = [.. _removals];
         }
 
-        Task.WaitAll(removals);
+        foreach (Task removal in removals)
+        {
+            try
+            {
+                removal.Wait();
+            }
+            catch (AggregateException failure)
+            {
+                _logger.RemovalFailed(failure.GetBaseException());
+            }
+        }
+
         _shared.Dispose();
         _bridge.Dispose();
     }
@@ -275,9 +285,10 @@ internal sealed class MachineDevices : IDisposable
         {
             device.Function.Dispose();
         }
-        catch (HostException e)
+        catch (Exception failure)
         {
-            _logger.DeviceKept(device.Id, e);
+            // Also of an embedder's function: the others are closed all the same.
+            _logger.DeviceKept(device.Id, failure);
         }
     }
 

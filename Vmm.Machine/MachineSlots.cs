@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using Microsoft.Extensions.Logging;
 using Vmm.Pci;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
@@ -18,14 +19,17 @@ internal sealed class MachineSlots : IDisposable
 {
     private readonly Lock _lock = new();
     private readonly List<Slot> _slots = [];
+    private readonly ILogger _logger;
     private bool _closed;
 
     /// <summary>Makes the ports and puts them on the root bus, a device number each.</summary>
     /// <param name="options">The ports.</param>
     /// <param name="root">The root bus.</param>
     /// <param name="firstDevice">Device number of the first one.</param>
-    public MachineSlots(IReadOnlyList<PciRootPortOptions> options, PciBus root, int firstDevice)
+    /// <param name="logger">The machine's.</param>
+    public MachineSlots(IReadOnlyList<PciRootPortOptions> options, PciBus root, int firstDevice, ILogger logger)
     {
+        _logger = logger;
         foreach (PciRootPortOptions port in options)
         {
             var function = new PciRootPort(port);
@@ -112,14 +116,31 @@ internal sealed class MachineSlots : IDisposable
             _closed = true;
             foreach (Slot slot in _slots.Where(static slot => !slot.IsEmpty))
             {
-                removals.Add(Remove(slot, SlotRemoval.Surprise));
+                Attempt(() => removals.Add(Remove(slot, SlotRemoval.Surprise)));
             }
         }
 
-        Task.WaitAll(removals);
+        foreach (Task removal in removals)
+        {
+            Attempt(removal.Wait);
+        }
+
         foreach (PciRootPort port in Ports.Reverse())
         {
-            port.Dispose();
+            Attempt(port.Dispose);
+        }
+    }
+
+    /// <summary>A step of the end: one that fails keeps no other device from its own.</summary>
+    private void Attempt(Action step)
+    {
+        try
+        {
+            step();
+        }
+        catch (Exception failure)
+        {
+            _logger.RemovalFailed(failure.GetBaseException());
         }
     }
 
@@ -155,7 +176,21 @@ internal sealed class MachineSlots : IDisposable
     private async Task FinishAsync(Slot slot, Task released)
     {
         // Never on this stack: the caller holds the lock.
-        await released.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        try
+        {
+            await released.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        }
+        catch (OperationCanceledException)
+        {
+            // The device stays: a state was restored in which nobody had asked for it.
+            lock (_lock)
+            {
+                slot.Removal = null;
+            }
+
+            throw;
+        }
+
         Action? forget;
         try
         {

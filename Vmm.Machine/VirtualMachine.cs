@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Runtime.ExceptionServices;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
@@ -9,6 +10,8 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
+using Vmm.DeviceModel.Registers;
+using Vmm.DeviceModel.State;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
 using Vmm.Machine.Boot;
@@ -20,7 +23,7 @@ namespace Vmm.Machine;
 /// <summary>A small PC: x86-64 on KVM, PCI with virtio devices, started straight into a Linux kernel.</summary>
 /// <remarks>
 /// One run a machine: <see cref="Create"/>, <see cref="Start"/>, <see cref="WaitForExit"/>, <see cref="Dispose"/>. To restart after a reset, make a
-/// new one. <see cref="RequestStop"/>, <see cref="Devices"/>, <see cref="HotAdd"/> and
+/// new one. <see cref="RequestStop"/>, <see cref="Inspect"/>, <see cref="Devices"/>, <see cref="HotAdd"/> and
 /// <see cref="HotRemoveAsync(string, System.Threading.CancellationToken)"/> may be called from any thread at any time, but not from inside a guest's
 /// access; the other members from one thread.
 /// </remarks>
@@ -89,6 +92,29 @@ public sealed partial class VirtualMachine : IDisposable
         }
     }
 
+    /// <summary>
+    /// Names and values of the machine's devices as they are now, as a tree (<see cref="InspectionNode.ToText"/>, <see cref="InspectionNode.ToJson"/>):
+    /// the PCI hierarchy with its functions, and the registers at fixed ports. From any thread at any time; nothing stops, and nothing changes for
+    /// the guest.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The machine is disposed.</exception>
+    public InspectionNode Inspect()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var machine = new InspectionNode("machine");
+        machine.Add("vcpus", Options.CpuCount);
+        machine.Add(ComponentTree.Inspect(HostBridge));
+        foreach (AddressSpaceSegment segment in PortSpace.Segments)
+        {
+            if (segment.Claim is HandlerClaim { Handler: IRegisterBlock block } claim && machine.Find(claim.Name) is null)
+            {
+                block.Inspect(machine.AddPart(claim.Name));
+            }
+        }
+
+        return machine;
+    }
+
     /// <summary>Starts the vCPUs.</summary>
     /// <exception cref="MachineException">The host gives no threads.</exception>
     public void Start()
@@ -152,10 +178,21 @@ public sealed partial class VirtualMachine : IDisposable
         }
 
         _disposed = true;
+        ExceptionDispatchInfo? first = null;
         while (_parts.TryPop(out IDisposable? part))
         {
-            part.Dispose();
+            try
+            {
+                part.Dispose();
+            }
+            catch (Exception failure)
+            {
+                // What is left is given back all the same.
+                first ??= ExceptionDispatchInfo.Capture(failure);
+            }
         }
+
+        first?.Throw();
     }
 
     private void Build()

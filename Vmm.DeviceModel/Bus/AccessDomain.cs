@@ -128,11 +128,12 @@ public sealed class AccessDomain
 
     /// <summary>
     /// Has an action run once everybody who is inside now has left once, without waiting for that: what frees something that an earlier view still
-    /// shows. Callable from inside and with locks held.
+    /// shows. Callable from inside.
     /// </summary>
     /// <remarks>
     /// Actions run in the order in which they were queued, on a thread of the domain that lives while there are any; the accesses of blocking claims
-    /// are not waited for. While 1,024 actions are queued, a caller waits for its own: at once, or after its access if it is inside.
+    /// are not waited for. While 1,024 actions are queued, a caller waits for its own: at once, or after its access if it is inside; so a lock that
+    /// somebody inside may want must not be held.
     /// </remarks>
     /// <param name="action">Must handle its own failures: an exception out of it is logged and counted.</param>
     public void WhenQuiet(Action action)
@@ -153,7 +154,7 @@ public sealed class AccessDomain
 
         if (starts)
         {
-            new Thread(RunDeferred) { Name = "bus quiet", IsBackground = true }.Start();
+            StartDeferred();
         }
         else if (full)
         {
@@ -162,6 +163,24 @@ public sealed class AccessDomain
                 Synchronize();
                 RunEffect(action);
             });
+        }
+    }
+
+    private void StartDeferred()
+    {
+        try
+        {
+            new Thread(RunDeferred) { Name = "bus quiet", IsBackground = true }.Start();
+        }
+        catch
+        {
+            // The host gives no thread: the next caller tries again, for this action too.
+            lock (_lock)
+            {
+                _runsDeferred = false;
+            }
+
+            throw;
         }
     }
 

@@ -52,11 +52,13 @@ internal sealed class SerialConsole : IDisposable
             _logger.OutputLost("serial", _sink.Pending);
         }
 
-        _worker?.Stop();
-        _source?.Dispose();
-        _sink?.Dispose();
-        _worker?.Dispose();
-        _file?.Dispose();
+        // A stream of the embedder's may keep the thread for as long as it likes: what the thread has in use then is its own.
+        if (_worker?.TryDispose(LastWords) != false)
+        {
+            _source?.Dispose();
+            _sink?.Dispose();
+            _file?.Dispose();
+        }
     }
 
     private void Build(MachineOptions machine, IInterruptLine line)

@@ -166,10 +166,19 @@ public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
         if (_enabled is { } index)
         {
             _enabled = null;
-            _device.DisableInterrupts(index);
+            try
+            {
+                _device.DisableInterrupts(index);
+            }
+            finally
+            {
+                CloseEvents();
+            }
         }
-
-        CloseEvents();
+        else
+        {
+            CloseEvents();
+        }
     }
 
     /// <inheritdoc/>
@@ -211,9 +220,15 @@ public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
     public void Dispose()
     {
         _decodes = false;
-        DisableInterrupts();
-        _mapped.Dispose();
-        _worker.Dispose();
+        try
+        {
+            DisableInterrupts();
+        }
+        finally
+        {
+            _mapped.Dispose();
+            _worker.Dispose();
+        }
     }
 
     /// <summary>Whether the device answers accesses to its memory: Memory Space is 1, and it is in D0.</summary>

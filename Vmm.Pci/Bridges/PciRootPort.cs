@@ -148,7 +148,10 @@ public sealed class PciRootPort : PciBridge
     /// indicator off if it does not control the power) this is at once. A second orderly request while one is open asks nothing new; a surprise
     /// removal completes it.
     /// </param>
-    /// <returns>Completes when the device is off the bus and at its power-on state; the caller disposes the functions.</returns>
+    /// <returns>
+    /// Completes when the device is off the bus and at its power-on state; the caller disposes the functions. Cancelled if a state is restored in which
+    /// no removal was asked for.
+    /// </returns>
     /// <exception cref="InvalidOperationException">The slot is empty or not made for hot-plug, or has no button to ask with.</exception>
     public Task HotRemove(SlotRemoval removal)
     {
@@ -198,8 +201,15 @@ public sealed class PciRootPort : PciBridge
     {
         lock (_slotLock)
         {
-            TaskCompletionSource? removal = asked ? new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously) : null;
-            Interlocked.Exchange(ref _removal, removal)?.TrySetResult();
+            if (!asked)
+            {
+                // Whoever waits for a removal of before hears that there is none any more: the device stays.
+                Interlocked.Exchange(ref _removal, null)?.TrySetCanceled();
+            }
+            else if (_removal is null)
+            {
+                Interlocked.Exchange(ref _removal, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            }
         }
     }
 

@@ -20,7 +20,6 @@ public sealed class PowerManagementCapability : PciCapability
     /// <summary>Where that register has the power state.</summary>
     internal const uint PowerStateBits = 3;
 
-
     /// <summary>Describes the capability.</summary>
     /// <param name="noSoftReset">
     /// True: the function comes back from D3hot with its registers and its state. False: it is reset on its way back to D0.
@@ -48,6 +47,9 @@ public sealed class PowerManagementCapability : PciCapability
 
     /// <summary>The state that the guest asked for last.</summary>
     public PciPowerState State => List is null ? PciPowerState.D0 : (PciPowerState)(ReadBytes(ControlStatus, 2) & PowerStateBits);
+
+    /// <inheritdoc/>
+    protected internal override void OnSealed() => List!.Space.DefineDeviceBits(Offset + ControlStatus, PowerStateBits);
 
     /// <inheritdoc/>
     protected internal override void OnWritten(int offset, in ConfigurationWrite write)

@@ -3,8 +3,10 @@ using System.Buffers.Binary;
 using System.IO;
 using System.Linq;
 using System.Text;
+using System.Text.Json;
 using System.Threading.Tasks;
 using Iced.Intel;
+using Vmm.DeviceModel.State;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
 using Vmm.Tests.Kvm;
@@ -79,6 +81,32 @@ public sealed class VirtualMachineTests : IDisposable
         machine.RequestStop();
         machine.Start();
         Wait(machine).Reason.Should().Be(MachineExitReason.Stopped);
+    }
+
+    [KvmFact]
+    [Trait("Behaviour", "CON-6")]
+    public void A_running_machine_is_looked_at_as_text_and_as_JSON()
+    {
+        using VirtualMachine machine = VirtualMachine.Create(Options(TinyKernel.Linux64(c => c.Spin())) with
+        {
+            Devices = [new EntropyOptions()],
+        });
+        machine.Start();
+
+        InspectionNode node = machine.Inspect();
+
+        InspectionNode function = node.Find("pci")!.Parts.Single(part => part.TextOf("name") == "rng");
+        function.TextOf("vendor").Should().Be("0x1af4");
+        function.Find("transport")!.TextOf("negotiated features").Should().Be("0x0000000000000000");
+        node.Find("acpi").Should().NotBeNull();
+        node.ToText().Should().StartWith("machine\n  vcpus: 1\n  pci\n");
+        using JsonDocument json = JsonDocument.Parse(node.ToJson());
+        json.RootElement.GetProperty("parts").EnumerateArray().Select(static part => part.GetProperty("name").GetString())
+            .Should().Contain("pci", "serial", "rtc", "acpi");
+        machine.RequestStop();
+        Wait(machine).Reason.Should().Be(MachineExitReason.Stopped);
+        machine.Dispose();
+        ((Action)(() => machine.Inspect())).Should().Throw<ObjectDisposedException>();
     }
 
     [KvmFact]

@@ -53,6 +53,25 @@ public sealed class PciStateTests
         (second.Routing.TableChanges - before).Should().Be(1);
     }
 
+    [Fact]
+    public void A_function_that_sleeps_is_restored_asleep()
+    {
+        (PciRig first, PciFunction function, PciRootPort port) = Make();
+        Program(first, port);
+        int power = function.Capabilities.First(capability => capability.Id == 1).Offset + 4;
+        function.WriteConfiguration(power, 2, 3);
+        string json = ComponentTree.Save(first.Bridge).ToJson();
+        (PciRig second, PciFunction other, _) = Make();
+
+        ComponentTree.Restore(second.Bridge, ComponentState.FromJson(json));
+
+        ComponentTree.Save(second.Bridge).ToJson().Should().Be(json);
+        other.PowerState.Should().Be(PciPowerState.D3Hot);
+        other.GetMappedAddress(0).Should().BeNull();
+        other.WriteConfiguration(power, 2, 0);
+        other.GetMappedAddress(0).Should().Be(Bar);
+    }
+
     public static TheoryData<string, string, string> Tampered => new()
     {
         { "\"vendorId\": 6900", "\"vendorId\": 6901", "vendorId" },

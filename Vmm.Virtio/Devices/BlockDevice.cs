@@ -25,9 +25,14 @@ public sealed class BlockDevice : WorkerDevice
     private const int PhysicalBlockSize = 4096;
     private const int IdentifierSize = 20;
 
+    // How long a disposal waits for the last flush. A disk that takes longer is closed when that ends.
+    private static readonly TimeSpan CloseLimit = TimeSpan.FromSeconds(5);
+
     private readonly BlockDeviceOptions _options;
     private readonly byte[] _configuration = new byte[ConfigurationSize];
     private readonly byte[] _identifier = new byte[IdentifierSize];
+    private readonly ManualResetEventSlim _closed = new();
+    private bool _closing;
     private long _failures;
     private long _lastReport = long.MinValue;
 
@@ -162,8 +167,12 @@ public sealed class BlockDevice : WorkerDevice
         base.Dispose(disposing);
         if (disposing)
         {
-            // Not under a request that has not ended: then with its end.
-            WhenNoneDetached(CloseBackend);
+            // Not under a request that has not ended: then with its end, on a thread of its own, since a back-end may have one alone for all it ends.
+            WhenNoneDetached(StartClosing);
+            if (Volatile.Read(ref _closing) && !_closed.Wait(CloseLimit))
+            {
+                Log.ClosesLate(_options.Logger, _options.NameOf(DeviceType));
+            }
         }
     }
 
@@ -174,24 +183,37 @@ public sealed class BlockDevice : WorkerDevice
             : throw new ArgumentException($"a block device has 1 to 256 queues, not {options.QueueCount}", nameof(options));
     }
 
+    private void StartClosing()
+    {
+        Volatile.Write(ref _closing, true);
+        new Thread(CloseBackend) { Name = _options.NameOf(DeviceType) + "-close", IsBackground = true }.Start();
+    }
+
+    /// <summary>Makes what was written durable, for as long as that takes, and closes the back-end. On a thread that nobody has to wait for.</summary>
     private void CloseBackend()
     {
-        if (Backend.IsReadOnly)
+        try
         {
+            if (!Backend.IsReadOnly)
+            {
+                using var ended = new ManualResetEventSlim();
+                var flush = new BlockRequest(ended.Set);
+                Backend.Submit(flush);
+                ended.Wait();
+                if (flush.Status != BlockStatus.Ok)
+                {
+                    ReportFailure(BlockOperation.Flush);
+                }
+            }
+
             Backend.Dispose();
-            return;
         }
-
-        using var ended = new ManualResetEventSlim();
-        var flush = new BlockRequest(ended.Set);
-        Backend.Submit(flush);
-        ended.Wait();
-        if (flush.Status != BlockStatus.Ok)
+        catch (Exception failure)
         {
-            ReportFailure(BlockOperation.Flush);
+            Log.CloseFailed(_options.Logger, failure, _options.NameOf(DeviceType));
         }
 
-        Backend.Dispose();
+        _closed.Set();
     }
 
     private void FillConfiguration()

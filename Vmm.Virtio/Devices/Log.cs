@@ -11,4 +11,10 @@ internal static partial class Log
     [LoggerMessage(
         3101, LogLevel.Warning, "{Device}: queue {Queue} was stopped with {Count} requests that the host has not ended; they are dropped when it does")]
     public static partial void RequestsDetached(ILogger logger, string device, int queue, int count);
+
+    [LoggerMessage(3102, LogLevel.Warning, "{Device}: the last flush takes longer than the end of the device waits; the disk is closed when it ends")]
+    public static partial void ClosesLate(ILogger logger, string device);
+
+    [LoggerMessage(3103, LogLevel.Error, "{Device}: the disk could not be closed")]
+    public static partial void CloseFailed(ILogger logger, System.Exception failure, string device);
 }

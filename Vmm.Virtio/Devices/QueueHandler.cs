@@ -180,7 +180,8 @@ public abstract class QueueHandler
 
         try
         {
-            if (Serve() && !_stopping && !_paused && !Queue.IsBroken)
+            // Paused, it goes on with what it has begun in parts.
+            if (Serve() && !_stopping && (!_paused || HasPart) && !Queue.IsBroken)
             {
                 _binding.Kick.Signal();
             }
@@ -196,7 +197,8 @@ public abstract class QueueHandler
 
         if (_closed)
         {
-            // Taken away from under its hands: it lets go itself.
+            // Taken away from under its hands: it lets go itself, also of what it has begun to watch since.
+            CancelWatches();
             DetachOnce();
             return;
         }
@@ -213,7 +215,11 @@ public abstract class QueueHandler
     protected IWatch WatchReadable(int descriptor, Action onReadable)
     {
         IWatch watch = _worker!.WatchReadable(descriptor, onReadable);
-        _watches.Add(watch);
+        lock (_watches)
+        {
+            _watches.Add(watch);
+        }
+
         return watch;
     }
 
@@ -319,7 +325,10 @@ public abstract class QueueHandler
     private void CancelWatches()
     {
         // Not waited for: a callback that runs finds the queue closed, and may be in a request that takes its time.
-        _watches.ForEach(static watch => watch.Cancel());
-        _watches.Clear();
+        lock (_watches)
+        {
+            _watches.ForEach(static watch => watch.Cancel());
+            _watches.Clear();
+        }
     }
 }

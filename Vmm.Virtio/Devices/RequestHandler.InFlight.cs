@@ -53,17 +53,25 @@ public abstract partial class RequestHandler
     protected void Complete(DescriptorChain chain, uint written)
     {
         ArgumentNullException.ThrowIfNull(chain);
-        chain.Written = written;
-        switch (Interlocked.Exchange(ref chain.Progress, Completed))
+        while (true)
         {
-            case Submitting:
-                // The worker sees it when Submit returns.
-                return;
-            case Submitted:
-                Push(chain);
-                return;
-            default:
+            int progress = Volatile.Read(ref chain.Progress);
+            if (progress is not (Submitting or Submitted))
+            {
                 throw new InvalidOperationException("a request that is not in flight was completed");
+            }
+
+            chain.Written = written;
+            if (Interlocked.CompareExchange(ref chain.Progress, Completed, progress) == progress)
+            {
+                if (progress == Submitted)
+                {
+                    Push(chain);
+                }
+
+                // Otherwise the worker sees it when Submit returns.
+                return;
+            }
         }
     }
 

@@ -83,6 +83,8 @@ public abstract partial class RequestHandler : QueueHandler
 
                     if (!Queue.TryPop(_chain))
                     {
+                        // What was begun in parts is not there any more: should it come again, it begins anew.
+                        Volatile.Write(ref _continued, false);
                         Queue.SignalIfNeeded();
                         if (!Queue.EnableKicksAndCheckForMore())
                         {

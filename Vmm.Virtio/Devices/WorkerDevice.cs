@@ -242,6 +242,17 @@ public abstract class WorkerDevice : VirtioDevice
         string name = Options.NameOf(DeviceType);
         var worker = new Worker(count == 1 ? name : $"{name}-{index}");
         worker.Faulted += failure => _host?.NeedsReset($"the worker failed: {failure.Message}", failure);
+        try
+        {
+            worker.Start();
+        }
+        catch
+        {
+            // One without a thread is not kept, or the next life would be given to it.
+            worker.Dispose();
+            throw;
+        }
+
         if (index < _workers.Count)
         {
             _workers[index].Dispose();
@@ -251,8 +262,6 @@ public abstract class WorkerDevice : VirtioDevice
         {
             _workers.Add(worker);
         }
-
-        worker.Start();
     }
 
     private void ReportDetached(QueueHandler handler)

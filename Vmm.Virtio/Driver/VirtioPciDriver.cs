@@ -280,7 +280,7 @@ public sealed partial class VirtioPciDriver : IDisposable
 
         SetBusMaster(false);
         bool stopped = Common.TryReset(Timeout);
-        DisableInterrupts();
+        TryDisableInterrupts();
         stopped |= TryResetFunction();
         if (failed)
         {
@@ -299,6 +299,18 @@ public sealed partial class VirtioPciDriver : IDisposable
         }
 
         _buffers.Clear();
+    }
+
+    private void TryDisableInterrupts()
+    {
+        try
+        {
+            DisableInterrupts();
+        }
+        catch (HostException)
+        {
+            // The device is gone, or its host refuses: what it has of our memory is given back all the same.
+        }
     }
 
     /// <summary>Also the end of a device that does not answer its own reset.</summary>

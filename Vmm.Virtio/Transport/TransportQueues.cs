@@ -151,6 +151,14 @@ internal sealed class TransportQueues
     {
         foreach (QueueRegisters queue in _queues)
         {
+            if (queue is { IsResetting: true, IsRunning: true })
+            {
+                PrepareStop(queue);
+            }
+        }
+
+        foreach (QueueRegisters queue in _queues)
+        {
             if (queue.IsResetting)
             {
                 Stop(queue);

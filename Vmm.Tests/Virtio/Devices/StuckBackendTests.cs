@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.Threading;
@@ -134,6 +135,43 @@ public sealed class StuckBackendTests
     }
 
     [Fact]
+    public void A_disk_whose_back_end_ends_everything_on_one_thread_is_closed_when_its_last_request_has_ended()
+    {
+        using var gate = new ManualResetEventSlim();
+        using var disposed = new ManualResetEventSlim();
+        var backend = new OneThreadBackend(gate, disposed.Set);
+        var device = new BlockDevice(backend);
+        VirtioDeviceRig disk = new VirtioDeviceRig(device).Start();
+        Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)]);
+        disk.Kick();
+        backend.Entered.Wait(Long).Should().BeTrue();
+        device.Dispose();
+
+        gate.Set();
+
+        disposed.Wait(Long).Should().BeTrue("the thread that ends the read has to end the flush too");
+        disk.Dispose();
+    }
+
+    [Fact]
+    public void A_flush_that_does_not_end_holds_up_the_end_of_its_disk_for_a_limit_alone()
+    {
+        using var gate = new ManualResetEventSlim();
+        using var disposed = new ManualResetEventSlim();
+        var device = new BlockDevice(new OneThreadBackend(gate, disposed.Set));
+        VirtioDeviceRig disk = new VirtioDeviceRig(device).Start();
+
+        var watch = Stopwatch.StartNew();
+        device.Dispose();
+        watch.Elapsed.Should().BeLessThan(Long);
+        disposed.IsSet.Should().BeFalse();
+
+        gate.Set();
+        disposed.Wait(Long).Should().BeTrue();
+        disk.Dispose();
+    }
+
+    [Fact]
     public async Task A_stop_waits_for_requests_that_end_in_time()
     {
         var backend = new HeldBlockBackend();
@@ -247,6 +285,43 @@ public sealed class StuckBackendTests
         {
             inner.Dispose();
             onDispose();
+        }
+    }
+
+    /// <summary>A back-end of the usual make: whatever it is given is ended by its one thread, here once a gate is open.</summary>
+    private sealed class OneThreadBackend : IBlockBackend
+    {
+        private readonly BlockingCollection<BlockRequest> _requests = [];
+        private readonly Action _onDispose;
+
+        public OneThreadBackend(ManualResetEventSlim gate, Action onDispose)
+        {
+            _onDispose = onDispose;
+            var reaper = new Thread(() =>
+            {
+                foreach (BlockRequest request in _requests.GetConsumingEnumerable())
+                {
+                    Entered.Set();
+                    gate.Wait();
+                    request.Complete(BlockStatus.Ok);
+                }
+            });
+            reaper.IsBackground = true;
+            reaper.Start();
+        }
+
+        public ManualResetEventSlim Entered { get; } = new();
+
+        public long Length => 1L << 30;
+
+        public bool IsReadOnly => false;
+
+        public void Submit(BlockRequest request) => _requests.Add(request);
+
+        public void Dispose()
+        {
+            _requests.CompleteAdding();
+            _onDispose();
         }
     }
 }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Globalization;
+using System.IO.Pipes;
 using System.Text.RegularExpressions;
 using System.Threading;
 using Vmm.DeviceModel.State;
@@ -106,6 +107,39 @@ public sealed partial class VirtioStateTests(ITestOutputHelper output)
         rig.WaitUsed();
         rig.Function.TryPause(Patience).Should().BeTrue();
         save.Should().NotThrow();
+    }
+
+    [Fact]
+    [Trait("Behaviour", "CON-3")]
+    public void A_console_whose_reader_is_stuck_is_paused_when_its_patience_ends()
+    {
+        using var pipe = new AnonymousPipeServerStream(PipeDirection.In);
+        int descriptor = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
+        using var rig = new VirtioFunctionRig(new ConsoleDevice(new DescriptorConsoleBackend(-1, descriptor)));
+        rig.Start();
+        const int Length = 1 << 20;
+        rig.Drivers[1].Add(Readable(rig.Ram.Allocate(Length), Length));
+        rig.Kick(1);
+        SpinWait.SpinUntil(() => !Vmm.DeviceModel.Interop.DescriptorIo.WaitWritable(descriptor, 0), Patience).Should().BeTrue();
+
+        rig.Function.TryPause(Patience).Should().BeTrue();
+
+        rig.Drivers[1].TryTakeUsed(out _, out _).Should().BeTrue("a request that was begun has ended");
+    }
+
+    [Fact]
+    public void A_part_that_the_driver_takes_away_does_not_keep_a_device_from_being_paused()
+    {
+        var full = new FullConsole();
+        using var rig = new VirtioFunctionRig(new ConsoleDevice(full));
+        rig.Start();
+        rig.Drivers[1].Add(Readable(rig.Ram.Allocate(64), 64));
+        rig.Kick(1);
+        SpinWait.SpinUntil(() => full.Calls != 0, Patience).Should().BeTrue();
+
+        rig.Pci.SetBusMaster(false);
+
+        rig.Function.TryPause(Patience).Should().BeTrue();
     }
 
     [Fact]
@@ -241,6 +275,34 @@ public sealed partial class VirtioStateTests(ITestOutputHelper output)
         public int OutputDescriptor => -1;
 
         public int Write(ReadOnlySpan<byte> output) => output.Length;
+
+        public bool Read(Span<byte> input, out int received)
+        {
+            received = 0;
+            return true;
+        }
+
+        public void Dispose()
+        {
+        }
+    }
+
+    /// <summary>Never has room, and says so at once.</summary>
+    private sealed class FullConsole : IConsoleBackend
+    {
+        private int _calls;
+
+        public int Calls => Volatile.Read(ref _calls);
+
+        public int InputDescriptor => -1;
+
+        public int OutputDescriptor => -1;
+
+        public int Write(ReadOnlySpan<byte> output)
+        {
+            Interlocked.Increment(ref _calls);
+            return 0;
+        }
 
         public bool Read(Span<byte> input, out int received)
         {
