@@ -49,15 +49,9 @@ internal sealed class VirtioPciInterrupts(string name, MsixCapability? msix, Isr
         TrySignalVector(vector);
     }
 
-    /// <summary>Makes an eventfd for an event.</summary>
-    /// <param name="vector">Where it is mapped to.</param>
+    /// <summary>Makes an eventfd for an event, mapped to no vector.</summary>
     /// <param name="untold">Signals the event in another way, if no vector takes it.</param>
-    public MessageSource CreateSource(ushort vector, Action untold)
-    {
-        var source = new MessageSource(Relay(), untold);
-        Map(source, vector);
-        return source;
-    }
+    public MessageSource CreateSource(Action untold) => new(Relay(), untold);
 
     /// <summary>Maps an eventfd to a vector, or to none.</summary>
     public void Map(MessageSource source, ushort vector) => source.MoveTo(vector < VectorCount ? msix![vector] : null);

@@ -8,8 +8,8 @@ namespace Vmm.Virtio.Transport;
 
 /// <summary>The interrupt of one queue: which vector it means is looked up at each signal, so that mapping it anew takes effect (VTP-11).</summary>
 /// <remarks>
-/// An eventfd follows the register: see <see cref="MessageSource"/>. The lock orders the register and the eventfd; it comes before the source's, and
-/// nothing that signals takes it.
+/// An eventfd follows the register: see <see cref="MessageSource"/>. The lock is that of the eventfd, and taken only where there is one; it comes before
+/// the source's, and nothing that signals takes it.
 /// </remarks>
 internal sealed class VirtioPciQueueInterrupt : ITransportInterrupt
 {
@@ -39,13 +39,11 @@ internal sealed class VirtioPciQueueInterrupt : ITransportInterrupt
             return has;
         }
 
-        lock (_lock)
+        // A full fence between the vector and the look at the source. Its pair is in GetEventFd: one of the two sees the other.
+        Interlocked.Exchange(ref _vector, mapped);
+        if (Volatile.Read(ref _source) is not null)
         {
-            Volatile.Write(ref _vector, mapped);
-            if (_source is not null)
-            {
-                _interrupts.Map(_source, mapped);
-            }
+            MapSource();
         }
 
         return has;
@@ -64,7 +62,13 @@ internal sealed class VirtioPciQueueInterrupt : ITransportInterrupt
                 throw new InvalidOperationException("the interrupt of a queue has an eventfd only while the queue runs");
             }
 
-            _source ??= _interrupts.CreateSource(Vector, _signal);
+            if (_source is null)
+            {
+                _source = _interrupts.CreateSource(_signal);
+                Interlocked.MemoryBarrier();
+                _interrupts.Map(_source, Vector);
+            }
+
             return _source.EventFd;
         }
     }
@@ -90,5 +94,17 @@ internal sealed class VirtioPciQueueInterrupt : ITransportInterrupt
         }
 
         source?.Dispose();
+    }
+
+    private void MapSource()
+    {
+        lock (_lock)
+        {
+            // The vector of now: of two mappings that race, whoever comes last finds the last one.
+            if (_source is not null)
+            {
+                _interrupts.Map(_source, Vector);
+            }
+        }
     }
 }
