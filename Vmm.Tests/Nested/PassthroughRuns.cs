@@ -14,7 +14,7 @@ public abstract class PassthroughRuns
     private const string Modules = "nvme e1000e xhci_pci hid-generic usbhid ahci sd_mod 8139cp snd_hda_codec_generic snd_hda_intel uio_pci_generic";
     private const string Hand = " --disk path=hand,serial=hand";
 
-    private static readonly string All = string.Join(' ', Enumerable.Range(0, 9).Select(Device));
+    private static readonly string All = "--rng off " + string.Join(' ', Enumerable.Range(0, 9).Select(Device));
 
     private readonly Lazy<IReadOnlyDictionary<string, LabResult>> _results;
 
