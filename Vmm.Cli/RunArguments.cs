@@ -7,5 +7,5 @@ namespace Vmm.Cli;
 /// <param name="Machine">The machine.</param>
 /// <param name="RestartOnReset">False with --no-reboot.</param>
 /// <param name="LogLevel">The least level that is logged.</param>
-/// <param name="Trace">What is traced, or null.</param>
+/// <param name="Trace">The trace, or null.</param>
 public sealed record RunArguments(MachineOptions Machine, bool RestartOnReset, LogLevel LogLevel, TraceArguments? Trace = null);

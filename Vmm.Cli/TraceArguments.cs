@@ -6,7 +6,7 @@ using Vmm.Machine.Catalogue;
 
 namespace Vmm.Cli;
 
-/// <summary>What <c>--trace</c> asks for.</summary>
+/// <summary>The value of <c>--trace</c>.</summary>
 /// <param name="Path">The file, or <c>-</c> for the standard output.</param>
 /// <param name="Devices">Names of the devices to trace, or null for all.</param>
 public sealed record TraceArguments(string Path, IReadOnlyList<string>? Devices)

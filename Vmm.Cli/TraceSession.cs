@@ -11,7 +11,7 @@ internal sealed class TraceSession : IDisposable
     private readonly AccessTrace? _trace;
 
     /// <summary>Begins a trace, or none.</summary>
-    /// <param name="arguments">What is asked for, or null.</param>
+    /// <param name="arguments">The arguments of the option, or null.</param>
     /// <exception cref="MachineException">The file cannot be written.</exception>
     public TraceSession(TraceArguments? arguments)
     {
@@ -23,7 +23,7 @@ internal sealed class TraceSession : IDisposable
         };
     }
 
-    /// <summary>What sees the accesses, or null.</summary>
+    /// <summary>The observer of the accesses, or null.</summary>
     public IAccessObserver? Observer => _trace;
 
     /// <summary>Writes what is left. The machine has ended.</summary>

@@ -7,7 +7,7 @@ using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Pci;
 
-/// <summary>What goes wrong in a function: counted, and logged at a limited rate, since a guest can have it happen as often as it likes.</summary>
+/// <summary>Faults of a function: counted, and logged at a limited rate, since a guest can have it happen as often as it likes.</summary>
 internal sealed class FunctionReports(PciFunction function)
 {
     private readonly TokenBucket _refusals = new(burst: 3);

@@ -7,7 +7,7 @@ using Vmm.Pci.State;
 
 namespace Vmm.Pci;
 
-/// <summary>What every PCI function saves, checks and shows.</summary>
+/// <summary>State and inspection that every PCI function has: saved, checked and shown.</summary>
 internal static class FunctionStates
 {
     public static SavedState Save(PciFunction function)

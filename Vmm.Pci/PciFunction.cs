@@ -137,7 +137,7 @@ public partial class PciFunction : IDisposable
     /// <summary>Names of the registers in configuration space.</summary>
     internal IRegionNames Names { get; }
 
-    /// <summary>What the BARs decode.</summary>
+    /// <summary>The mapping of the BARs into the address spaces.</summary>
     internal BarMapper Decoding { get; }
 
     /// <summary>How many base address registers the header has.</summary>

@@ -45,7 +45,7 @@ public sealed partial class AddressSpace
         }
     }
 
-    /// <summary>What answers accesses to a claim: its handler, perhaps with the observer before it. Under the lock of the space.</summary>
+    /// <summary>The handler of accesses to a claim: its own, perhaps with the observer before it. Under the lock of the space.</summary>
     internal IRegionHandler? HandlerOf(Claim claim)
     {
         IRegionHandler? handler = claim.ActiveHandler;

@@ -5,7 +5,7 @@ public interface IRegionNames
 {
     /// <summary>Names the byte at an offset, as its specification does: <c>common_cfg.queue_desc[1]+4</c>. Callable from any thread, at any time.</summary>
     /// <param name="offset">Byte offset in the region, also one outside it.</param>
-    /// <param name="selected">What <see cref="SelectedAt"/> gave when the access was made.</param>
+    /// <param name="selected">The selector as <see cref="SelectedAt"/> gave it when the access was made.</param>
     string Describe(ulong offset, int selected);
 
     /// <summary>

@@ -1,6 +1,6 @@
 namespace Vmm.DeviceModel.Hypervisor;
 
-/// <summary>What the devices of one machine ask of a hypervisor, together. Each facet can be had, and faked, by itself.</summary>
+/// <summary>The facets of a hypervisor that the devices of one machine need, together. Each facet can be had, and faked, by itself.</summary>
 public interface IHypervisor
 {
     /// <summary>Host memory that the guest reaches without an exit.</summary>

@@ -6,7 +6,7 @@ using Vmm.DeviceModel.State;
 namespace Vmm.DeviceModel.Registers;
 
 /// <summary>A register map bound to the device whose registers it describes.</summary>
-/// <typeparam name="TDevice">What the handlers of the map work on.</typeparam>
+/// <typeparam name="TDevice">The device that the handlers of the map work on.</typeparam>
 internal sealed class RegisterBlock<TDevice>(RegisterMap<TDevice> map, TDevice device) : IRegisterBlock
 {
     public string Name => map.Name;

@@ -24,8 +24,8 @@ public sealed record SavedState(string Kind, int Version, JsonElement Data)
 
     /// <summary>The record.</summary>
     /// <typeparam name="T">The record.</typeparam>
-    /// <param name="kind">What the component is.</param>
-    /// <param name="version">What it understands.</param>
+    /// <param name="kind">The component's kind.</param>
+    /// <param name="version">The version that it understands.</param>
     /// <param name="type">Disallows unmapped members, so that nothing is dropped silently.</param>
     /// <exception cref="StateException">Another kind, an unknown version, a member that is unknown or missing, or a value of another type.</exception>
     public T Read<T>(string kind, int version, JsonTypeInfo<T> type)
@@ -54,8 +54,8 @@ public sealed record SavedState(string Kind, int Version, JsonElement Data)
     /// <summary>Refuses a state whose value cannot be.</summary>
     /// <param name="holds">False refuses.</param>
     /// <param name="member">Path of the value inside the record, for example <c>queues[2].size</c>.</param>
-    /// <param name="expected">What it may be.</param>
-    /// <param name="found">What it is.</param>
+    /// <param name="expected">The values that it may have.</param>
+    /// <param name="found">Its value.</param>
     /// <exception cref="StateException">It does not hold.</exception>
     public static void Require(bool holds, string member, string expected, object? found)
     {

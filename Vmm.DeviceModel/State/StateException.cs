@@ -7,8 +7,8 @@ public sealed class StateException : Exception
 {
     /// <summary>Makes a refusal.</summary>
     /// <param name="path">Where in the state.</param>
-    /// <param name="expected">What may be there.</param>
-    /// <param name="found">What is there.</param>
+    /// <param name="expected">The values that may be there.</param>
+    /// <param name="found">The value that is there.</param>
     /// <param name="cause">The exception that found it, or null.</param>
     public StateException(string path, string expected, string found, Exception? cause = null)
         : base(Line(path, expected, found), cause)
@@ -19,10 +19,10 @@ public sealed class StateException : Exception
     /// <summary>Where in the state: names of components separated by slashes, then the member.</summary>
     public string Path { get; }
 
-    /// <summary>What may be there.</summary>
+    /// <summary>The values that may be there.</summary>
     public string Expected { get; }
 
-    /// <summary>What is there.</summary>
+    /// <summary>The value that is there.</summary>
     public string Found { get; }
 
     /// <summary>The same refusal, seen from the component around.</summary>

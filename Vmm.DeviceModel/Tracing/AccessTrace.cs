@@ -34,7 +34,7 @@ public sealed class AccessTrace : IAccessObserver, IDisposable
 
     /// <summary>Begins a trace.</summary>
     /// <param name="output">Takes the lines; the trace disposes it at its end.</param>
-    /// <param name="options">What is written.</param>
+    /// <param name="options">Which devices are traced, and who says the vCPU.</param>
     public AccessTrace(TextWriter output, AccessTraceOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(output);

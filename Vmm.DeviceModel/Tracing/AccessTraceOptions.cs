@@ -3,7 +3,7 @@ using System.Collections.Generic;
 
 namespace Vmm.DeviceModel.Tracing;
 
-/// <summary>What an <see cref="AccessTrace"/> writes, and how it keeps up.</summary>
+/// <summary>Options of an <see cref="AccessTrace"/>.</summary>
 public sealed record AccessTraceOptions
 {
     /// <summary>Names of the devices whose accesses are written (<see cref="Bus.Claim.Device"/>); null for all.</summary>

@@ -5,7 +5,7 @@ using Vmm.DeviceModel.Bus;
 
 namespace Vmm.DeviceModel.Tracing;
 
-/// <summary>What is kept of an access until it is written.</summary>
+/// <summary>An access as it is kept until it is written.</summary>
 internal struct TracedAccess
 {
     public long Time;

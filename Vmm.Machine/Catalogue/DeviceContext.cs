@@ -13,7 +13,7 @@ public sealed class DeviceContext
 {
     /// <summary>A place in no machine, as tests of a kind need it.</summary>
     /// <param name="id">The device's id.</param>
-    /// <param name="memory">What it masters.</param>
+    /// <param name="memory">The guest memory that it masters.</param>
     /// <param name="hypervisor">The hypervisor, or null.</param>
     /// <param name="loggerFactory">Where it logs; nothing is logged without it.</param>
     public DeviceContext(string id, GuestMemory memory, IHypervisor? hypervisor = null, ILoggerFactory? loggerFactory = null)
@@ -63,7 +63,7 @@ public sealed class DeviceContext
     /// <param name="category">Its category.</param>
     public ILogger CreateLogger(string category) => GuardedLogger.Create(LoggerFactory, category);
 
-    /// <summary>What all devices of the machine share of a type: made for the first that asks, disposed after the last device.</summary>
+    /// <summary>The object of a type that all devices of the machine share: made for the first that asks, disposed after the last device.</summary>
     /// <typeparam name="T">Its type.</typeparam>
     /// <param name="create">Makes it; not to ask for another.</param>
     public T Share<T>(Func<T> create)

@@ -1,6 +1,6 @@
 namespace Vmm.Machine.Catalogue;
 
-/// <summary>What one device of a machine is made from: data alone, nothing is open.</summary>
+/// <summary>The options of one device of a machine: data alone, nothing is open.</summary>
 /// <remarks>
 /// As JSON it has a member <c>kind</c> with the name of its <see cref="DeviceKind"/>: see <see cref="DeviceCatalogue.WriteJson"/>. Source-generated
 /// JSON sets an absent <c>init</c> property to zero or null: one with another default has to be a parameter of the constructor.

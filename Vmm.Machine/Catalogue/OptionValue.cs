@@ -115,7 +115,7 @@ public sealed class OptionValue
 
     /// <summary>A complaint about the value of a word.</summary>
     /// <param name="key">The word.</param>
-    /// <param name="reason">What is wrong with it.</param>
+    /// <param name="reason">The fault in it, in words.</param>
     public UsageException Bad(string key, string reason) => new(Option, $"{key}={Get(key)}", reason);
 
     private static OptionValue Parse(string option, List<string> pieces, ReadOnlySpan<string> known)

@@ -4,7 +4,7 @@ using System.Threading;
 
 namespace Vmm.Machine.Catalogue;
 
-/// <summary>What the devices of one machine share, one of each type. The lock is held while a part is made.</summary>
+/// <summary>Parts that the devices of one machine share, one of each type. The lock is held while a part is made.</summary>
 internal sealed class SharedParts : IDisposable
 {
     private readonly Lock _lock = new();

@@ -7,7 +7,7 @@ using Vmm.DeviceModel.Events;
 
 namespace Vmm.Pci.Bars;
 
-/// <summary>What the BARs of a function decode: from the registers, through the bridges above, to the address spaces.</summary>
+/// <summary>How the BARs of a function decode: from the registers, through the bridges above, to the address spaces.</summary>
 /// <remarks>
 /// What should decode is computed from the registers as they are when it is applied, so that of two changes that race the last application
 /// agrees with them. It is applied after the access that changed them (<see cref="Schedule"/>), under the mapping lock of the hierarchy, by one

@@ -60,7 +60,7 @@ internal sealed class BarRegisters(PciConfigurationSpace space, string owner)
     /// <exception cref="ArgumentException">No such BAR.</exception>
     public PciBar Get(int index) => Find(index) ?? throw new ArgumentException($"{owner} has no BAR {index}", nameof(index));
 
-    /// <summary>What answers at an offset of a BAR, or null if nothing does or the access is no aligned one of 1, 2, 4 or 8 bytes.</summary>
+    /// <summary>The handler at an offset of a BAR, or null if nothing does or the access is no aligned one of 1, 2, 4 or 8 bytes.</summary>
     /// <param name="index">Index of the BAR.</param>
     /// <param name="offset">Offset in the BAR.</param>
     /// <param name="width">Bytes.</param>

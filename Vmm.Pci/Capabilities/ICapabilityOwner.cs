@@ -4,7 +4,7 @@ using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Pci.Capabilities;
 
-/// <summary>What the capabilities of this assembly tell their function and ask of it, besides what every capability may.</summary>
+/// <summary>The function as the capabilities of this assembly know it, besides what every capability may ask of it.</summary>
 internal interface ICapabilityOwner : IPciFunction
 {
     /// <summary>The function is on a bus below the host bridge itself.</summary>

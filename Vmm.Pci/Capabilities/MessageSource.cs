@@ -55,7 +55,7 @@ public sealed class MessageSource : IDisposable
         Route = route;
     }
 
-    /// <summary>What is signalled; the same as long as the source exists.</summary>
+    /// <summary>The eventfd that is signalled; the same as long as the source exists.</summary>
     public EventFd EventFd { get; }
 
     /// <summary>Something else than the vector takes what is signalled while the mechanism is disabled.</summary>

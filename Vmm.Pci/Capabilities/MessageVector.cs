@@ -234,7 +234,7 @@ public abstract class MessageVector : IInterruptVector
         return own;
     }
 
-    /// <summary>What keeps the eventfds of the vector. Called under the owner's creation lock.</summary>
+    /// <summary>The keeper of the eventfds of the vector. Called under the owner's creation lock.</summary>
     internal MessageSources GetOrCreateSources()
     {
         if (_sources is null)

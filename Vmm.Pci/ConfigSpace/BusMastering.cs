@@ -5,7 +5,7 @@ using Vmm.DeviceModel.Memory;
 namespace Vmm.Pci.ConfigSpace;
 
 /// <summary>Whether a function may use DMA and send messages, as it was applied last (PCI-8). The device's DMA follows it.</summary>
-/// <param name="dma">What the device masters the bus with, or null.</param>
+/// <param name="dma">The memory that the device masters, or null.</param>
 /// <param name="evaluate">Says from the registers of now whether the function may.</param>
 internal sealed class BusMastering(DmaTarget? dma, Func<bool> evaluate)
 {

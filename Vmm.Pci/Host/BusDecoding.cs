@@ -5,7 +5,7 @@ using Vmm.Pci.Bars;
 
 namespace Vmm.Pci.Host;
 
-/// <summary>What of a bus BARs depend on: the address spaces of the machine, and the windows on the way to it.</summary>
+/// <summary>A bus as BARs know it: the address spaces of the machine, and the windows on the way to it.</summary>
 internal sealed class BusDecoding(PciBus bus) : IBarRoute
 {
     public AddressSpace Memory => bus.Memory;

@@ -11,7 +11,7 @@ using Vmm.Pci.Spec;
 
 namespace Vmm.Pci.Host;
 
-/// <summary>What firmware does for a bus and what is behind its bridges: bus numbers, windows of bridges, addresses of BARs, interrupt lines.</summary>
+/// <summary>The part of firmware for a bus and all behind its bridges: bus numbers, windows of bridges, addresses of BARs, interrupt lines.</summary>
 /// <remarks>Used under the topology lock.</remarks>
 internal sealed class BusResources(PciBus bus)
 {

@@ -109,7 +109,7 @@ public sealed class PciBus : IFunctionBus
     /// <summary>Where the pins of the functions lead.</summary>
     internal IntxWiring Wiring { get; }
 
-    /// <summary>What firmware does for the bus.</summary>
+    /// <summary>The part of firmware: numbers and addresses for the bus.</summary>
     internal BusResources Resources { get; }
 
     /// <summary>The bridges on the bus.</summary>

@@ -82,7 +82,7 @@ public sealed class PciBusRig : IDisposable
     /// <summary>The wires of the functions' pins.</summary>
     public RecordingInterruptLines Lines { get; } = new();
 
-    /// <summary>What <see cref="InProcessFunctionAccess"/> needs to reach the functions; buffers of drivers lie above guest RAM.</summary>
+    /// <summary>The bus as <see cref="InProcessFunctionAccess"/> reaches its functions by; buffers of drivers lie above guest RAM.</summary>
     public InProcessBus Bus { get; }
 
     /// <summary>Puts a function on the root bus and gives its BARs addresses, as firmware does. It belongs to the bus from now on.</summary>

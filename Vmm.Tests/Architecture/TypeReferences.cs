@@ -10,7 +10,7 @@ using System.Reflection.PortableExecutable;
 namespace Vmm.Tests.Architecture;
 
 /// <summary>Which types of an assembly refer to which others of it: by declaration, by signature, and in the code of methods.</summary>
-/// <remarks>What the compiler copies, constants above all, leaves no trace.</remarks>
+/// <remarks>A constant that the compiler copies leaves no trace.</remarks>
 internal sealed class TypeReferences
 {
     private static readonly Dictionary<int, OperandType> _operands = typeof(OpCodes).GetFields(BindingFlags.Public | BindingFlags.Static)

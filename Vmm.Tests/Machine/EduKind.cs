@@ -35,7 +35,7 @@ public sealed class EduKind : DeviceKind<EduOptions>
 }
 
 /// <summary>An <see cref="EduKind"/>'s device.</summary>
-/// <param name="Version">What the card says it is.</param>
+/// <param name="Version">The version that the card gives itself.</param>
 public sealed record EduOptions(int Version) : DeviceOptions;
 
 [JsonSerializable(typeof(EduOptions))]

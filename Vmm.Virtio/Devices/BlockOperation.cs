@@ -1,6 +1,6 @@
 namespace Vmm.Virtio.Devices;
 
-/// <summary>What a <see cref="BlockRequest"/> asks its back-end for.</summary>
+/// <summary>The operation that a <see cref="BlockRequest"/> asks its back-end for.</summary>
 public enum BlockOperation
 {
     /// <summary>Fill the request's buffers.</summary>

@@ -29,7 +29,7 @@ public sealed class BlockRequest
         _onEnded = onEnded;
     }
 
-    /// <summary>What is asked for.</summary>
+    /// <summary>The operation.</summary>
     public BlockOperation Operation { get; private set; }
 
     /// <summary>First byte of the range, a multiple of 512; 0 for a flush.</summary>

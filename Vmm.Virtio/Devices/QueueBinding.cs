@@ -3,7 +3,7 @@ using Vmm.DeviceModel.Events;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>What surrounds a <see cref="QueueHandler"/>.</summary>
+/// <summary>The surroundings of a <see cref="QueueHandler"/>: its kick, its transport, its limit.</summary>
 /// <param name="Kick">The driver's notifications.</param>
 /// <param name="Host">Where a broken ring is reported.</param>
 /// <param name="Detached">Requests that former queues of the device left behind.</param>

@@ -140,7 +140,7 @@ public abstract partial class RequestHandler : QueueHandler
     /// guest memory; must not wait. Not called for what completes after its queue has gone.
     /// </summary>
     /// <param name="chain">The request.</param>
-    /// <param name="written">What <see cref="Complete"/> was given, to be changed.</param>
+    /// <param name="written">Bytes as <see cref="Complete"/> was given them, to be changed.</param>
     /// <returns>
     /// <see cref="RequestOutcome.Done"/>; <see cref="RequestOutcome.Continue"/> for another part; <see cref="RequestOutcome.Pending"/> to have it
     /// submitted once more, for its next step.

@@ -64,7 +64,7 @@ public abstract class SynchronousBlockBackend : IBlockBackend
 
     /// <summary>Writes; durable after the next <see cref="Flush"/>.</summary>
     /// <param name="offset">First byte.</param>
-    /// <param name="source">What.</param>
+    /// <param name="source">The bytes, as many as are written.</param>
     public abstract BlockStatus Write(long offset, GuestBuffers source);
 
     /// <summary>Makes everything that was written durable.</summary>

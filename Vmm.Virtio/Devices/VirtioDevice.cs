@@ -151,7 +151,7 @@ public abstract class VirtioDevice : IDisposable, IComponent
         node.Add("type", DeviceType.ToString());
     }
 
-    /// <summary>What a driver can change of the device itself, apart from features and queues; null if there is nothing.</summary>
+    /// <summary>State of the device itself that a driver can change, apart from features and queues; null if there is nothing.</summary>
     public virtual SavedState? Save() => null;
 
     /// <inheritdoc/>

@@ -28,7 +28,7 @@ public abstract class WorkerDevice : VirtioDevice
     private ulong _features;
 
     /// <summary>Makes a device that is not started.</summary>
-    /// <param name="options">What every device can be told.</param>
+    /// <param name="options">Options that every device has.</param>
     /// <param name="queueCount">Queues, at least 1.</param>
     /// <exception cref="ArgumentException">An option is out of range.</exception>
     protected WorkerDevice(VirtioDeviceOptions options, int queueCount)
@@ -53,7 +53,7 @@ public abstract class WorkerDevice : VirtioDevice
     /// <summary>Negotiated feature bits; 0 before that and after a reset. From any thread.</summary>
     public ulong Features => Volatile.Read(ref _features);
 
-    /// <summary>What the device was made with.</summary>
+    /// <summary>The options that the device was made with.</summary>
     protected VirtioDeviceOptions Options { get; }
 
     /// <summary>The ring features that the options ask for, to be offered with the device's own.</summary>

@@ -51,7 +51,7 @@ public sealed unsafe class DescriptorChain
     /// <summary>Length of <see cref="Writable"/>.</summary>
     public long WritableLength { get; internal set; }
 
-    /// <summary>What belongs to the chain while the device has it, for the device's own use; stays with the object from request to request.</summary>
+    /// <summary>An object of the device's own beside the chain, untouched by the ring; stays with the object from request to request.</summary>
     public object? State { get; set; }
 
     /// <summary>True from <see cref="Virtqueue.TryKeep"/> to its release.</summary>

@@ -65,7 +65,7 @@ public abstract partial class Virtqueue
     private protected DmaTarget Dma => _dma;
 
     /// <summary>Makes the device side of a ring out of what the driver programmed.</summary>
-    /// <param name="resources">What the device got for the queue.</param>
+    /// <param name="resources">The resources that the device got for the queue.</param>
     /// <param name="queue">The queue.</param>
     /// <param name="reason">Why there is none: a bad size, a misaligned area, an area that is not RAM.</param>
     /// <returns>False if the driver's values cannot work; never throws because of them.</returns>

@@ -23,7 +23,7 @@ public sealed record TransportState
     /// <summary>driver_feature_select.</summary>
     public required uint DriverSelect { get; init; }
 
-    /// <summary>What the driver wrote to driver_feature, both banks.</summary>
+    /// <summary>driver_feature as the driver wrote it: 64 bits, both banks.</summary>
     public required ulong Written { get; init; }
 
     /// <summary>Features in force; 0 before FEATURES_OK.</summary>

@@ -41,7 +41,7 @@ internal sealed class ConfigurationGeneration
     public bool IsUnseen(uint version) => (uint)(Volatile.Read(ref _seen) >> GenerationBits) != version;
 
     /// <summary>Takes a saved register over.</summary>
-    /// <param name="generation">What the driver saw last.</param>
+    /// <param name="generation">The register as the driver saw it last.</param>
     /// <param name="version">The change count that it saw with it.</param>
     public void Restore(byte generation, uint version) => Volatile.Write(ref _seen, ((long)version << GenerationBits) | generation);
 

@@ -4,7 +4,7 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Virtio.Transport;
 
-/// <summary>What a device tells its driver besides its queues: that its configuration has changed (VTP-10), that it needs a reset (VTP-16).</summary>
+/// <summary>The word of a device to its driver beside its queues: that its configuration has changed (VTP-10), that it needs a reset (VTP-16).</summary>
 internal sealed class DeviceAnnouncements
 {
     private readonly VirtioDevice _device;

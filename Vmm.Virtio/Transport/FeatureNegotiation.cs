@@ -27,12 +27,12 @@ internal sealed class FeatureNegotiation(StatusRegister status, ulong offered, u
     /// <summary>Features in force; 0 before FEATURES_OK.</summary>
     public ulong Negotiated => status.Has(DeviceStatus.FeaturesOk) ? Volatile.Read(ref _negotiated) : 0;
 
-    /// <summary>What the driver has written, or what is in force once that is fixed.</summary>
+    /// <summary>Features that the driver has written, or those in force once they are fixed.</summary>
     public ulong Acknowledged => status.Has(DeviceStatus.FeaturesOk)
         ? Volatile.Read(ref _negotiated)
         : Written;
 
-    /// <summary>What the driver wrote to driver_feature, both banks.</summary>
+    /// <summary>driver_feature as the driver wrote it: 64 bits, both banks.</summary>
     public ulong Written => _acknowledgedLow | ((ulong)_acknowledgedHigh << 32);
 
     /// <summary>Takes over registers that were checked; the status follows.</summary>

@@ -34,7 +34,7 @@ internal interface ITransportHost
 
     /// <summary>Makes notifications of a queue signal its eventfd without an exit.</summary>
     /// <param name="queue">Queue index.</param>
-    /// <param name="kick">What to signal.</param>
+    /// <param name="kick">The eventfd to signal.</param>
     /// <param name="width">Bytes of a notification by the negotiated features: 2, or 4 with VIRTIO_F_NOTIFICATION_DATA.</param>
     void AddDoorbell(int queue, EventFd kick, int width);
 

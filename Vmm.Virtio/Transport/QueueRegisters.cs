@@ -130,7 +130,7 @@ internal sealed class QueueRegisters
             : null;
     }
 
-    /// <summary>What the driver programmed, to start where the queue was paused, else at the beginning of the ring.</summary>
+    /// <summary>The queue as the driver programmed it, to start where the queue was paused, else at the beginning of the ring.</summary>
     /// <param name="features">Features in force.</param>
     public VirtqueueConfiguration ToConfiguration(ulong features) => new()
     {

@@ -5,7 +5,7 @@ using Vmm.DeviceModel.Diagnostics;
 
 namespace Vmm.Virtio.Transport;
 
-/// <summary>What went wrong on one transport, counted and, now and then, logged: the driver's mistakes, failures of the device's code, resets needed.</summary>
+/// <summary>Mistakes on one transport, counted and, now and then, logged: the driver's mistakes, failures of the device's code, resets needed.</summary>
 /// <remarks>Callable from any thread. A guest that provokes the same again and again is counted, not heard each time.</remarks>
 /// <param name="name">For logs.</param>
 /// <param name="logger">Where to log.</param>

@@ -75,7 +75,7 @@ internal sealed class VirtioPciInterrupts(string name, MsixCapability? msix, Isr
 
     private int VectorCount => msix?.VectorCount ?? 0;
 
-    /// <summary>What watches eventfds while nobody else delivers them: there is none before somebody asks for the first.</summary>
+    /// <summary>The worker that watches eventfds while nobody else delivers them: there is none before somebody asks for the first.</summary>
     private Worker Relay()
     {
         lock (_lock)

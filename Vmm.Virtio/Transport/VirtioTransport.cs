@@ -27,7 +27,7 @@ internal sealed class VirtioTransport : IDisposable
     private readonly TransportReports _reports;
 
     /// <param name="device">What is carried.</param>
-    /// <param name="host">What carries it.</param>
+    /// <param name="host">Its carrier.</param>
     /// <param name="offered">Features that a driver may acknowledge.</param>
     /// <param name="required">Features without which FEATURES_OK is refused.</param>
     /// <param name="name">For logs.</param>
@@ -44,7 +44,7 @@ internal sealed class VirtioTransport : IDisposable
         Registers = new CommonConfigurationRegisters(host, _status, _features, _announcements, _queues, _lifeCycle, _reports);
     }
 
-    /// <summary>What is saved, restored and shown of the transport.</summary>
+    /// <summary>The transport as a part of a machine: saved, restored and shown.</summary>
     public TransportStates State { get; }
 
     /// <summary>The common configuration.</summary>
@@ -91,7 +91,7 @@ internal sealed class VirtioTransport : IDisposable
     /// <summary>A notification that came as a write (4.1.5.2).</summary>
     /// <param name="index">The queue whose notify address it was.</param>
     /// <param name="width">2, or 4 with NOTIFICATION_DATA; either is taken whatever was negotiated.</param>
-    /// <param name="value">What was written.</param>
+    /// <param name="value">The value that was written, in the low bytes.</param>
     public void Notify(int index, int width, ulong value)
     {
         if (width is not (2 or 4) || !_queues.Notify(index))

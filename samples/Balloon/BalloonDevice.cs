@@ -53,7 +53,7 @@ public sealed class BalloonDevice(BalloonOptions options, GuestMemory memory) : 
     /// <summary>Asks the guest how it does; <see cref="StatisticsReceived"/> follows if a driver runs. From any thread.</summary>
     public void RequestStatistics() => _statisticsHandler?.Ask();
 
-    /// <summary>What the guest told last under a tag of 5.5.6.4, 0 to 9; null if nothing. From any thread.</summary>
+    /// <summary>A statistic as the guest told it last, by its tag of 5.5.6.4, 0 to 9; null if it told none. From any thread.</summary>
     public ulong? GetStatistic(int tag) => Volatile.Read(ref _statistics[tag]) is not 0 and var above ? above - 1 : null;
 
     public override ulong ReadConfiguration(int offset, int width) => Configuration.Read(this, (ulong)offset, width);

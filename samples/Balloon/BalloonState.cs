@@ -2,7 +2,7 @@ using System.Text.Json.Serialization;
 
 namespace Samples.Balloon;
 
-/// <summary>What of a balloon outlives a driver's look at it: what was asked for, and what the driver gave. In pages.</summary>
+/// <summary>State of a balloon, in pages of 4 KiB: how many were asked for, and how many the driver gave.</summary>
 internal sealed record BalloonState(uint Target, uint Actual);
 
 [JsonSourceGenerationOptions(UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, RespectRequiredConstructorParameters = true)]

@@ -3,7 +3,7 @@ using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Tests.DeviceModel.Memory;
 
-/// <summary>What a device without queues reads and writes: gated, translated, in pieces.</summary>
+/// <summary>Reads and writes of a device without queues: gated, translated, in pieces.</summary>
 [Trait("Behaviour", "PCI-8")]
 public sealed class DmaTargetTests : IDisposable
 {

@@ -48,7 +48,7 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public EventFd?[] Kicks { get; }
 
-    /// <summary>What the queues were last started with.</summary>
+    /// <summary>Resources that the queues were last started with.</summary>
     public QueueResources?[] Resources { get; }
 
     public IVirtioDeviceHost? Host { get; private set; }

@@ -96,7 +96,7 @@ public sealed class IndependenceTests
         (backend.Calls - before).Should().BeLessThan(10);
     }
 
-    /// <summary>What is done to a disk with a request in flight returns; the request's memory stays until it ends, and its ring is not written.</summary>
+    /// <summary>Each step done to a disk with a request in flight returns; the request's memory stays until it ends, and its ring is not written.</summary>
     private static async Task TakesItsLeave(TransportRig rig, TestDriver disk, Action end)
     {
         GuestMemoryRegion ram = rig.Ram.Current.Regions[0];
