@@ -12,8 +12,9 @@ namespace Vmm.Machine;
 
 /// <summary>The root ports of a machine, and the functions that were put into their slots while it runs.</summary>
 /// <remarks>
-/// What is in a slot belongs to the machine. Thread-safe; not to be called from inside a guest's access. Lock order: the slots' lock, then the
-/// locks of the PCI hierarchy. A slot is free for the next function when everything of the last one is gone, not already when it is off the bus.
+/// What is in a slot belongs to the machine. Thread-safe; not to be called from inside a guest's access. Lock order: the gate of a slot, then
+/// the slots' lock, which is a leaf apart from the gate of a slot that is empty; and under a gate the locks of the PCI hierarchy. A slot is
+/// free for the next function when everything of the last one is gone, not already when it is off the bus.
 /// </remarks>
 internal sealed class MachineSlots : IDisposable
 {
@@ -76,18 +77,44 @@ internal sealed class MachineSlots : IDisposable
     /// <returns>Name of the port.</returns>
     public string Add(string? port, PciFunction function, Action released)
     {
+        Slot slot;
         lock (_lock)
         {
             ThrowIfClosed();
-            Slot slot = Find(port);
+            slot = Find(port);
             if (slot.Removal is not null)
             {
                 throw new InvalidOperationException($"{port}: the last device is not all gone yet");
             }
 
-            slot.Port.HotAdd(function);
+            if (slot.Function is { } present)
+            {
+                throw new InvalidOperationException($"{slot.Name}: the slot holds {present.Name}");
+            }
+
             (slot.Function, slot.Released) = (function, released);
+
+            // Nobody holds it while the slot is empty. A removal of this function comes after its addition.
+            slot.Gate.Enter();
+        }
+
+        try
+        {
+            slot.Port.HotAdd(function);
             return slot.Name;
+        }
+        catch
+        {
+            lock (_lock)
+            {
+                (slot.Function, slot.Released) = (null, null);
+            }
+
+            throw;
+        }
+        finally
+        {
+            slot.Gate.Exit();
         }
     }
 
@@ -95,11 +122,14 @@ internal sealed class MachineSlots : IDisposable
     /// <returns>Completes when it is disposed. Null if it is in no slot.</returns>
     public Task? RemoveAsync(PciFunction function, SlotRemoval removal)
     {
+        Slot? slot;
         lock (_lock)
         {
             ThrowIfClosed();
-            return _slots.Find(slot => slot.Function == function) is { } slot ? Remove(slot, removal) : null;
+            slot = _slots.Find(slot => slot.Function == function);
         }
+
+        return slot is null ? null : Remove(slot, function, removal);
     }
 
     /// <summary>Empties the slots and takes the ports off the bus. The vCPUs have ended.</summary>
@@ -114,9 +144,13 @@ internal sealed class MachineSlots : IDisposable
             }
 
             _closed = true;
-            foreach (Slot slot in _slots.Where(static slot => !slot.IsEmpty))
+        }
+
+        foreach (Slot slot in _slots)
+        {
+            if (slot.Function is { } function)
             {
-                Attempt(() => removals.Add(Remove(slot, SlotRemoval.Surprise)));
+                Attempt(() => removals.Add(Remove(slot, function, SlotRemoval.Surprise) ?? Task.CompletedTask));
             }
         }
 
@@ -151,26 +185,48 @@ internal sealed class MachineSlots : IDisposable
             : _slots.Find(slot => slot.Name == port) ?? throw new ArgumentException($"the machine has no root port {port}", nameof(port));
     }
 
-    private Task Remove(Slot slot, SlotRemoval removal)
+    /// <returns>Null if the function has left the slot meanwhile.</returns>
+    private Task? Remove(Slot slot, PciFunction function, SlotRemoval removal)
     {
-        if (slot.Removal is null)
+        // A device takes its time to stop: the other slots do not wait for it.
+        lock (slot.Gate)
         {
-            slot.Removal = FinishAsync(slot, slot.Port.HotRemove(removal));
-        }
-        else if (removal == SlotRemoval.Surprise)
-        {
-            try
+            Task? open;
+            lock (_lock)
             {
-                // Completes the orderly one, whose task is the one to wait for.
-                _ = slot.Port.HotRemove(SlotRemoval.Surprise);
-            }
-            catch (InvalidOperationException) when (!slot.Port.IsOccupied)
-            {
-                // The guest was quicker.
-            }
-        }
+                if (slot.Function != function)
+                {
+                    return null;
+                }
 
-        return slot.Removal;
+                open = slot.Removal;
+            }
+
+            if (open is null)
+            {
+                Task released = slot.Port.HotRemove(removal);
+                lock (_lock)
+                {
+                    // It ends under the same lock, so not before it is known.
+                    return slot.Removal = FinishAsync(slot, released);
+                }
+            }
+
+            if (removal == SlotRemoval.Surprise)
+            {
+                try
+                {
+                    // Completes the orderly one, whose task is the one to wait for.
+                    _ = slot.Port.HotRemove(SlotRemoval.Surprise);
+                }
+                catch (InvalidOperationException) when (!slot.Port.IsOccupied)
+                {
+                    // The guest was quicker.
+                }
+            }
+
+            return open;
+        }
     }
 
     private async Task FinishAsync(Slot slot, Task released)
@@ -214,6 +270,9 @@ internal sealed class MachineSlots : IDisposable
         public string Name => options.Name;
 
         public PciRootPort Port { get; } = port;
+
+        /// <summary>Held while the port adds or removes, which takes as long as the device does.</summary>
+        public Lock Gate { get; } = new();
 
         public PciFunction? Function { get; set; }
 

@@ -5,7 +5,7 @@ using Vmm.DeviceModel.Events;
 namespace Vmm.Machine.Devices;
 
 /// <summary>A sink that writes to a stream of the embedder's, and flushes it after each part.</summary>
-/// <remarks>The worker waits for the stream as long as a write takes, and so does whoever stops the worker; no vCPU does.</remarks>
+/// <remarks>The worker waits for the stream as long as a write takes; no vCPU does, and the end of the machine half a second at most.</remarks>
 public sealed class StreamSink : BufferedSink
 {
     private readonly Stream _stream;

@@ -86,6 +86,30 @@ public sealed class MachineDevicesTests : IDisposable
     }
 
     [Fact]
+    [Trait("Behaviour", "CON-3")]
+    public async Task A_device_that_takes_its_time_to_stop_holds_up_no_other_slot()
+    {
+        using var entered = new ManualResetEventSlim();
+        using var gate = new ManualResetEventSlim();
+        using var rig = new MachineRig(MachineRig.Options with { RootPorts = [Port(1), Port(2)] });
+        string slow = rig.Devices.HotAdd(new FunctionOptions(context => new SlowToReset(context.Id, entered, gate)), null);
+        Task<Task> removing = Task.Factory.StartNew(
+            () => rig.Devices.HotRemoveAsync(slow, SlotRemoval.Surprise), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        entered.Wait(Patience).Should().BeTrue();
+
+        Task<string> adding = Task.Factory.StartNew(
+            () => rig.Devices.HotAdd(new DiskOptions(_disk.Path, ReadOnly: true), null), CancellationToken.None, TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        string disk = await adding.WaitAsync(Patience);
+        await rig.Devices.HotRemoveAsync(disk, SlotRemoval.Surprise).WaitAsync(Patience);
+
+        removing.IsCompleted.Should().BeFalse("the slow one has not been let go");
+        gate.Set();
+        await (await removing.WaitAsync(Patience)).WaitAsync(Patience);
+        rig.Devices.Devices.Should().BeEmpty();
+    }
+
+    [Fact]
     [Trait("Behaviour", "PCI-12")]
     public async Task A_disk_is_added_by_its_options_read_by_the_guest_and_removed_by_its_id()
     {
@@ -253,6 +277,16 @@ public sealed class MachineDevicesTests : IDisposable
         {
             base.Dispose(disposing);
             order.Add(Name);
+        }
+    }
+
+    private sealed class SlowToReset(string name, ManualResetEventSlim entered, ManualResetEventSlim gate)
+        : PciFunction(new PciIdentity { VendorId = 0x1234, DeviceId = 1, ClassCode = 0xff0000 }, new PciFunctionOptions { Name = name })
+    {
+        protected override void OnReset()
+        {
+            entered.Set();
+            gate.Wait(Patience);
         }
     }
 }

@@ -265,9 +265,13 @@ public abstract partial class RequestHandler
                 throw new InvalidOperationException("a request that was completed is not done later");
             }
         }
-        catch (Exception failure) when (!IsClosed)
+        catch (Exception failure)
         {
-            Fail(failure);
+            // Of a queue that was taken away meanwhile nobody hears any more, and what it left is let go of all the same.
+            if (!IsClosed)
+            {
+                Fail(failure);
+            }
         }
 
         return TryReturnToQueue();

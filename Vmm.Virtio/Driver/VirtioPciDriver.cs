@@ -21,7 +21,7 @@ public sealed partial class VirtioPciDriver : IDisposable
 {
     private readonly IPciFunctionAccess _access;
     private readonly VirtioPciStructures _structures;
-    private readonly List<IDmaMapping> _buffers = [];
+    private readonly HashSet<IDmaMapping> _buffers = [];
 
     // Replaced as a whole: interrupts read it on any thread.
     private volatile DriverQueue[] _queues = [];
@@ -223,7 +223,7 @@ public sealed partial class VirtioPciDriver : IDisposable
     public IDmaMapping MapMemory(HostMemory memory, ulong offset, ulong length, bool writable = true)
     {
         ObjectDisposedException.ThrowIf(_closed, this);
-        IDmaMapping mapping = _access.MapMemory(memory, offset, length, writable);
+        var mapping = new CallerMapping(_access.MapMemory(memory, offset, length, writable), gone => _buffers.Remove(gone));
         _buffers.Add(mapping);
         return mapping;
     }
@@ -293,7 +293,8 @@ public sealed partial class VirtioPciDriver : IDisposable
             return;
         }
 
-        foreach (IDmaMapping buffer in _buffers)
+        // A mapping of the caller's takes itself off the list.
+        foreach (IDmaMapping buffer in _buffers.ToArray())
         {
             buffer.Dispose();
         }
