@@ -1,4 +1,6 @@
+using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Text;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
@@ -11,6 +13,7 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
 {
     private const int SerialLimit = 20;
     private const int QueueLimit = 64;
+    private const int ScratchLength = 4 << 20;
 
     /// <inheritdoc/>
     public override string Name => "disk";
@@ -23,6 +26,9 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Examples => ["path=disk.img", "path=data.img,readonly=on,serial=S1,num_queues=4,queue_size=128,id=data"];
+
+    /// <inheritdoc/>
+    public override KindModel? Model { get; } = new("blk", "path=scratch");
 
     /// <inheritdoc/>
     public override IJsonTypeInfoResolver Json => DiskJson.Default;
@@ -52,9 +58,46 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     protected override string? Describe(DiskOptions options) => options.Path + (options.ReadOnly ? ", read-only" : "");
 
     /// <inheritdoc/>
-    protected override VirtioDevice CreateDevice(DiskOptions options, DeviceContext context)
+    protected override VirtioDevice CreateDevice(DiskOptions options, DeviceContext context) =>
+        CreateDevice(RawFileBackend.Open(options.Path, options.ReadOnly), options, context);
+
+    /// <summary>On a file that has no name any more when it is in use.</summary>
+    protected override VirtioDevice CreateModelDevice(DiskOptions options, DeviceContext context)
     {
-        RawFileBackend backend = RawFileBackend.Open(options.Path, options.ReadOnly);
+        string path = CreateScratch();
+        try
+        {
+            return CreateDevice(RawFileBackend.Open(path, options.ReadOnly), options, context);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    private static string CreateScratch()
+    {
+        string? path = null;
+        try
+        {
+            path = Path.GetTempFileName();
+            using FileStream file = File.OpenWrite(path);
+            file.SetLength(ScratchLength);
+            return path;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            if (path is not null)
+            {
+                File.Delete(path);
+            }
+
+            throw new BackendException("open", Path.GetTempPath(), 0, $"no scratch file can be made here: {e.Message}");
+        }
+    }
+
+    private static BlockDevice CreateDevice(RawFileBackend backend, DiskOptions options, DeviceContext context)
+    {
         try
         {
             var defaults = new BlockDeviceOptions();

@@ -207,7 +207,28 @@ public sealed class DeviceCatalogueTests
         FluentActions.Invoking(() => DeviceCatalogue.Default.With(new DiskKind())).Should().Throw<ArgumentException>().WithMessage("*name disk*");
         FluentActions.Invoking(() => DeviceCatalogue.Default.With(new OtherEntropyKind()))
             .Should().Throw<ArgumentException>().WithMessage("*rng and other*same options*");
+        FluentActions.Invoking(() => DeviceCatalogue.Default.With(new OtherDiskKind()))
+            .Should().Throw<ArgumentException>().WithMessage("*models with the name blk*");
         DeviceCatalogue.Default.Find("tape").Should().BeNull();
+    }
+
+    private sealed class OtherDiskKind : DeviceKind<EduOptions>
+    {
+        public override string Name => "other";
+
+        public override string Form => "";
+
+        public override string Description => "";
+
+        public override IReadOnlyList<string> Examples => [];
+
+        public override KindModel? Model { get; } = new("blk", "");
+
+        public override IJsonTypeInfoResolver? Json => null;
+
+        public override EduOptions? Parse(string text) => null;
+
+        protected override PciFunction Create(EduOptions options, DeviceContext context) => throw new NotSupportedException();
     }
 
     private sealed class OtherEntropyKind : DeviceKind<EntropyOptions>
