@@ -38,7 +38,12 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     {
         OptionValue words = OptionValue.Parse(Option, text, ["path", "readonly", "serial", "num_queues", .. VirtioWords.Known]);
         string? serial = words.Get("serial");
-        if (serial is not null && Encoding.UTF8.GetByteCount(serial) > SerialLimit)
+        if (serial is not null && !Ascii.IsValid(serial))
+        {
+            throw words.Bad("serial", "not ASCII");
+        }
+
+        if (serial?.Length > SerialLimit)
         {
             throw words.Bad("serial", $"longer than {SerialLimit} bytes");
         }
@@ -104,7 +109,7 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
             return new BlockDevice(backend, defaults with
             {
                 Id = context.Id,
-                Serial = options.Serial ?? context.Id,
+                Serial = options.Serial ?? (Ascii.IsValid(context.Id) ? context.Id : ""),
                 QueueCount = options.QueueCount ?? defaults.QueueCount,
                 QueueSize = options.QueueSize ?? defaults.QueueSize,
                 Logger = context.CreateLogger(LogCategory),

@@ -123,6 +123,7 @@ public sealed class RunOptionsTests
     [InlineData("--disk", "path=/a,queue_size=100", "not a power of two")]
     [InlineData("--disk", "readonly=on", "needs the word path")]
     [InlineData("--disk", "path=/a,serial=123456789012345678901", "longer than 20 bytes")]
+    [InlineData("--disk", "path=/a,serial=\u00fc", "not ASCII")]
     [InlineData("--net", "tap=a,num_queues=3", "not a multiple of 2")]
     [InlineData("--net", "tap=a,num_queues=0", "not from 2 to 128")]
     [InlineData("--net", "tap=a,num_queues=130", "not from 2 to 128")]

@@ -84,6 +84,14 @@ public sealed class DeviceCatalogueTests
     }
 
     [Fact]
+    public void A_disk_may_have_any_id_and_one_that_is_no_ASCII_is_no_serial_number()
+    {
+        using var disk = new TemporaryFile(1 << 20);
+        using PciFunction function = new DiskKind().Create(new DiskOptions(disk.Path), new DeviceContext("\u00fcber", new GuestMemory()));
+        function.Name.Should().Be("\u00fcber");
+    }
+
+    [Fact]
     public void Every_option_goes_through_JSON()
     {
         DeviceOptions[] all =
