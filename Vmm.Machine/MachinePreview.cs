@@ -4,6 +4,7 @@ using System.Runtime.Intrinsics.X86;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Host;
 

@@ -8,6 +8,7 @@ using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.DeviceModel.Registers;

@@ -110,6 +110,6 @@ public sealed class PciBarRegion
                 $"region {name}: 0x{length:x} bytes at 0x{memoryOffset:x} do not lie inside the mapping", nameof(memoryOffset));
         }
 
-        return memory.CreateHandler(memoryOffset, readOnly);
+        return new HostMemoryHandler(memory, memoryOffset, readOnly);
     }
 }

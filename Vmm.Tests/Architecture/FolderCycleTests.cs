@@ -16,9 +16,6 @@ public sealed class FolderCycleTests
     /// <summary>Folders that know each other still, by assembly, with the reason. Such a row goes when its cycle does.</summary>
     private static readonly Dictionary<string, string[]> _open = new()
     {
-        // A claim lies over host memory; guest memory has an access domain, and host memory and RAM are claimed. The domain belongs below both.
-        ["Vmm.DeviceModel"] = ["Bus", "Hypervisor", "Memory"],
-
         // The options of a machine lie in the root and hold those of its devices; what makes devices, in the folders, takes pieces of the root.
         ["Vmm.Machine"] = [string.Empty, "Acpi", "Boot", "Catalogue", "Devices"],
     };
