@@ -6,6 +6,8 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Host;
 
 namespace Vmm.Machine;

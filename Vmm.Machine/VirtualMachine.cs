@@ -16,6 +16,9 @@ using Vmm.DeviceModel.State;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
 using Vmm.Machine.Boot;
+using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
 

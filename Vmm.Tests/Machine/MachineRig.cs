@@ -6,6 +6,7 @@ using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Tests.Machine;
 
