@@ -1,6 +1,5 @@
 using System;
 using System.Linq;
-using Vmm.Machine;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Host;
 using Vmm.Pci.Bridges;
