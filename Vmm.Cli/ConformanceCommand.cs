@@ -5,8 +5,8 @@ using System.IO;
 using System.Linq;
 using Vmm.Conformance;
 using Vmm.Conformance.Reports;
-using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Vfio;
 
 namespace Vmm.Cli;

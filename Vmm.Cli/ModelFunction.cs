@@ -2,8 +2,8 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.Conformance;
-using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Testing.Rigs;
 using Vmm.Virtio.Transport;
 

@@ -65,19 +65,22 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     /// <inheritdoc/>
     protected override VirtioDevice CreateDevice(ConsoleOptions options, DeviceContext context)
     {
-        if (options.Character.Kind is not (CharacterKind.Terminal or CharacterKind.File or CharacterKind.Stream))
+        CharacterOptions end = options.Character;
+        IConsoleBackend backend = end.Kind switch
         {
-            throw new ArgumentException($"{context.Id}: a console is on the terminal, a file or a stream, not {options.Character.Kind}", nameof(options));
-        }
-
-        return new ConsoleDevice(ConsoleBackend.Open(options.Character, context.AppendOutput, context.Escape), Describe(options, context));
+            CharacterKind.Terminal => ConsoleBackend.OpenTerminal(context.Escape),
+            CharacterKind.File => ConsoleBackend.OpenFile(end.Path!, context.AppendOutput),
+            CharacterKind.Stream => new StreamConsoleBackend(end.CheckedOutput),
+            _ => throw new ArgumentException($"{context.Id}: a console is on the terminal, a file or a stream, not {end.Kind}", nameof(options)),
+        };
+        return new ConsoleDevice(backend, SettingsOf(options, context));
     }
 
     /// <summary>On a terminal in memory that types what it is shown, and has a size.</summary>
     protected override VirtioDevice CreateModelDevice(ConsoleOptions options, DeviceContext context) =>
-        new ConsoleDevice(new EchoConsoleBackend(), Describe(options, context) with { Columns = 80, Rows = 25 });
+        new ConsoleDevice(new EchoConsoleBackend(), SettingsOf(options, context) with { Columns = 80, Rows = 25 });
 
-    private static ConsoleDeviceOptions Describe(ConsoleOptions options, DeviceContext context)
+    private static ConsoleDeviceOptions SettingsOf(ConsoleOptions options, DeviceContext context)
     {
         var defaults = new ConsoleDeviceOptions();
         return defaults with

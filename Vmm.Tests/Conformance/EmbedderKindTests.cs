@@ -4,8 +4,8 @@ using System.IO;
 using System.Text.Json.Serialization.Metadata;
 using Vmm.Cli;
 using Vmm.DeviceModel.Memory;
-using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Tests.Machine;
 using Vmm.Virtio.Devices;
 
