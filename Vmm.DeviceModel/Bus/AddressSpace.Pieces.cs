@@ -16,7 +16,7 @@ public sealed partial class AddressSpace
     [MethodImpl(MethodImplOptions.NoInlining)]
     private ulong ReadPieces(AccessSlot slot, ulong address, int width)
     {
-        FlatView view = _view;
+        FlatView view = Renew(slot, out long sequence);
         ulong value = 0;
         int done = 0;
         while (done < width)
@@ -40,9 +40,7 @@ public sealed partial class AddressSpace
                 part = segment.Claim.BlockingCalls is { } calls
                     ? ReadBlocking(slot, calls, segment, at - segment.Base, piece)
                     : CallRead(segment, at - segment.Base, piece);
-
-                // Whoever was called may have left the epoch meanwhile.
-                view = _view;
+                view = slot.Sequence == sequence ? view : Renew(slot, out sequence);
             }
             else
             {
@@ -62,7 +60,7 @@ public sealed partial class AddressSpace
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void WritePieces(AccessSlot slot, ulong address, int width, ulong value)
     {
-        FlatView view = _view;
+        FlatView view = Renew(slot, out long sequence);
         int done = 0;
         while (done < width)
         {
@@ -89,7 +87,7 @@ public sealed partial class AddressSpace
                     CallWrite(segment, at - segment.Base, piece, rest);
                 }
 
-                view = _view;
+                view = slot.Sequence == sequence ? view : Renew(slot, out sequence);
             }
             else
             {
@@ -99,6 +97,15 @@ public sealed partial class AddressSpace
 
             done += piece;
         }
+    }
+
+    /// <summary>The view for an access, or for the rest of one whose thread has left the epoch for a handler that waits, and come back.</summary>
+    /// <param name="slot">The calling thread's.</param>
+    /// <param name="sequence">Where the thread is: the same for as long as the view may be used.</param>
+    private FlatView Renew(AccessSlot slot, out long sequence)
+    {
+        sequence = slot.Sequence;
+        return _view;
     }
 
     /// <summary>Reads piece by piece inside another stay in the epoch, which relies on it: no handler leaves.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interrupts;
@@ -19,6 +20,7 @@ namespace Vmm.Virtio.Devices;
 /// says that it is not, then looks whether something is owed. Both have a full fence in between.
 /// </para>
 /// </remarks>
+[SuppressMessage("Reliability", "CA1001", Justification = "a timer that is not armed holds nothing, and goes with its handler")]
 internal sealed class OwedInterrupt
 {
     /// <summary>Milliseconds that a driver waits at most for what has ended.</summary>

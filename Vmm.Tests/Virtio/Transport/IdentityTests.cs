@@ -251,7 +251,7 @@ public sealed class IdentityTests
 
         public override System.Collections.Generic.IReadOnlyList<ushort> QueueSizes => [];
 
-                public override void Start(ulong features, Vmm.Virtio.Devices.IVirtioDeviceHost host) => Started = true;
+        public override void Start(ulong features, Vmm.Virtio.Devices.IVirtioDeviceHost host) => Started = true;
 
         public override bool TryStartQueue(
             Vmm.Virtio.Queues.QueueResources queue, [System.Diagnostics.CodeAnalysis.NotNullWhen(false)] out string? reason)
