@@ -3,7 +3,9 @@ using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.Kvm;
+using Vmm.Machine.Catalogue;
 using Vmm.Machine.Devices;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine;
 

@@ -4,7 +4,10 @@ using System.Runtime.Intrinsics.X86;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Host;
 
 namespace Vmm.Machine;
