@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Bars;

@@ -1,6 +1,6 @@
 using System.Threading;
 
-namespace Vmm.DeviceModel.Bus;
+namespace Vmm.DeviceModel.Epochs;
 
 /// <summary>Counts the accesses that are in handlers which may wait: what is removed waits for its own, and no other change does.</summary>
 /// <remarks>Thread-safe. An access is counted before its thread leaves the epoch (<see cref="AccessSlot.Block"/>).</remarks>

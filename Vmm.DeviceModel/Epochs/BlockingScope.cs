@@ -1,4 +1,4 @@
-namespace Vmm.DeviceModel.Bus;
+namespace Vmm.DeviceModel.Epochs;
 
 /// <summary>A part of an access in which the thread may wait, outside the epoch: no change of a space waits for it.</summary>
 internal ref struct BlockingScope
