@@ -185,7 +185,7 @@ public sealed class StateFieldTests
         ["Vmm.Virtio.Devices.BalloonDevice"] = new() { ["_target"] = Saved, ["_actual"] = Saved, ["_discarded"] = Counter },
         ["Vmm.Virtio.Devices.BlockDevice"] = new()
         {
-            ["_configuration"] = Saved,
+            ["_writeback"] = Saved,
             ["_closing"] = Life,
             ["_identifier"] = Built,
             ["_failures"] = Counter,
