@@ -133,7 +133,7 @@ public sealed class StateFieldTests
             ["<Place>k__BackingField"] = Saved,
         },
         ["Vmm.Virtio.Transport.VirtioPciHost"] = new() { ["_doorbells"] = Followed, ["_configurationVector"] = Saved },
-        ["Vmm.Virtio.Transport.VirtioPciQueueInterrupt"] = new() { ["_vector"] = Saved, ["_source"] = Host, ["_open"] = Followed },
+        ["Vmm.Virtio.Transport.VirtioPciQueueInterrupt"] = new() { ["_vector"] = Followed, ["_source"] = Host, ["_open"] = Followed },
         ["Vmm.Virtio.Queues.Virtqueue"] = new()
         {
             ["_indirectCopy"] = "a buffer",
@@ -185,7 +185,7 @@ public sealed class StateFieldTests
         ["Vmm.Virtio.Devices.BalloonDevice"] = new() { ["_target"] = Saved, ["_actual"] = Saved, ["_discarded"] = Counter },
         ["Vmm.Virtio.Devices.BlockDevice"] = new()
         {
-            ["_configuration"] = Saved,
+            ["_writeback"] = Saved,
             ["_closing"] = Life,
             ["_identifier"] = Built,
             ["_failures"] = Counter,
