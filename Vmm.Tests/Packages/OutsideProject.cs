@@ -11,57 +11,24 @@ namespace Vmm.Tests.Packages;
 
 /// <summary>
 /// The samples as a project of somebody else: outside of the repository, with its own settings, on the packed libraries alone. All that NuGet and the
-/// SDK write is in a folder that goes with it; what is not ours comes from the packages that these tests were built with, so that no network is needed.
+/// SDK write is in a folder that goes with it; what is not ours comes from the packages that these tests were built with: no network is needed.
 /// </summary>
-internal sealed class OutsideProject : IDisposable
+internal sealed class OutsideProject(PackedLibraries packed) : IDisposable
 {
     private static readonly string[] Projects = ["Edu", "Balloon", "Tests"];
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("vmmuse").FullName;
 
-    public OutsideProject(PackedLibraries packed)
-    {
-        string restored = Path.Combine(_folder, "restored");
-        LinkPackages(restored);
-        File.WriteAllText(Path.Combine(_folder, "nuget.config"), $"""
-            <configuration>
-              <packageSources><clear /><add key="packed" value="{packed.Folder}" /></packageSources>
-              <fallbackPackageFolders><clear /><add key="restored" value="{restored}" /></fallbackPackageFolders>
-            </configuration>
-            """);
-        File.WriteAllText(Path.Combine(_folder, "Directory.Build.props"), """
-            <Project>
-              <PropertyGroup>
-                <TargetFramework>net10.0</TargetFramework>
-                <Nullable>enable</Nullable>
-                <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
-              </PropertyGroup>
-            </Project>
-            """);
-        Dictionary<string, string> versions = ReadVersions();
-        foreach (string project in Projects)
-        {
-            string from = Repository.PathOf($"samples/{project}");
-            string to = Directory.CreateDirectory(Path.Combine(_folder, project)).FullName;
-            foreach (string source in Directory.GetFiles(from, "*.cs"))
-            {
-                File.Copy(source, Path.Combine(to, Path.GetFileName(source)));
-            }
-
-            string file = Directory.GetFiles(from, "*.csproj").Single();
-            File.WriteAllText(Path.Combine(to, Path.GetFileName(file)), UsePackages(File.ReadAllText(file), packed, versions));
-        }
-    }
-
-    /// <summary>Tests that the sources have.</summary>
+    /// <summary>Tests that the sources have, once they are there.</summary>
     public int Count => Directory.GetFiles(Path.Combine(_folder, "Tests"), "*.cs")
         .Sum(static source => Regex.Count(File.ReadAllText(source), @"^\s*\[(Fact|InlineData\(.*\))\]\s*$", RegexOptions.Multiline));
 
-    /// <summary>Restores, builds and runs the tests.</summary>
+    /// <summary>Writes the project, restores and builds it, and runs the tests.</summary>
     /// <returns>The outcome of each, by its full name.</returns>
     public ILookup<string, string> Test()
     {
+        Write();
         string temporary = Directory.CreateDirectory(Path.Combine(_folder, "tmp")).FullName;
         var environment = new Dictionary<string, string?>(PackedLibraries.EnvironmentIn(temporary))
         {
@@ -97,7 +64,41 @@ internal sealed class OutsideProject : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    private static string UsePackages(string project, PackedLibraries packed, Dictionary<string, string> versions)
+    private void Write()
+    {
+        string restored = Path.Combine(_folder, "restored");
+        LinkPackages(restored);
+        File.WriteAllText(Path.Combine(_folder, "nuget.config"), $"""
+            <configuration>
+              <packageSources><clear /><add key="packed" value="{packed.Folder}" /></packageSources>
+              <fallbackPackageFolders><clear /><add key="restored" value="{restored}" /></fallbackPackageFolders>
+            </configuration>
+            """);
+        File.WriteAllText(Path.Combine(_folder, "Directory.Build.props"), """
+            <Project>
+              <PropertyGroup>
+                <TargetFramework>net10.0</TargetFramework>
+                <Nullable>enable</Nullable>
+                <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
+              </PropertyGroup>
+            </Project>
+            """);
+        Dictionary<string, string> versions = ReadVersions();
+        foreach (string project in Projects)
+        {
+            string from = Repository.PathOf($"samples/{project}");
+            string to = Directory.CreateDirectory(Path.Combine(_folder, project)).FullName;
+            foreach (string source in Directory.GetFiles(from, "*.cs"))
+            {
+                File.Copy(source, Path.Combine(to, Path.GetFileName(source)));
+            }
+
+            string file = Directory.GetFiles(from, "*.csproj").Single();
+            File.WriteAllText(Path.Combine(to, Path.GetFileName(file)), UsePackages(File.ReadAllText(file), versions));
+        }
+    }
+
+    private string UsePackages(string project, Dictionary<string, string> versions)
     {
         string used = Regex.Replace(
             project, """<ProjectReference Include="\.\./\.\./(.+?)/.+?" />""",
@@ -113,11 +114,11 @@ internal sealed class OutsideProject : IDisposable
         XDocument.Load(Repository.PathOf("Directory.Packages.props")).Descendants("PackageVersion")
             .ToDictionary(static version => version.Attribute("Include")!.Value, static version => version.Attribute("Version")!.Value);
 
-    /// <summary>Makes what the samples' tests were built with visible, without any package of ours that was installed here once.</summary>
+    /// <summary>Makes what these tests were built with visible (the samples' need no more), but no package of ours that was installed once.</summary>
     private static void LinkPackages(string folder)
     {
         Directory.CreateDirectory(folder);
-        using JsonDocument assets = JsonDocument.Parse(File.ReadAllText(Repository.PathOf("samples/Tests/obj/project.assets.json")));
+        using JsonDocument assets = JsonDocument.Parse(File.ReadAllText(Repository.PathOf("Vmm.Tests/obj/project.assets.json")));
         foreach (JsonProperty from in assets.RootElement.GetProperty("packageFolders").EnumerateObject())
         {
             foreach (string package in Directory.GetDirectories(from.Name))
