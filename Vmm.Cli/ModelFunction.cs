@@ -46,7 +46,7 @@ public sealed class ModelFunction : IDisposable
 
     /// <summary>How the value looks, for help texts.</summary>
     /// <param name="catalogue">The kinds.</param>
-    public static string FormOf(DeviceCatalogue catalogue) => $"{string.Join('|', KindsOf(catalogue).Select(static kind => kind.Model!.Name))}|{All},...";
+    public static string FormOf(DeviceCatalogue catalogue) => $"{NamesOf(KindsOf(catalogue), "|")}|{All},...";
 
     /// <summary>Reads one --model; nothing is made yet.</summary>
     /// <param name="option">The option's name.</param>
@@ -62,7 +62,7 @@ public sealed class ModelFunction : IDisposable
         DeviceKind[] known = KindsOf(catalogue);
         DeviceKind[] kinds = parts[0] == All ? known : [.. known.Where(kind => kind.Model!.Name == parts[0])];
         return kinds.Length == 0
-            ? throw new UsageException(option, text, $"want {string.Join(", ", known.Select(static kind => kind.Model!.Name))} or {All}, then words after a comma")
+            ? throw new UsageException(option, text, $"want {NamesOf(known, ", ")} or {All}, then words after a comma")
             : [.. kinds.Select(kind => Prepare(kind, kind.ParseModel(option, words), kind.Model!.Name + text[parts[0].Length..]))];
     }
 
@@ -71,6 +71,8 @@ public sealed class ModelFunction : IDisposable
 
     private static Func<ModelFunction> Prepare(DeviceKind kind, DeviceOptions options, string name) =>
         () => new ModelFunction(kind, options, options.Id ?? name);
+
+    private static string NamesOf(DeviceKind[] kinds, string between) => string.Join(between, kinds.Select(static kind => kind.Model!.Name));
 
     private static DeviceKind[] KindsOf(DeviceCatalogue catalogue)
     {

@@ -7,7 +7,7 @@ using System.Text.Json.Serialization.Metadata;
 
 namespace Vmm.Machine.Catalogue;
 
-/// <summary>The kinds of devices that machines are put together from. Command line, hot-plug, preview, conformance and JSON read this table.</summary>
+/// <summary>The kinds of devices that machines are put together from. Command line, hot-plug, preview, conformance, JSON read it.</summary>
 /// <remarks>Immutable. <see cref="FunctionOptions"/> belong to every catalogue without being listed.</remarks>
 public sealed class DeviceCatalogue
 {
@@ -27,7 +27,7 @@ public sealed class DeviceCatalogue
             throw new ArgumentException($"two kinds have the name {names.Key}", nameof(kinds));
         }
 
-        if (all.Select(static kind => kind.Model?.Name).OfType<string>().GroupBy(static name => name).FirstOrDefault(static group => group.Count() > 1)
+        if (all.Where(static kind => kind.Model is not null).GroupBy(static kind => kind.Model!.Name).FirstOrDefault(static group => group.Count() > 1)
             is { } models)
         {
             throw new ArgumentException($"two kinds have models with the name {models.Key}", nameof(kinds));

@@ -5,6 +5,6 @@ namespace Vmm.Machine.Catalogue;
 /// keeps is behind it.
 /// </summary>
 /// <param name="Name">Its word; no other kind of a catalogue has it.</param>
-/// <param name="Words">Words that the kind parses, with which every model of it begins: <c>path=scratch</c>. Others follow where they are asked for.</param>
+/// <param name="Words">Words that the kind parses, with which every model of it begins: <c>path=scratch</c>. Others follow.</param>
 /// <param name="Request">A request to a virtio device of a type that the checks do not know: without one nobody sees it at work.</param>
 public sealed record KindModel(string Name, string Words, ModelRequest? Request = null);

@@ -20,7 +20,8 @@ public sealed class EmbedderKindTests
     [Fact]
     public void A_PCI_function_is_checked_as_one()
     {
-        (int status, string output) = Run(new EduKind(), "--model", "edu", "--model", "all,id=every", "--only", "PCI-HEADER-TYPE", "--only", "VTP-ID-VENDOR");
+        string[] checks = ["--only", "PCI-HEADER-TYPE", "--only", "VTP-ID-VENDOR"];
+        (int status, string output) = Run(new EduKind(), ["--model", "edu", "--model", "all,id=every", .. checks]);
 
         status.Should().Be(0, output);
         output.Should().Contain("edu: 1 passed, 0 failed, 1 skipped").And.Contain("every: 2 passed, 0 failed, 0 skipped");
@@ -93,6 +94,6 @@ public sealed class EmbedderKindTests
         }
 
         protected override VirtioDevice CreateDevice(StrangeOptions options, DeviceContext context) =>
-            options.Id == "without" ? throw new BackendException("open", "/f", 0, "no file today") : new RetypedDevice(new EntropyDevice(), 61, silent: false);
+            options.Id == "without" ? throw new BackendException("open", "/f", 0, "no file today") : new RetypedDevice(new EntropyDevice(), 61);
     }
 }
