@@ -228,7 +228,7 @@ internal sealed class MachineDevices : IDisposable
             Remove = RemoveLater,
         };
         var device = new MachineDevice(options, kind.Create(options, context));
-        device.Function.Description = kind.Describe(options);
+        device.Function.Description ??= kind.Describe(options);
         lock (_lock)
         {
             _devices.Add(device);
