@@ -6,8 +6,8 @@ using System.Linq;
 using Vmm.Conformance;
 using Vmm.Conformance.Models;
 using Vmm.Conformance.Reports;
-using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Vfio;
 using Vmm.Virtio.Devices;
 

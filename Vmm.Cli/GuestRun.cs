@@ -4,6 +4,8 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.Cli.Interop;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 
 namespace Vmm.Cli;
 

@@ -7,6 +7,8 @@ using System.Linq;
 using Microsoft.Extensions.Logging;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Bridges;
 
 namespace Vmm.Cli;

@@ -2,6 +2,7 @@ using System;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Tracing;
 using Vmm.Machine;
+using Vmm.Machine.Host;
 
 namespace Vmm.Cli;
 

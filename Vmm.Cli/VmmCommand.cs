@@ -5,6 +5,7 @@ using System.IO;
 using System.Linq;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 
 namespace Vmm.Cli;
 

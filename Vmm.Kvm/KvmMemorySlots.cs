@@ -3,7 +3,7 @@ using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interop;
 using Vmm.Kvm.Interop;
 

@@ -1,6 +1,8 @@
 using System;
 using System.Globalization;
 using System.IO;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine;
 

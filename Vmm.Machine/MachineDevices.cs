@@ -10,6 +10,8 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Devices;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;

@@ -2,6 +2,8 @@ using System;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine;
 

@@ -4,6 +4,8 @@ using System.Linq;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
 

@@ -5,7 +5,9 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.State;
 using Vmm.Kvm;
+using Vmm.Machine.Catalogue;
 using Vmm.Machine.Devices;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine;
 

@@ -4,8 +4,11 @@ using System.Runtime.Intrinsics.X86;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
 using Vmm.DeviceModel.State;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Host;
 
 namespace Vmm.Machine;

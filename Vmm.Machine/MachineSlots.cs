@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
+using Vmm.Machine.Host;
 using Vmm.Pci;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;

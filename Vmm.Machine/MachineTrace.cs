@@ -4,6 +4,7 @@ using System.IO;
 using System.Linq;
 using Vmm.DeviceModel.Tracing;
 using Vmm.Kvm;
+using Vmm.Machine.Host;
 
 namespace Vmm.Machine;
 

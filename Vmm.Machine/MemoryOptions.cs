@@ -1,3 +1,5 @@
+using Vmm.Machine.Layout;
+
 namespace Vmm.Machine;
 
 /// <summary>How much RAM and of what kind (MEM-6).</summary>

@@ -5,6 +5,7 @@ using System.Threading.Tasks;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Pci.Bridges;
 
 namespace Vmm.Machine;

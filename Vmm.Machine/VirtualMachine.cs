@@ -8,12 +8,16 @@ using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
 using Vmm.DeviceModel.State;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
 using Vmm.Machine.Boot;
+using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
 

@@ -1,6 +1,7 @@
 using System;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.Pci.Bars;

@@ -149,7 +149,8 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
     /// </summary>
     /// <remarks>
     /// On the thread of the vCPU that wrote Command, a power state or a bridge's register, inside its access: what waits or changes an address space
-    /// goes to <see cref="Vmm.DeviceModel.Bus.AccessDomain.RunAfterAccess"/>. Or on the thread of a reset, or of whoever adds the function to a bus.
+    /// goes to <see cref="Vmm.DeviceModel.Epochs.AccessDomain.RunAfterAccess"/>. Or on the thread of a reset, or of whoever adds the function to a
+    /// bus.
     /// No lock of the function is held; accesses and a further change may come meanwhile, on other threads.
     /// </remarks>
     protected virtual void OnBusMasterChanged()

@@ -22,7 +22,7 @@ namespace Vmm.Pci;
 /// <para>
 /// A register changes by one compare-and-swap and without a lock; what follows from it (decoding, bus mastering, the pin, MSI-X) is computed
 /// from the registers as they are when it is applied, so that of two changes that race the last application agrees with the registers.
-/// Decoding is changed after the access has ended (<see cref="Vmm.DeviceModel.Bus.AccessDomain.RunAfterAccess"/>).
+/// Decoding is changed after the access has ended (<see cref="Vmm.DeviceModel.Epochs.AccessDomain.RunAfterAccess"/>).
 /// A hook of the device that throws is caught, counted and logged; the function and all others go on (<see cref="Faults"/>).
 /// Lock order: the mapping lock, then the address space's; the bus master lock and the pin's lock are leaves apart from the wire's.
 /// </para>

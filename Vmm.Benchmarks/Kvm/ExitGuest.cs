@@ -1,5 +1,6 @@
 using System;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 

@@ -1,4 +1,5 @@
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.DeviceModel.Memory;

@@ -134,7 +134,7 @@ public sealed partial class AddressSpace
 
     private ClaimCounters CountersOf(Claim claim)
     {
-        return claim.CountedEarlier.Plus(Domain.Sum(claim.CounterPosition).Minus(claim.CountedBefore));
+        return claim.CountedEarlier.Plus(ClaimCounters.At(Domain, claim.CounterPosition).Minus(claim.CountedBefore));
     }
 
     /// <summary>The claims and their counts, for the meter.</summary>

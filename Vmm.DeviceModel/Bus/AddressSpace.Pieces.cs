@@ -3,6 +3,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Threading;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Bus;
 

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Bus;
 
@@ -44,7 +45,7 @@ public sealed partial class AddressSpace
         _unclaimedSink = options.UnclaimedSink;
         _logger = GuardedLogger.Create<AddressSpace>(options.LoggerFactory);
         _unclaimedCounter = Domain.AllocateCounter();
-        _unclaimedBefore = Domain.Sum(_unclaimedCounter);
+        _unclaimedBefore = ClaimCounters.At(Domain, _unclaimedCounter);
         _registrations = new HypervisorRegistrations(options, _logger);
         _view = new FlatView(FlatViewBuilder.Flatten([], LastAddress, _unclaimedCounter), GranuleShift);
         BusMetrics.Register(this);
@@ -63,7 +64,7 @@ public sealed partial class AddressSpace
     public IReadOnlyList<AddressSpaceSegment> Segments => _view.Claimed;
 
     /// <summary>Counts of accesses, or parts of them, that nobody claimed.</summary>
-    public ClaimCounters UnclaimedCounters => Domain.Sum(_unclaimedCounter).Minus(_unclaimedBefore);
+    public ClaimCounters UnclaimedCounters => ClaimCounters.At(Domain, _unclaimedCounter).Minus(_unclaimedBefore);
 
     /// <summary>How often a handler threw; each claim's handler does so once or, from several threads at the same moment, a few times.</summary>
     public long HandlerFaults => Volatile.Read(ref _handlerFaults);

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Bus;
 

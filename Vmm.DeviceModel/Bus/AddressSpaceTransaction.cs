@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Bus;
 

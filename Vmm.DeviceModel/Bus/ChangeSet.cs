@@ -165,7 +165,7 @@ internal sealed class ChangeSet
 
         claim.BeginStay();
         claim.CounterPosition = _space.Domain.AllocateCounter();
-        claim.CountedBefore = _space.Domain.Sum(claim.CounterPosition);
+        claim.CountedBefore = ClaimCounters.At(_space.Domain, claim.CounterPosition);
         _entered.Add(claim);
     }
 

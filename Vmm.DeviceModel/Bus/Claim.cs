@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Bus;
 

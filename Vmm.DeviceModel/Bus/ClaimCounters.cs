@@ -1,3 +1,5 @@
+using Vmm.DeviceModel.Epochs;
+
 namespace Vmm.DeviceModel.Bus;
 
 /// <summary>How often a claim was accessed (BUS-10).</summary>
@@ -5,6 +7,13 @@ namespace Vmm.DeviceModel.Bus;
 /// <param name="Writes">Pieces written.</param>
 public readonly record struct ClaimCounters(long Reads, long Writes)
 {
+    /// <summary>What was counted at a pair of positions so far.</summary>
+    internal static ClaimCounters At(AccessDomain domain, int position)
+    {
+        (long reads, long writes) = domain.Sum(position);
+        return new ClaimCounters(reads, writes);
+    }
+
     internal ClaimCounters Plus(ClaimCounters other) => new(Reads + other.Reads, Writes + other.Writes);
 
     internal ClaimCounters Minus(ClaimCounters other) => new(Reads - other.Reads, Writes - other.Writes);

@@ -3,7 +3,6 @@ using System.Collections.Generic;
 using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Diagnostics;
-using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.DeviceModel.Bus;
 

@@ -1,3 +1,5 @@
+using Vmm.DeviceModel.Bus;
+
 namespace Vmm.DeviceModel.Hypervisor;
 
 /// <summary>The facets of a hypervisor that the devices of one machine need, together. Each facet can be had, and faked, by itself.</summary>

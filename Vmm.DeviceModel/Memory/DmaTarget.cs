@@ -1,5 +1,5 @@
 using System;
-using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Memory;
 

@@ -2,7 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Memory;
 

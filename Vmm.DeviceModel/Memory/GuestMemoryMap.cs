@@ -5,7 +5,7 @@ using System.Runtime.CompilerServices;
 namespace Vmm.DeviceModel.Memory;
 
 /// <summary>
-/// An immutable, sorted view of guest RAM. Valid while the caller is inside the <see cref="Bus.AccessDomain"/> in which it was read.
+/// An immutable, sorted view of guest RAM. Valid while the caller is inside the <see cref="Epochs.AccessDomain"/> in which it was read.
 /// </summary>
 /// <remarks>The first two regions (RAM below and above the 32-bit hole of a PC) are tested in line; others are searched by halves.</remarks>
 public sealed unsafe class GuestMemoryMap

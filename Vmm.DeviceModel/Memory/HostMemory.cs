@@ -1,7 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.DeviceModel.Memory;
@@ -180,17 +179,6 @@ public sealed unsafe class HostMemory : IDisposable
             own.Dispose();
             throw;
         }
-    }
-
-    /// <summary>Makes a handler that reaches the memory by offset, one load or store a piece, for where it is not mapped into the guest.</summary>
-    /// <param name="offset">Where in the mapping the handler's offset 0 lies, in bytes. The user's accesses stay inside the mapping.</param>
-    /// <param name="readOnly">Writes are dropped.</param>
-    /// <exception cref="ArgumentException">The offset does not lie inside the mapping, or that is read-only and the handler is not.</exception>
-    public IRegionHandler CreateHandler(ulong offset = 0, bool readOnly = false)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length);
-        RequireWritable(!readOnly);
-        return new HostMemoryHandler(this, offset, readOnly);
     }
 
     /// <inheritdoc/>

@@ -6,8 +6,11 @@ namespace Vmm.DeviceModel.Registers;
 /// <content>Accesses that are not a whole single register: array elements, halves, lanes, gaps.</content>
 public sealed partial class RegisterMap<TDevice>
 {
-    /// <summary>The width of what no whole access matches.</summary>
-    private const int NoWidth = -1;
+    /// <summary>The key of what no whole access matches: no offset inside a block is that high.</summary>
+    private const ulong NoKey = ulong.MaxValue;
+
+    /// <summary>Offset and width in one, to be compared at once.</summary>
+    private static ulong KeyOf(uint offset, int width) => ((ulong)(uint)width << 32) | offset;
 
     private ulong ReadOther(TDevice device, ulong offset, int width)
     {
@@ -21,9 +24,10 @@ public sealed partial class RegisterMap<TDevice>
             return ReadBytes(device, offset, width);
         }
 
-        if (offset < (ulong)Length && _slotByOffset[offset] != 0)
+        byte[] slots = _slotByOffset;
+        if (offset < (ulong)slots.Length && slots[offset] is not 0 and byte number)
         {
-            ref readonly Slot slot = ref _slots[_slotByOffset[offset]];
+            ref readonly Slot slot = ref _slots[number];
             int index = slot.IndexOf((int)offset);
             int within = slot.OffsetIn((int)offset, index);
             if (within == 0 && width == slot.Info.Width)
@@ -55,9 +59,10 @@ public sealed partial class RegisterMap<TDevice>
             return;
         }
 
-        if (offset < (ulong)Length && _slotByOffset[offset] != 0)
+        byte[] slots = _slotByOffset;
+        if (offset < (ulong)slots.Length && slots[offset] is not 0 and byte number)
         {
-            ref readonly Slot slot = ref _slots[_slotByOffset[offset]];
+            ref readonly Slot slot = ref _slots[number];
             int index = slot.IndexOf((int)offset);
             int within = slot.OffsetIn((int)offset, index);
             bool whole = within == 0 && width == slot.Info.Width;
@@ -162,11 +167,19 @@ public sealed partial class RegisterMap<TDevice>
         return true;
     }
 
+    /// <summary>How a whole single register is reached; of an array or the gap no access matches the key.</summary>
+    private readonly struct Dispatch(ulong key, ulong mask, RegisterRead<TDevice>? read, RegisterWrite<TDevice>? write)
+    {
+        public static readonly Dispatch None = new(NoKey, 0, null, null);
+
+        public readonly ulong Key = key;
+        public readonly ulong Mask = mask;
+        public readonly RegisterRead<TDevice>? Read = read;
+        public readonly RegisterWrite<TDevice>? Write = write;
+    }
+
     private struct Slot
     {
-        /// <summary>Of a single register; of an array or the gap no access matches it.</summary>
-        public uint Offset;
-        public int Width;
         public ulong Mask;
         public RegisterRead<TDevice>? Read;
         public RegisterWrite<TDevice>? Write;
@@ -181,18 +194,15 @@ public sealed partial class RegisterMap<TDevice>
         public bool Writable;
 
         /// <summary>Fills in what dispatch needs, so that it tests for no null.</summary>
-        public void Complete()
+        public Dispatch Complete()
         {
             Mask = AccessWidth.Mask(Info.Width);
             Writable = Write is not null || LaneWrite is not null || ArrayWrite is not null || ArrayLaneWrite is not null;
             if (IsArray)
             {
-                Width = NoWidth;
-                return;
+                return Dispatch.None;
             }
 
-            Offset = (uint)Info.Offset;
-            Width = Info.Width;
             Read ??= ReadZero;
             if (LaneWrite is { } lanes)
             {
@@ -201,6 +211,7 @@ public sealed partial class RegisterMap<TDevice>
             }
 
             Write ??= DropWrite;
+            return new Dispatch(KeyOf((uint)Info.Offset, Info.Width), Mask, Read, Write);
         }
 
         public readonly int IndexOf(int offset) => Info.Count == 1 ? 0 : (offset - Info.Offset) / Info.Stride;

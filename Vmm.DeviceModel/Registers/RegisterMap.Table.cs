@@ -179,7 +179,8 @@ public sealed partial class RegisterMap<TDevice>
             bytes.Fill(number);
         }
 
-        slot.Complete();
+        Array.Resize(ref _dispatch, _dispatch.Length + 1);
+        _dispatch[^1] = slot.Complete();
         Array.Resize(ref _slots, _slots.Length + 1);
         _slots[^1] = slot;
     }

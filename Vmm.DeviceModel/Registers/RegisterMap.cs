@@ -33,8 +33,11 @@ public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
     /// <summary>Which register of those that share an offset is reached, or null if none do.</summary>
     private Func<TDevice, int>? _selected;
 
-    /// <summary>Slot 0 is the gap; it matches no access.</summary>
-    private Slot[] _slots = [new Slot { Width = NoWidth }];
+    /// <summary>Slot 0 is the gap.</summary>
+    private Slot[] _slots = [default];
+
+    /// <summary>By slot: an access of a whole single register needs this alone. Of a size by which an index is shifted, not multiplied.</summary>
+    private Dispatch[] _dispatch = [Dispatch.None];
 
     /// <summary>Makes an empty table.</summary>
     /// <param name="name">Name of the block, for traces.</param>
@@ -83,10 +86,10 @@ public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
         byte[] slots = _slotByOffset;
         if (offset < (ulong)slots.Length)
         {
-            ref readonly Slot slot = ref _slots[slots[offset]];
-            if (slot.Offset == (uint)offset && slot.Width == width)
+            ref readonly Dispatch register = ref _dispatch[slots[offset]];
+            if (register.Key == KeyOf((uint)offset, width))
             {
-                return slot.Read!(device) & slot.Mask;
+                return register.Read!(device) & register.Mask;
             }
         }
 
@@ -104,10 +107,10 @@ public sealed partial class RegisterMap<TDevice> : IEnumerable<RegisterInfo>
         byte[] slots = _slotByOffset;
         if (offset < (ulong)slots.Length)
         {
-            ref readonly Slot slot = ref _slots[slots[offset]];
-            if (slot.Offset == (uint)offset && slot.Width == width)
+            ref readonly Dispatch register = ref _dispatch[slots[offset]];
+            if (register.Key == KeyOf((uint)offset, width))
             {
-                slot.Write!(device, value & slot.Mask);
+                register.Write!(device, value & register.Mask);
                 return;
             }
         }

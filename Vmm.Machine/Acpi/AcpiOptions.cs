@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine.Acpi;
 

@@ -4,6 +4,8 @@ using System.Collections.Generic;
 using System.Text;
 using Vmm.DeviceModel.Memory;
 using Vmm.Machine.Boot;
+using Vmm.Machine.Devices;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine.Acpi;
 

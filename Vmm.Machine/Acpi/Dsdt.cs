@@ -1,6 +1,8 @@
 using System;
 using System.Globalization;
 using Vmm.DeviceModel.Memory;
+using Vmm.Machine.Devices;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Interrupts;
 
 namespace Vmm.Machine.Acpi;

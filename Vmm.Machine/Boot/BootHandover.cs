@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine.Boot;
 

@@ -2,6 +2,7 @@ using System;
 using System.Buffers.Binary;
 using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Memory;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine.Boot;
 

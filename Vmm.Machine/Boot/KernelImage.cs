@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.IO;
 using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Memory;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine.Boot;
 

@@ -1,4 +1,5 @@
 using System;
+using Vmm.Machine.Host;
 
 namespace Vmm.Machine.Boot;
 

@@ -62,13 +62,16 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     /// <inheritdoc/>
     protected override VirtioDevice CreateDevice(ConsoleOptions options, DeviceContext context)
     {
-        if (options.Character.Kind is not (CharacterKind.Terminal or CharacterKind.File or CharacterKind.Stream))
+        CharacterOptions end = options.Character;
+        IConsoleBackend backend = end.Kind switch
         {
-            throw new ArgumentException($"{context.Id}: a console is on the terminal, a file or a stream, not {options.Character.Kind}", nameof(options));
-        }
-
+            CharacterKind.Terminal => ConsoleBackend.OpenTerminal(context.Escape),
+            CharacterKind.File => ConsoleBackend.OpenFile(end.Path!, context.AppendOutput),
+            CharacterKind.Stream => new StreamConsoleBackend(end.CheckedOutput),
+            _ => throw new ArgumentException($"{context.Id}: a console is on the terminal, a file or a stream, not {end.Kind}", nameof(options)),
+        };
         var defaults = new ConsoleDeviceOptions();
-        return new ConsoleDevice(ConsoleBackend.Open(options.Character, context.AppendOutput, context.Escape), defaults with
+        return new ConsoleDevice(backend, defaults with
         {
             Id = context.Id,
             QueueSize = options.QueueSize ?? defaults.QueueSize,

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
+using Vmm.Machine.Host;
 
 namespace Vmm.Machine.Catalogue;
 

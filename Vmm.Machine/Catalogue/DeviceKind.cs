@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Text.Json.Serialization.Metadata;
+using Vmm.Machine.Host;
 using Vmm.Pci;
 
 namespace Vmm.Machine.Catalogue;

@@ -1,5 +1,6 @@
 using System;
 using Vmm.DeviceModel;
+using Vmm.Machine.Host;
 using Vmm.Pci;
 
 namespace Vmm.Machine.Catalogue;

@@ -4,6 +4,7 @@ using System.IO;
 using System.Linq;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using Vmm.Machine.Host;
 using Vmm.Pci;
 using Vmm.Vfio.Kernel;
 using Vmm.Vfio.Passthrough;

@@ -1,5 +1,6 @@
 using System;
 using Vmm.DeviceModel.Interop;
+using Vmm.Machine.Host;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Machine.Devices;
@@ -26,32 +27,28 @@ internal sealed class ConsoleBackend : IConsoleBackend
     /// <inheritdoc/>
     public int InputDescriptor => _inner.InputDescriptor;
 
-    /// <summary>Opens what the options say.</summary>
-    /// <param name="options">The terminal, a file or a stream.</param>
-    /// <param name="append">The file keeps what it holds.</param>
-    /// <param name="escape">Called when Ctrl-A x is typed, or null to pass everything on.</param>
-    /// <exception cref="MachineException">The file cannot be opened.</exception>
-    public static IConsoleBackend Open(CharacterOptions options, bool append, Action? escape)
+    /// <inheritdoc/>
+    public int OutputDescriptor => _inner.OutputDescriptor;
+
+    /// <summary>Opens a file for the guest's output; there is no input.</summary>
+    /// <param name="path">Where it is.</param>
+    /// <param name="append">It keeps what it holds.</param>
+    /// <exception cref="MachineException">It cannot be opened.</exception>
+    public static ConsoleBackend OpenFile(string path, bool append)
     {
-        if (options.Kind == CharacterKind.Stream)
-        {
-            return new StreamConsoleBackend(options.CheckedOutput);
-        }
+        FileDescriptor file = OutputFile.Open("console", path, append);
+        return new ConsoleBackend(new DescriptorConsoleBackend(None, file.Number), file, null);
+    }
 
-        if (options.Kind == CharacterKind.File)
-        {
-            FileDescriptor file = OutputFile.Open("console", options, append);
-            return new ConsoleBackend(new DescriptorConsoleBackend(None, file.Number), file, null);
-        }
-
+    /// <summary>Takes standard input and output of the process.</summary>
+    /// <param name="escape">Called when Ctrl-A x is typed, or null to pass everything on.</param>
+    public static ConsoleBackend OpenTerminal(Action? escape)
+    {
         // Files and /dev/null cannot be waited for.
         int input = DescriptorIo.CanWatch(StandardInput) ? StandardInput : None;
         EscapeFilter? filter = escape is null ? null : new EscapeFilter(escape);
         return new ConsoleBackend(new DescriptorConsoleBackend(input, StandardOutput), null, filter);
     }
-
-    /// <inheritdoc/>
-    public int OutputDescriptor => _inner.OutputDescriptor;
 
     /// <inheritdoc/>
     public int Write(ReadOnlySpan<byte> output) => _inner.Write(output);

@@ -121,7 +121,7 @@ internal sealed class MappedBars : IDisposable
             .. from piece in plan.Pieces
                where piece.Kind == BarPieceKind.Mapped
                let skipped = piece.Offset - plan.Mappings[piece.Mapping].Offset
-               select new Part(piece.Offset, piece.Length, _memory[before + piece.Mapping].CreateHandler(skipped)),
+               select new Part(piece.Offset, piece.Length, new HostMemoryHandler(_memory[before + piece.Mapping], skipped)),
         ];
     }
 

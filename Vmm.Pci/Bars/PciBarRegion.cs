@@ -101,7 +101,7 @@ public sealed class PciBarRegion
 
     internal ulong Last => Offset + (Length - 1);
 
-    private static IRegionHandler HandlerOver(string name, ulong length, HostMemory memory, ulong memoryOffset, bool readOnly)
+    private static HostMemoryHandler HandlerOver(string name, ulong length, HostMemory memory, ulong memoryOffset, bool readOnly)
     {
         ArgumentNullException.ThrowIfNull(memory);
         if (memoryOffset > memory.Length || length > memory.Length - memoryOffset)
@@ -110,6 +110,6 @@ public sealed class PciBarRegion
                 $"region {name}: 0x{length:x} bytes at 0x{memoryOffset:x} do not lie inside the mapping", nameof(memoryOffset));
         }
 
-        return memory.CreateHandler(memoryOffset, readOnly);
+        return new HostMemoryHandler(memory, memoryOffset, readOnly);
     }
 }

@@ -206,6 +206,12 @@ public abstract class MessageVector : IInterruptVector
     /// <summary>Forgets an event that was not delivered; the entry stays as the guest programmed it.</summary>
     internal void ClearPending()
     {
+        // A signal that comes while this looks is one that comes after.
+        if (!Volatile.Read(ref _pending) && Sources is null)
+        {
+            return;
+        }
+
         Acquire();
         try
         {

@@ -1,9 +1,10 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
-using Vmm.Pci.Access;
 using Vmm.Pci;
+using Vmm.Pci.Access;
 using Vmm.Pci.Host;
 using Vmm.Testing.Memory;
 using Vmm.Testing.Seams;

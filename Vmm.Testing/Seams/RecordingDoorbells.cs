@@ -4,7 +4,6 @@ using System.Linq;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Testing.Seams;
 

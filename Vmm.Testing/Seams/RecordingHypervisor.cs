@@ -1,4 +1,5 @@
 using System;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Testing.Seams;

@@ -2,7 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Testing.Seams;
 

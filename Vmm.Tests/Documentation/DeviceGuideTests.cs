@@ -33,7 +33,7 @@ public sealed partial class DeviceGuideTests
         [
             typeof(Vmm.Pci.PciFunction), typeof(Vmm.Virtio.Devices.WorkerDevice), typeof(Vmm.Virtio.Devices.RequestHandler),
             typeof(Vmm.Virtio.Devices.IVirtioDeviceHost), typeof(Vmm.DeviceModel.State.IComponent), typeof(Vmm.Pci.Bars.PciBarRegion),
-            typeof(Vmm.DeviceModel.Bus.AccessDomain), typeof(Vmm.Pci.Capabilities.MessageVector), typeof(Vmm.Pci.Interrupts.IntxPin),
+            typeof(Vmm.DeviceModel.Epochs.AccessDomain), typeof(Vmm.Pci.Capabilities.MessageVector), typeof(Vmm.Pci.Interrupts.IntxPin),
             typeof(Vmm.DeviceModel.Events.Worker),
         ];
         HashSet<string> members =

@@ -1,8 +1,8 @@
 using System;
 using System.Linq;
-using Vmm.DeviceModel.Bus;
-using Vmm.Pci.Access;
+using Vmm.DeviceModel.Epochs;
 using Vmm.Pci;
+using Vmm.Pci.Access;
 using Vmm.Pci.Capabilities;
 
 namespace Vmm.Tests.Fuzz;

@@ -5,6 +5,7 @@ using System.Linq;
 using System.Threading;
 using Iced.Intel;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.Kvm;
 using Vmm.Tests.Kvm;
 using static Iced.Intel.AssemblerRegisters;

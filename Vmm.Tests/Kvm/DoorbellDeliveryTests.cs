@@ -2,7 +2,6 @@ using System;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 using Vmm.Kvm;
 using static Iced.Intel.AssemblerRegisters;
 

@@ -4,7 +4,7 @@ using System.IO;
 using Iced.Intel;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 

@@ -5,8 +5,8 @@ using System.Diagnostics;
 using System.IO;
 using System.Linq;
 using System.Text;
-using Vmm.Machine;
 using Vmm.Machine.Acpi;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Tests.Machine;
 

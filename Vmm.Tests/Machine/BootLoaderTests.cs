@@ -4,8 +4,8 @@ using System.IO;
 using System.Linq;
 using System.Text;
 using Vmm.DeviceModel.Memory;
-using Vmm.Machine;
 using Vmm.Machine.Boot;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Tests.Machine;
 

@@ -4,7 +4,6 @@ using System.IO;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
 using Vmm.DeviceModel.State;
-using Vmm.Machine;
 using Vmm.Machine.Catalogue;
 using Vmm.Pci;
 using Vmm.Pci.Bridges;

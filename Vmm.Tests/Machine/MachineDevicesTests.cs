@@ -8,6 +8,7 @@ using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Pci;
 using Vmm.Pci.Bridges;
 using Vmm.Tests.Fakes;

@@ -2,7 +2,7 @@ using System;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
-using Vmm.Machine;
+using Vmm.Machine.Layout;
 using Vmm.Pci.Access;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;

@@ -1,7 +1,7 @@
 using System;
 using System.Linq;
-using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Pci.Bridges;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Vfio.Kernel;

@@ -7,6 +7,7 @@ using System.Threading.Tasks;
 using Vmm.Kvm;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
 using Vmm.Pci.Bridges;
 using Vmm.Tests.Kvm;
 using Vmm.Virtio.Driver;

@@ -2,6 +2,7 @@ using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
 using Vmm.Machine;
+using Vmm.Machine.Layout;
 using Vmm.Tests.DeviceModel.Memory;
 
 namespace Vmm.Tests.Machine;

@@ -2,9 +2,12 @@ using System;
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Tests.Machine;
 

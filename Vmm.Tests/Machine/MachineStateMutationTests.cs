@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.State;
+using Vmm.Machine.Layout;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Tests.Fakes;
@@ -94,7 +95,7 @@ public sealed class MachineStateMutationTests(ITestOutputHelper output)
 
         foreach (PciFunction function in rig.Devices.HostBridge.Root.Functions)
         {
-            ulong place = Vmm.Machine.MemoryLayout.EcamStart + ((ulong)function.Address.RequesterId << 12);
+            ulong place = MemoryLayout.EcamStart + ((ulong)function.Address.RequesterId << 12);
             rig.Memory.Read(place + ((ulong)random.Next(64) * 4), 4);
             foreach (PciBar bar in function.Bars)
             {

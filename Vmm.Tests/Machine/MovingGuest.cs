@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Memory;
-using Vmm.Machine;
+using Vmm.Machine.Layout;
 using Vmm.Pci;
 using Vmm.Pci.Access;
 using Vmm.Pci.Capabilities;

@@ -1,5 +1,5 @@
 using Vmm.DeviceModel.Interop;
-using Vmm.Machine;
+using Vmm.Machine.Host;
 
 namespace Vmm.Tests.Machine;
 

@@ -9,7 +9,6 @@ using Vmm.Machine;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Devices;
 using Vmm.Pci;
-using Vmm.Virtio.Devices;
 
 namespace Vmm.Tests.Machine;
 
@@ -54,7 +53,7 @@ public sealed class StreamOutputTests
     public void A_console_is_on_a_stream_as_well()
     {
         using var stream = new MemoryStream();
-        using (IConsoleBackend backend = ConsoleBackend.Open(CharacterOptions.To(stream), append: false, escape: null))
+        using (var backend = new StreamConsoleBackend(stream))
         {
             backend.Write("said"u8).Should().Be(4);
             (backend.InputDescriptor, backend.OutputDescriptor).Should().Be((-1, -1));

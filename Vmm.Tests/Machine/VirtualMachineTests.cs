@@ -9,6 +9,8 @@ using Iced.Intel;
 using Vmm.DeviceModel.State;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 using Vmm.Tests.Kvm;
 using static Iced.Intel.AssemblerRegisters;
 

@@ -1,7 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel;
-using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Tests.Pci;
 

@@ -1,6 +1,7 @@
 using System;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.Pci;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;

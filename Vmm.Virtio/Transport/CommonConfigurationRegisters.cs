@@ -156,11 +156,12 @@ internal sealed class CommonConfigurationRegisters
     private void WriteQueueVector(ushort vector)
     {
         // Not frozen by queue_enable: a driver may move an event to another vector at any time.
-        if (_queues.Selected.Interrupt is not { } interrupt)
+        QueueRegisters queue = _queues.Selected;
+        if (!queue.IsPresent)
         {
             _reports.Mistake(GuestMistake.NoSuchQueue, vector);
         }
-        else if (!interrupt.TryMap(vector))
+        else if (!queue.TryMap(vector))
         {
             _reports.Mistake(GuestMistake.VectorRefused, vector);
         }

@@ -11,12 +11,19 @@ namespace Vmm.Virtio.Transport;
 internal sealed class FeatureNegotiation(StatusRegister status, ulong offered, ulong required)
 {
     private readonly Lock _lock = new();
+
+    // device_feature_select above device_feature: both change in one.
+    private ulong _deviceBank = (uint)offered;
     private uint _acknowledgedLow;
     private uint _acknowledgedHigh;
     private ulong _negotiated;
 
     /// <summary>device_feature_select.</summary>
-    public uint DeviceSelect { get; set; }
+    public uint DeviceSelect
+    {
+        get => (uint)(_deviceBank >> 32);
+        set => _deviceBank = ((ulong)value << 32) | Bank(offered, value);
+    }
 
     /// <summary>driver_feature_select.</summary>
     public uint DriverSelect { get; set; }
@@ -46,7 +53,7 @@ internal sealed class FeatureNegotiation(StatusRegister status, ulong offered, u
     }
 
     /// <summary>device_feature.</summary>
-    public uint ReadDeviceBank() => Bank(offered, DeviceSelect);
+    public uint ReadDeviceBank() => (uint)_deviceBank;
 
     /// <summary>driver_feature.</summary>
     public uint ReadDriverBank() => Bank(Acknowledged & offered, DriverSelect);
@@ -105,10 +112,5 @@ internal sealed class FeatureNegotiation(StatusRegister status, ulong offered, u
     }
 
     /// <summary>32 of the feature bits; no bank above the second has any, whatever the selector.</summary>
-    private static uint Bank(ulong features, uint select) => select switch
-    {
-        0 => (uint)features,
-        1 => (uint)(features >> 32),
-        _ => 0,
-    };
+    private static uint Bank(ulong features, uint select) => select < 2 ? (uint)(features >> (int)(select * 32)) : 0;
 }

@@ -3,13 +3,10 @@ using Vmm.Virtio.Spec;
 
 namespace Vmm.Virtio.Transport;
 
-/// <summary>The interrupt of one queue as its carrier makes it, with the register that says where it goes.</summary>
-/// <remarks>The register is written by vCPU threads at any time; <see cref="Open"/> and <see cref="Close"/> belong to the transition lock.</remarks>
+/// <summary>The interrupt of one queue as its carrier makes it.</summary>
+/// <remarks>vCPU threads map it at any time; <see cref="Open"/> and <see cref="Close"/> belong to the transition lock.</remarks>
 internal interface ITransportInterrupt : IQueueInterrupt
 {
-    /// <summary>The vector that the driver mapped the queue to; <see cref="VirtioPciIds.NoVector"/> for none.</summary>
-    ushort Vector { get; }
-
     /// <summary>Maps the queue to a vector from now on; one that the carrier does not have unmaps it (VTP-11).</summary>
     /// <param name="vector">Index of a vector, or <see cref="VirtioPciIds.NoVector"/>.</param>
     /// <returns>False if the carrier has no such vector.</returns>

@@ -40,6 +40,12 @@ internal sealed class IsrRegister(IInterruptLine pin) : IComponent
     /// <summary>Reads the bits, clears them and de-asserts the pin.</summary>
     public IsrStatus ReadAndClear()
     {
+        // A bit that is raised while this looks is one that is raised after.
+        if (Volatile.Read(ref _value) == 0)
+        {
+            return 0;
+        }
+
         lock (_lock)
         {
             int value = _value;

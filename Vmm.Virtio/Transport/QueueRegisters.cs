@@ -14,6 +14,7 @@ namespace Vmm.Virtio.Transport;
 internal sealed class QueueRegisters
 {
     private int _size;
+    private int _vector = VirtioPciIds.NoVector;
     private bool _enabled;
     private bool _resetting;
     private EventFd? _kick;
@@ -45,7 +46,7 @@ internal sealed class QueueRegisters
     public ITransportInterrupt? Interrupt { get; }
 
     /// <summary>queue_msix_vector.</summary>
-    public ushort Vector => Interrupt?.Vector ?? VirtioPciIds.NoVector;
+    public ushort Vector => (ushort)Volatile.Read(ref _vector);
 
     /// <summary>queue_size.</summary>
     public ushort Size
@@ -120,7 +121,7 @@ internal sealed class QueueRegisters
     public void Restore(QueueState state)
     {
         Size = state.Size;
-        Interrupt?.TryMap(state.Vector);
+        TryMap(state.Vector);
         Descriptors = state.Descriptors;
         Driver = state.Driver;
         Device = state.Device;
@@ -143,11 +144,20 @@ internal sealed class QueueRegisters
         State = Place,
     };
 
+    /// <summary>Writes queue_msix_vector: a vector that the carrier does not have reads back as none (VTP-11).</summary>
+    /// <returns>False if the carrier has no such vector, or there is no such queue.</returns>
+    public bool TryMap(ushort vector)
+    {
+        bool has = Interrupt is { } interrupt && interrupt.TryMap(vector);
+        Volatile.Write(ref _vector, has ? vector : VirtioPciIds.NoVector);
+        return has;
+    }
+
     /// <summary>Gives every register its power-on value.</summary>
     public void PowerOn()
     {
         Size = MaximumSize;
-        Interrupt?.TryMap(VirtioPciIds.NoVector);
+        TryMap(VirtioPciIds.NoVector);
         Descriptors = 0;
         Driver = 0;
         Device = 0;

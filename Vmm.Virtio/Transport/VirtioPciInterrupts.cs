@@ -104,12 +104,12 @@ internal sealed class VirtioPciInterrupts(string name, MsixCapability? msix, Isr
     /// <returns>False if MSI-X is not in force.</returns>
     private bool TrySignalVector(ushort vector)
     {
-        if (msix is not { IsEnabled: true })
+        if (msix is null)
         {
             return false;
         }
 
         // An event that is mapped to NO_VECTOR, which is above every table, is told to nobody.
-        return vector >= msix.VectorCount || msix[vector].TrySignal();
+        return vector < msix.VectorCount ? msix[vector].TrySignal() : msix.IsEnabled;
     }
 }

@@ -26,21 +26,15 @@ internal sealed class VirtioPciQueueInterrupt : ITransportInterrupt
         _signal = Signal;
     }
 
-    /// <inheritdoc/>
-    public ushort Vector => (ushort)Volatile.Read(ref _vector);
+    private ushort Vector => (ushort)Volatile.Read(ref _vector);
 
     /// <inheritdoc/>
     public bool TryMap(ushort vector)
     {
         bool has = _interrupts.Has(vector);
-        ushort mapped = has ? vector : VirtioPciIds.NoVector;
-        if (mapped == Vector)
-        {
-            return has;
-        }
 
-        // A full fence between the vector and the look at the source. Its pair is in GetEventFd: one of the two sees the other.
-        Interlocked.Exchange(ref _vector, mapped);
+        // GetEventFd pays for the fence between the two: it is rare, and one of the two threads sees the other.
+        Volatile.Write(ref _vector, has ? vector : VirtioPciIds.NoVector);
         if (Volatile.Read(ref _source) is not null)
         {
             MapSource();
@@ -65,7 +59,7 @@ internal sealed class VirtioPciQueueInterrupt : ITransportInterrupt
             if (_source is null)
             {
                 _source = _interrupts.CreateSource(_signal);
-                Interlocked.MemoryBarrier();
+                Interlocked.MemoryBarrierProcessWide();
                 _interrupts.Map(_source, Vector);
             }
 

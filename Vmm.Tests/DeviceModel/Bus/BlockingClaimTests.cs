@@ -5,6 +5,7 @@ using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.Tests.DeviceModel.Bus;
 

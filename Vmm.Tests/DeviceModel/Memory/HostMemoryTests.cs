@@ -116,14 +116,14 @@ public sealed unsafe class HostMemoryTests
         using HostMemory memory = HostMemory.AllocateShared("vmm-test", Page);
         using HostMemory other = HostMemory.MapDescriptor(memory.Descriptor, 0, Page, writable: false);
         FluentActions.Invoking(() => new MemoryClaim("ram", other, 0, Page)).Should().Throw<ArgumentException>();
-        FluentActions.Invoking(() => other.CreateHandler()).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => new HostMemoryHandler(other)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new PciBarRegion("memory", 0, Page, other)).Should().Throw<ArgumentException>();
 
         var space = new AddressSpace(new AddressSpaceOptions());
         space.Add(new MemoryClaim("rom", other, 0, Page, readOnly: true), 0x1000);
         space.Write(0x1000, 4, 0x1234);
         space.Read(0x1000, 4).Should().Be(0);
-        other.CreateHandler(readOnly: true).Write(0, 4, 1);
+        new HostMemoryHandler(other, readOnly: true).Write(0, 4, 1);
         _ = new PciBarRegion("memory", 0, Page, other, readOnly: true);
     }
 

@@ -5,7 +5,6 @@ using System.Threading;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
-using Vmm.DeviceModel.Hypervisor;
 
 namespace Vmm.Tests.Virtio.Transport;
 

@@ -66,8 +66,6 @@ internal sealed class PlainHost(DmaTarget dma) : ITransportHost
 
         public int Signals => Volatile.Read(ref _signals);
 
-        public ushort Vector => VirtioPciIds.NoVector;
-
         public bool TryMap(ushort vector) => vector == VirtioPciIds.NoVector;
 
         public void Signal() => Interlocked.Increment(ref _signals);

@@ -1,24 +1,37 @@
+using System;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Memory;
 
-namespace Vmm.DeviceModel.Memory;
+namespace Vmm.DeviceModel.Bus;
 
-/// <summary>Answers accesses to host memory that exit all the same: no hypervisor, or a part that fills no whole page.</summary>
+/// <summary>
+/// Reaches host memory by offset, for accesses that exit all the same: no hypervisor, memory that is not mapped into the guest, or a part that fills
+/// no whole page.
+/// </summary>
 /// <remarks>Each piece is one load or store of its exact width, as a guest's own access would be.</remarks>
-internal sealed unsafe class HostMemoryHandler : IRegionHandler
+public sealed unsafe class HostMemoryHandler : IRegionHandler
 {
     private readonly byte* _host;
     private readonly bool _readOnly;
 
-    public HostMemoryHandler(HostMemory memory, ulong offset, bool readOnly)
+    /// <summary>Makes a handler over a mapping, which must outlive it.</summary>
+    /// <param name="memory">The mapping.</param>
+    /// <param name="offset">Where in the mapping the handler's offset 0 lies, in bytes. The user's accesses stay inside the mapping.</param>
+    /// <param name="readOnly">Writes are dropped.</param>
+    /// <exception cref="ArgumentException">The offset does not lie inside the mapping, or that is read-only and the handler is not.</exception>
+    public HostMemoryHandler(HostMemory memory, ulong offset = 0, bool readOnly = false)
     {
+        ArgumentNullException.ThrowIfNull(memory);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, memory.Length);
+        memory.RequireWritable(!readOnly);
         _host = memory.Pointer + offset;
         _readOnly = readOnly;
     }
 
     /// <summary>Host address of the first byte.</summary>
-    public nint Host => (nint)_host;
+    internal nint Host => (nint)_host;
 
+    /// <inheritdoc/>
     public ulong Read(ulong offset, int width)
     {
         byte* at = _host + offset;
@@ -31,6 +44,7 @@ internal sealed unsafe class HostMemoryHandler : IRegionHandler
         };
     }
 
+    /// <inheritdoc/>
     public void Write(ulong offset, int width, ulong value)
     {
         if (_readOnly)

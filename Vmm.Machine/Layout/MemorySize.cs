@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Layout;
 
 /// <summary>Sizes as the command line writes them.</summary>
 internal static class MemorySize

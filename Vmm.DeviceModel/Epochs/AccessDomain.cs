@@ -5,7 +5,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Diagnostics;
 
-namespace Vmm.DeviceModel.Bus;
+namespace Vmm.DeviceModel.Epochs;
 
 /// <summary>Knows which threads are inside an access, so that a change can wait until nobody uses what it took away.</summary>
 /// <remarks>
@@ -272,7 +272,7 @@ public sealed class AccessDomain
     /// <summary>
     /// The sums at a pair of positions over all threads, also those that have ended. They only grow: users subtract where they began.
     /// </summary>
-    internal ClaimCounters Sum(int position)
+    internal (long Reads, long Writes) Sum(int position)
     {
         lock (_lock)
         {
@@ -286,7 +286,7 @@ public sealed class AccessDomain
                 writes += At(counts, position + 1);
             }
 
-            return new ClaimCounters(reads, writes);
+            return (reads, writes);
         }
     }
 

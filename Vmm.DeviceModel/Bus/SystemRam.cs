@@ -1,9 +1,9 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
-using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Memory;
 
-namespace Vmm.DeviceModel.Memory;
+namespace Vmm.DeviceModel.Bus;
 
 /// <summary>RAM of a machine: what the processors see in an address space and what devices reach by DMA, added and removed as one.</summary>
 /// <remarks>

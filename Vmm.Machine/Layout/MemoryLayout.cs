@@ -3,9 +3,10 @@ using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
+using Vmm.Machine.Host;
 using Vmm.Pci.Host;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Layout;
 
 /// <summary>Where everything lies in guest-physical memory: RAM below and above the 32-bit hole, the PCI windows, the fixed devices.</summary>
 /// <remarks>

@@ -2,7 +2,7 @@ using System;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Memory;
 
-namespace Vmm.Tests.DeviceModel.Memory;
+namespace Vmm.Tests.DeviceModel.Bus;
 
 /// <summary>RAM is there for processors and devices, or for neither.</summary>
 public sealed class SystemRamTests

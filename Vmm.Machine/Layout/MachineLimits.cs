@@ -1,4 +1,4 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Layout;
 
 /// <summary>What a machine can have at most.</summary>
 public static class MachineLimits

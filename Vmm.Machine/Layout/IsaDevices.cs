@@ -1,4 +1,4 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Layout;
 
 /// <summary>Ports and interrupts of the devices that every PC has at the same place.</summary>
 internal static class IsaDevices

@@ -1,6 +1,6 @@
 using System;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Layout;
 
 /// <summary>The width of the guest-physical addresses that a guest can reach, from CPUID leaf 0x80000008.</summary>
 internal static class PhysicalAddressWidth

@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Threading;
 
-namespace Vmm.DeviceModel.Bus;
+namespace Vmm.DeviceModel.Epochs;
 
 /// <summary>What one thread owns in one <see cref="AccessDomain"/>: whether it is inside, its counts, and what it is to do when it leaves.</summary>
 /// <remarks>Written by its own thread alone, read by writers and by who sums counters. Outlives the thread until its counts were folded.</remarks>

@@ -1,4 +1,4 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Layout;
 
 /// <summary>Address range types of the ACPI specification, section 15.</summary>
 public enum MemoryMapType

@@ -1,6 +1,6 @@
 using System.Threading;
 
-namespace Vmm.DeviceModel.Bus;
+namespace Vmm.DeviceModel.Epochs;
 
 /// <summary>Waits for a handler that is on its way: spinning at first, then looking again every millisecond.</summary>
 /// <remarks>Who is waited for does nothing for it: an access pays for no wake-up. For one thread.</remarks>

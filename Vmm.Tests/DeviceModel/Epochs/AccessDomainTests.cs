@@ -5,8 +5,9 @@ using System.Runtime.CompilerServices;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 
-namespace Vmm.Tests.DeviceModel.Bus;
+namespace Vmm.Tests.DeviceModel.Epochs;
 
 /// <summary>Who is inside, who waits for whom, and effects that run after an access.</summary>
 public sealed class AccessDomainTests

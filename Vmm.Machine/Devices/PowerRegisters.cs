@@ -1,4 +1,4 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Devices;
 
 /// <summary>The ACPI fixed hardware registers (ACPI 6.4, section 4.8) and the reset register, in one block of ports.</summary>
 internal static class PowerRegisters

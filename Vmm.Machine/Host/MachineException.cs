@@ -1,6 +1,6 @@
 using System;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Host;
 
 /// <summary>
 /// The host cannot give what a machine was asked for: a file, memory, a tap, the hypervisor. Thrown at set-up, with everything undone.

@@ -1,9 +1,8 @@
 using System;
 using System.IO;
 using System.Text.Json.Serialization;
-using Vmm.Machine.Catalogue;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>What a serial port or a console is connected to.</summary>
 /// <param name="Kind">Which.</param>

@@ -1,6 +1,6 @@
 using System;
 
-namespace Vmm.DeviceModel.Hypervisor;
+namespace Vmm.DeviceModel.Bus;
 
 /// <summary>Host memory that the guest reaches without an exit.</summary>
 public interface IMemorySlots

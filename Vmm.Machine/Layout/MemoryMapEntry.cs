@@ -1,4 +1,4 @@
-namespace Vmm.Machine;
+namespace Vmm.Machine.Layout;
 
 /// <summary>One row of the memory map that the guest's kernel is handed (the E820 table of the boot protocol, the memory map of PVH).</summary>
 /// <param name="Address">First byte.</param>

@@ -1,8 +1,7 @@
 using System;
-using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 
-namespace Vmm.DeviceModel.Hypervisor;
+namespace Vmm.DeviceModel.Bus;
 
 /// <summary>Writes that become eventfd signals inside the hypervisor (ioeventfd).</summary>
 public interface IDoorbells

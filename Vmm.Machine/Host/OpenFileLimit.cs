@@ -1,6 +1,6 @@
 using Vmm.DeviceModel.Interop;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Host;
 
 /// <summary>The descriptors that this process may have open: a vector, a queue or a back-end each take some.</summary>
 public static class OpenFileLimit

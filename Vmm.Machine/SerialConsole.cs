@@ -4,8 +4,11 @@ using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Interrupts;
+using Vmm.Machine.Catalogue;
+using Vmm.Machine.Devices;
+using Vmm.Machine.Host;
 
-namespace Vmm.Machine.Devices;
+namespace Vmm.Machine;
 
 /// <summary>A serial port with its back-end: file, stream, terminal or nothing.</summary>
 internal sealed class SerialConsole : IDisposable
@@ -73,7 +76,7 @@ internal sealed class SerialConsole : IDisposable
         int output = StandardOutput;
         if (options.Kind == CharacterKind.File)
         {
-            _file = OutputFile.Open("serial", options, machine.AppendOutput);
+            _file = OutputFile.Open("serial", options.Path!, machine.AppendOutput);
             output = _file.Number;
         }
 

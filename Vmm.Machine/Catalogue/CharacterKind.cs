@@ -1,6 +1,6 @@
 using System.Text.Json.Serialization;
 
-namespace Vmm.Machine;
+namespace Vmm.Machine.Catalogue;
 
 /// <summary>What a serial port or a console is connected to.</summary>
 [JsonConverter(typeof(JsonStringEnumConverter<CharacterKind>))]
