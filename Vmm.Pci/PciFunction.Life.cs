@@ -82,7 +82,7 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
         if (!_disposed)
         {
             _bus?.RemoveForDisposal(this);
-            Decoding.WaitForBlockingCalls();
+            WaitForBlockingCalls();
             _disposed = true;
             Dispose(true);
         }
@@ -180,7 +180,8 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
     }
 
     /// <summary>
-    /// The function leaves its bus: no configuration access reaches it any more, its BARs still decode and its vectors are still routed.
+    /// The function leaves its bus: no configuration access reaches it any more, its BARs still decode and its vectors are still routed. Accesses that
+    /// may wait (<see cref="PciFunctionOptions.IsConfigurationBlocking"/>) may be in flight still; they have ended when its removal has.
     /// </summary>
     protected virtual void OnLeaving()
     {
@@ -245,6 +246,13 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
         _bus = null;
         _capabilities.Detached();
         Intx.Detach();
+    }
+
+    /// <summary>Waits for the accesses that may take long and were in flight when the function left its bus. Under no lock of the bus.</summary>
+    internal void WaitForBlockingCalls()
+    {
+        Decoding.WaitForBlockingCalls();
+        BlockingConfiguration?.Wait();
     }
 
     /// <summary>The bus has another number now.</summary>

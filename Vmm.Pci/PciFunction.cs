@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Bars;
@@ -52,6 +53,7 @@ public partial class PciFunction : IDisposable
         Identity = identity;
         Name = options.Name;
         Dma = options.Dma;
+        BlockingConfiguration = options.IsConfigurationBlocking ? new BlockingCalls() : null;
         _space = new PciConfigurationSpace(
             options.ExtendedConfigurationSpace ? PciConfigurationSpace.ExpressLength : PciConfigurationSpace.ConventionalLength);
         FunctionHeader.Define(_space, identity, options.Pin, isBridge);
@@ -139,6 +141,9 @@ public partial class PciFunction : IDisposable
 
     /// <summary>Names of the registers in configuration space.</summary>
     internal IRegionNames Names { get; }
+
+    /// <summary>The configuration accesses that are in flight, where they may wait; null where they may not.</summary>
+    internal BlockingCalls? BlockingConfiguration { get; }
 
     /// <summary>The mapping of the BARs into the address spaces.</summary>
     internal BarMapper Decoding { get; }

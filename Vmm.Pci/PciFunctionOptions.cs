@@ -15,6 +15,12 @@ public sealed record PciFunctionOptions
     /// <summary>True for 4 KiB of configuration space with an extended capability list, false for 256 bytes.</summary>
     public bool ExtendedConfigurationSpace { get; init; }
 
+    /// <summary>
+    /// True if configuration accesses may wait for something outside this process: they stall their own vCPU and the removal of the function alone.
+    /// The function bounds that wait. False by default.
+    /// </summary>
+    public bool IsConfigurationBlocking { get; init; }
+
     /// <summary>What the device masters the bus with; its <see cref="DmaTarget.Enabled"/> follows Bus Master Enable (PCI-8).</summary>
     public DmaTarget? Dma { get; init; }
 }

@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
+using Vmm.DeviceModel.Registers;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 
@@ -11,7 +12,15 @@ internal sealed class NullVirtioDevice : VirtioDevice
     /// <summary>What the driver of the measurements acknowledges.</summary>
     public const ulong DriverFeatures = 0x1_3000_0644;
 
-    private readonly byte[] _configuration = new byte[64];
+    private static readonly RegisterMap<NullVirtioDevice> Map = new("null", length: 64, RegisterPolicy.Lanes)
+    {
+        { 0, 4, RegisterAccess.ReadOnly, "first", static _ => 0 },
+    };
+
+    public NullVirtioDevice()
+    {
+        Registers = Map.Bind(this);
+    }
 
     /// <summary>The first queue, once it runs.</summary>
     public Virtqueue? Ring { get; private set; }
@@ -22,18 +31,7 @@ internal sealed class NullVirtioDevice : VirtioDevice
 
     public override IReadOnlyList<ushort> QueueSizes { get; } = [256, 256, 256, 256];
 
-    public override int ConfigurationLength => _configuration.Length;
-
-    public override ulong ReadConfiguration(int offset, int width)
-    {
-        ulong value = 0;
-        for (int i = 0; i < width; i++)
-        {
-            value |= (ulong)_configuration[offset + i] << (8 * i);
-        }
-
-        return value;
-    }
+    public override IRegisterBlock Registers { get; }
 
     public override void Start(ulong features, IVirtioDeviceHost host)
     {

@@ -97,9 +97,9 @@ public sealed partial class AddressSpace
 
         foreach (Claim claim in changes.Removed)
         {
-            if (claim.IsBlocking)
+            if (claim.BlockingCalls is { } calls)
             {
-                claim.WaitForBlockingCalls();
+                calls.Wait();
                 Settle(claim);
             }
         }

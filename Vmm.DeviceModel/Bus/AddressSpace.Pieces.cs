@@ -14,11 +14,10 @@ public sealed partial class AddressSpace
     /// <param name="slot">The calling thread's.</param>
     /// <param name="address">First byte.</param>
     /// <param name="width">1 to 8.</param>
-    /// <param name="mayLeave">True for the outermost access: nothing around it relies on the thread staying inside.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ulong ReadPieces(AccessSlot slot, ulong address, int width, bool mayLeave)
+    private ulong ReadPieces(AccessSlot slot, ulong address, int width)
     {
-        FlatView view = _view;
+        FlatView view = Renew(slot, out long sequence);
         ulong value = 0;
         int done = 0;
         while (done < width)
@@ -39,15 +38,10 @@ public sealed partial class AddressSpace
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter);
-                if (mayLeave && segment.Claim.IsBlocking)
-                {
-                    part = ReadBlocking(slot, segment, at - segment.Base, piece);
-                    view = _view;
-                }
-                else
-                {
-                    part = CallRead(segment, at - segment.Base, piece);
-                }
+                part = segment.Claim.BlockingCalls is { } calls
+                    ? ReadBlocking(slot, calls, segment, at - segment.Base, piece)
+                    : CallRead(segment, at - segment.Base, piece);
+                view = slot.Sequence == sequence ? view : Renew(slot, out sequence);
             }
             else
             {
@@ -65,9 +59,9 @@ public sealed partial class AddressSpace
 
     /// <summary>Writes piece by piece, as <see cref="ReadPieces"/>.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void WritePieces(AccessSlot slot, ulong address, int width, ulong value, bool mayLeave)
+    private void WritePieces(AccessSlot slot, ulong address, int width, ulong value)
     {
-        FlatView view = _view;
+        FlatView view = Renew(slot, out long sequence);
         int done = 0;
         while (done < width)
         {
@@ -85,15 +79,16 @@ public sealed partial class AddressSpace
             {
                 piece = PieceWidth(at - segment.Base, width - done, segment.Last - at);
                 slot.Count(segment.Counter + 1);
-                if (mayLeave && segment.Claim.IsBlocking)
+                if (segment.Claim.BlockingCalls is { } calls)
                 {
-                    WriteBlocking(slot, segment, at - segment.Base, piece, rest);
-                    view = _view;
+                    WriteBlocking(slot, calls, segment, at - segment.Base, piece, rest);
                 }
                 else
                 {
                     CallWrite(segment, at - segment.Base, piece, rest);
                 }
+
+                view = slot.Sequence == sequence ? view : Renew(slot, out sequence);
             }
             else
             {
@@ -105,30 +100,44 @@ public sealed partial class AddressSpace
         }
     }
 
-    /// <summary>
-    /// Calls a handler that may wait, outside the epoch: a change of the space does not wait for it. Counted before the epoch is left, so that a
-    /// removal, which waits for the epoch first, finds the count of everybody who found the claim.
-    /// </summary>
-    private static ulong ReadBlocking(AccessSlot slot, FlatSegment segment, ulong offset, int width)
+    /// <summary>The view for an access, or for the rest of one whose thread has left the epoch for a handler that waits, and come back.</summary>
+    /// <param name="slot">The calling thread's.</param>
+    /// <param name="sequence">Where the thread is: the same for as long as the view may be used.</param>
+    private FlatView Renew(AccessSlot slot, out long sequence)
     {
-        Claim claim = segment.Claim!;
-        claim.BeginBlockingCall();
-        slot.LeaveToBlock();
-        ulong value = CallRead(segment, offset, width);
-        slot.ReturnFromBlocking();
-        claim.EndBlockingCall();
+        sequence = slot.Sequence;
+        return _view;
+    }
+
+    /// <summary>Reads piece by piece inside another stay in the epoch, which relies on it: no handler leaves.</summary>
+    private ulong ReadNested(AccessSlot slot, ulong address, int width)
+    {
+        slot.Nesting++;
+        ulong value = ReadPieces(slot, address, width);
+        slot.Nesting--;
         return value;
     }
 
-    /// <summary>As <see cref="ReadBlocking"/>.</summary>
-    private static void WriteBlocking(AccessSlot slot, FlatSegment segment, ulong offset, int width, ulong value)
+    /// <summary>As <see cref="ReadNested"/>.</summary>
+    private void WriteNested(AccessSlot slot, ulong address, int width, ulong value)
     {
-        Claim claim = segment.Claim!;
-        claim.BeginBlockingCall();
-        slot.LeaveToBlock();
+        slot.Nesting++;
+        WritePieces(slot, address, width, value);
+        slot.Nesting--;
+    }
+
+    /// <summary>Calls a handler that may wait.</summary>
+    private static ulong ReadBlocking(AccessSlot slot, BlockingCalls calls, FlatSegment segment, ulong offset, int width)
+    {
+        using BlockingScope scope = slot.Block(calls);
+        return CallRead(segment, offset, width);
+    }
+
+    /// <summary>As <see cref="ReadBlocking"/>.</summary>
+    private static void WriteBlocking(AccessSlot slot, BlockingCalls calls, FlatSegment segment, ulong offset, int width, ulong value)
+    {
+        using BlockingScope scope = slot.Block(calls);
         CallWrite(segment, offset, width, value);
-        slot.ReturnFromBlocking();
-        claim.EndBlockingCall();
     }
 
     /// <summary>Calls the handler; its exceptions end here. Kept apart so that the caller's variables can stay in registers.</summary>

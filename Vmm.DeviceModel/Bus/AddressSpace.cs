@@ -99,7 +99,7 @@ public sealed partial class AddressSpace
         long sequence = slot.Sequence;
         if ((sequence & 1) != 0)
         {
-            return ReadPieces(slot, address, width, mayLeave: false);
+            return ReadNested(slot, address, width);
         }
 
         // Inside from here on: the view that is read next stays usable until the store after the access (see AccessDomain).
@@ -115,11 +115,11 @@ public sealed partial class AddressSpace
         }
         else
         {
-            value = ReadPieces(slot, address, width, mayLeave: true);
-            sequence = slot.Sequence - 1;
+            value = ReadPieces(slot, address, width);
         }
 
-        Volatile.Write(ref slot.Sequence, sequence + 2);
+        // Read anew: a handler that waits has left and come back (AccessSlot.Block).
+        Volatile.Write(ref slot.Sequence, slot.Sequence + 1);
         if (slot.HasEffects)
         {
             AccessDomain.RunEffects(slot);
@@ -149,7 +149,7 @@ public sealed partial class AddressSpace
         long sequence = slot.Sequence;
         if ((sequence & 1) != 0)
         {
-            WritePieces(slot, address, width, value, mayLeave: false);
+            WriteNested(slot, address, width, value);
             return;
         }
 
@@ -163,11 +163,10 @@ public sealed partial class AddressSpace
         }
         else
         {
-            WritePieces(slot, address, width, value, mayLeave: true);
-            sequence = slot.Sequence - 1;
+            WritePieces(slot, address, width, value);
         }
 
-        Volatile.Write(ref slot.Sequence, sequence + 2);
+        Volatile.Write(ref slot.Sequence, slot.Sequence + 1);
         if (slot.HasEffects)
         {
             AccessDomain.RunEffects(slot);

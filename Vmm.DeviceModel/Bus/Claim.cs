@@ -13,7 +13,6 @@ public abstract class Claim
 {
     private AddressSpace? _space;
     private int _faulted;
-    private int _blockingCalls;
     private string? _device;
 
     private protected Claim(string name, ulong length, int priority)
@@ -50,7 +49,11 @@ public abstract class Claim
     /// device goes. An access that a handler of another claim makes of this one is a part of that claim's access: there the other claim must be
     /// declared blocking too. A doorbell has no handler; for it this says nothing.
     /// </remarks>
-    public bool IsBlocking { get; init; }
+    public bool IsBlocking
+    {
+        get => BlockingCalls is not null;
+        init => BlockingCalls = value ? new BlockingCalls() : null;
+    }
 
     /// <summary>The space the claim is in, or null.</summary>
     public AddressSpace? Space => Volatile.Read(ref _space);
@@ -65,6 +68,9 @@ public abstract class Claim
     /// True for a claim that a guest takes out of the space and puts back, as it does with a BAR's: the guest does not make the device well.
     /// </summary>
     internal bool FaultOutlivesRemoval { get; init; }
+
+    /// <summary>The accesses that are in the handler of a blocking claim; null for any other.</summary>
+    internal BlockingCalls? BlockingCalls { get; private init; }
 
     /// <summary>Where reads are counted while in a space; writes one further.</summary>
     internal int CounterPosition { get; set; }
@@ -84,25 +90,6 @@ public abstract class Claim
 
     /// <summary>Gives the claim free for another space.</summary>
     internal void Leave() => Volatile.Write(ref _space, null);
-
-    /// <summary>An access to a blocking claim begins. The calling thread is inside.</summary>
-    internal void BeginBlockingCall() => Interlocked.Increment(ref _blockingCalls);
-
-    /// <summary>The handler has returned.</summary>
-    internal void EndBlockingCall() => Interlocked.Decrement(ref _blockingCalls);
-
-    /// <summary>
-    /// Waits until no access to a blocking claim is in flight any more; at once for any other claim. The claim is visible nowhere, so that none
-    /// comes, and the caller holds no lock that somebody else may want.
-    /// </summary>
-    internal void WaitForBlockingCalls()
-    {
-        var wait = default(PollingWait);
-        while (Volatile.Read(ref _blockingCalls) != 0)
-        {
-            wait.Once();
-        }
-    }
 
     /// <summary>Gives the handler another chance: the claim begins a stay in a space.</summary>
     internal void BeginStay()

@@ -25,17 +25,13 @@ namespace Vmm.DeviceModel.Epochs;
 /// </remarks>
 public sealed class AccessDomain
 {
-    private const int MostDeferred = 1024;
-
     private readonly Lock _lock = new();
     private readonly List<AccessSlot> _slots = [];
     private readonly Stack<int> _freeCounters = new();
     private readonly ILogger _logger;
-    private readonly Queue<Action> _deferred = new();
     private long[] _folded = [];
     private int _nextCounter = AccessSlot.FirstCounter;
     private long _failedEffects;
-    private bool _runsDeferred;
 
     /// <summary>Makes a domain with nobody inside.</summary>
     /// <param name="loggerFactory">Where effects that fail are logged.</param>
@@ -48,7 +44,7 @@ public sealed class AccessDomain
     /// <summary>True if the calling thread is inside an access or a scope of this domain, also in the handler of a blocking claim.</summary>
     public bool IsInside => AccessSlot.Find(Identity)?.IsInside ?? false;
 
-    /// <summary>How many effects of <see cref="RunAfterAccess"/> and actions of <see cref="WhenQuiet"/> threw.</summary>
+    /// <summary>How many effects of <see cref="RunAfterAccess"/> threw.</summary>
     public long FailedEffects => Volatile.Read(ref _failedEffects);
 
     /// <summary>What slots are told apart by.</summary>
@@ -127,61 +123,22 @@ public sealed class AccessDomain
     }
 
     /// <summary>
-    /// Has an action run once everybody who is inside now has left once, without waiting for that: what frees something that an earlier view still
-    /// shows. Callable from inside.
+    /// Lets the calling thread wait in the middle of its access, for a handler that answers for several devices and knows which of them may take
+    /// long. No change of a space waits for it meanwhile.
     /// </summary>
-    /// <remarks>
-    /// Actions run in the order in which they were queued, on a thread of the domain that lives while there are any; the accesses of blocking claims
-    /// are not waited for. While 1,024 actions are queued, a caller waits for its own: at once, or after its access if it is inside; so a lock that
-    /// somebody inside may want must not be held.
-    /// </remarks>
-    /// <param name="action">Must handle its own failures: an exception out of it is logged and counted.</param>
-    public void WhenQuiet(Action action)
+    /// <param name="calls">
+    /// Where it counts, for the removal of the one that it waits for, which takes away first by what this access has found it.
+    /// </param>
+    /// <returns>Comes back when disposed.</returns>
+    internal BlockingScope Block(BlockingCalls calls)
     {
-        ArgumentNullException.ThrowIfNull(action);
-        bool full;
-        bool starts = false;
-        lock (_lock)
+        if (AccessSlot.Find(Identity) is { } slot)
         {
-            full = _deferred.Count >= MostDeferred;
-            if (!full)
-            {
-                _deferred.Enqueue(action);
-                starts = !_runsDeferred;
-                _runsDeferred = true;
-            }
+            return slot.Block(calls);
         }
 
-        if (starts)
-        {
-            StartDeferred();
-        }
-        else if (full)
-        {
-            RunAfterAccess(() =>
-            {
-                Synchronize();
-                RunEffect(action);
-            });
-        }
-    }
-
-    private void StartDeferred()
-    {
-        try
-        {
-            new Thread(RunDeferred) { Name = "bus quiet", IsBackground = true }.Start();
-        }
-        catch
-        {
-            // The host gives no thread: the next caller tries again, for this action too.
-            lock (_lock)
-            {
-                _runsDeferred = false;
-            }
-
-            throw;
-        }
+        calls.Begin();
+        return new BlockingScope(calls, null);
     }
 
     /// <summary>Throws if the calling thread is inside: waiting for the readers would be waiting for itself.</summary>
@@ -314,33 +271,6 @@ public sealed class AccessDomain
         {
             Interlocked.Increment(ref _failedEffects);
             Log.EffectFailed(_logger, exception);
-        }
-    }
-
-    private void RunDeferred()
-    {
-        var batch = new List<Action>();
-        while (true)
-        {
-            lock (_lock)
-            {
-                if (_deferred.Count == 0)
-                {
-                    _runsDeferred = false;
-                    return;
-                }
-
-                batch.AddRange(_deferred);
-                _deferred.Clear();
-            }
-
-            Synchronize();
-            foreach (Action action in batch)
-            {
-                RunEffect(action);
-            }
-
-            batch.Clear();
         }
     }
 

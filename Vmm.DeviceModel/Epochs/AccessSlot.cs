@@ -41,6 +41,12 @@ internal sealed class AccessSlot
     /// <summary>How many handlers of blocking claims the thread is in, one inside the other; outside the epoch in each of them.</summary>
     internal int BlockingCalls;
 
+    /// <summary>
+    /// How many stays in the epoch are around the thread's access, one inside the other, which rely on it until they end: an access that a handler
+    /// makes, or one in a scope of <see cref="AccessDomain.Enter"/>.
+    /// </summary>
+    internal int Nesting;
+
     /// <summary>True once the thread has ended.</summary>
     internal volatile bool IsDead;
 
@@ -99,11 +105,24 @@ internal sealed class AccessSlot
         Current = slot;
     }
 
-    /// <summary>Leaves the epoch in the middle of an access, for a handler that may wait. No view that was read before may be used after.</summary>
-    internal void LeaveToBlock()
+    /// <summary>
+    /// Leaves the epoch in the middle of an access, for a handler that may wait: a change of the space does not wait for it. Counted before it
+    /// leaves, so that a removal, which waits for the epoch first, finds the count of everybody who found what is removed. An access inside another
+    /// stay is counted and does not leave.
+    /// </summary>
+    /// <param name="calls">Where it counts.</param>
+    /// <returns>Comes back when disposed. No view that was read before may be used after.</returns>
+    internal BlockingScope Block(BlockingCalls calls)
     {
+        calls.Begin();
+        if (Nesting != 0 || (Sequence & 1) == 0)
+        {
+            return new BlockingScope(calls, null);
+        }
+
         BlockingCalls++;
         Volatile.Write(ref Sequence, Sequence + 1);
+        return new BlockingScope(calls, this);
     }
 
     /// <summary>Comes back into the epoch, to go on with the access.</summary>

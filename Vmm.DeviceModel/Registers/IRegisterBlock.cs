@@ -10,6 +10,9 @@ public interface IRegisterBlock : IRegionHandler, IRegionNames
     /// <summary>Name of the block, for example <c>common_cfg</c>.</summary>
     string Name { get; }
 
+    /// <summary>Bytes, those of gaps too.</summary>
+    int Length { get; }
+
     /// <summary>The lines of the table, by offset.</summary>
     IReadOnlyList<RegisterInfo> Registers { get; }
 

@@ -11,6 +11,8 @@ internal sealed class RegisterBlock<TDevice>(RegisterMap<TDevice> map, TDevice d
 {
     public string Name => map.Name;
 
+    public int Length => map.Length;
+
     public IReadOnlyList<RegisterInfo> Registers { get; } = [.. map];
 
     public ulong Read(ulong offset, int width) => map.Read(device, offset, width);

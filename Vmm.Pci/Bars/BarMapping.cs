@@ -90,7 +90,7 @@ internal sealed class BarMapping(PciBar bar)
     {
         foreach (var claim in Volatile.Read(ref _blocking))
         {
-            claim.WaitForBlockingCalls();
+            claim.BlockingCalls?.Wait();
         }
     }
 

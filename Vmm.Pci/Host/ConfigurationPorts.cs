@@ -3,6 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.Pci.Host;
 
@@ -29,6 +30,12 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler,
         }
 
         int register = Register(address, offset);
+        if (function.BlockingConfiguration is { } calls)
+        {
+            using BlockingScope scope = Domain.Block(calls);
+            return function.ReadFromBus(register, width);
+        }
+
         try
         {
             return function.ReadConfiguration(register, width);
@@ -53,10 +60,19 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler,
         }
 
         uint address = Volatile.Read(ref _address);
-        if ((address & EnableBit) != 0)
+        if ((address & EnableBit) == 0 || Find(address) is not { } function)
         {
-            Find(address)?.WriteFromBus(Register(address, offset), width, (uint)value);
+            return;
         }
+
+        if (function.BlockingConfiguration is { } calls)
+        {
+            using BlockingScope scope = Domain.Block(calls);
+            function.WriteFromBus(Register(address, offset), width, (uint)value);
+            return;
+        }
+
+        function.WriteFromBus(Register(address, offset), width, (uint)value);
     }
 
     /// <summary>The latch at 0xcf8.</summary>
@@ -84,6 +100,8 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler,
     }
 
     public void Reset() => Volatile.Write(ref _address, 0);
+
+    private AccessDomain Domain => bridge.Root.Ports!.Domain;
 
     private static int Register(uint address, ulong offset) => (int)((address & 0xfc) | ((uint)offset & 3));
 

@@ -1,6 +1,7 @@
 using System;
 using System.Diagnostics.CodeAnalysis;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.Pci.Host;
 
@@ -16,13 +17,7 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultC
             return ulong.MaxValue;
         }
 
-        int register = (int)offset & 0xfff;
-        if (width > 4)
-        {
-            return function.ReadFromBus(register, 4) | ((ulong)function.ReadFromBus(register + 4, 4) << 32);
-        }
-
-        return function.ReadConfiguration(register, width);
+        return function.BlockingConfiguration is null ? Read(function, offset, width) : ReadBlocking(function, offset, width);
     }
 
     public void Write(ulong offset, int width, ulong value)
@@ -33,15 +28,14 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultC
             return;
         }
 
-        int register = (int)offset & 0xfff;
-        if (width <= 4)
+        if (function.BlockingConfiguration is null)
         {
-            function.WriteConfiguration(register, width, (uint)value);
-            return;
+            Write(function, offset, width, value);
         }
-
-        function.WriteFromBus(register, 4, (uint)value);
-        function.WriteFromBus(register + 4, 4, (uint)(value >> 32));
+        else
+        {
+            WriteBlocking(function, offset, width, value);
+        }
     }
 
     /// <summary>
@@ -61,6 +55,43 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultC
         names = function?.Names;
         inside = offset & 0xfff;
         return function is not null;
+    }
+
+    private static ulong Read(PciFunction function, ulong offset, int width)
+    {
+        int register = (int)offset & 0xfff;
+        if (width > 4)
+        {
+            return function.ReadFromBus(register, 4) | ((ulong)function.ReadFromBus(register + 4, 4) << 32);
+        }
+
+        return function.ReadConfiguration(register, width);
+    }
+
+    private static void Write(PciFunction function, ulong offset, int width, ulong value)
+    {
+        int register = (int)offset & 0xfff;
+        if (width <= 4)
+        {
+            function.WriteConfiguration(register, width, (uint)value);
+            return;
+        }
+
+        function.WriteFromBus(register, 4, (uint)value);
+        function.WriteFromBus(register + 4, 4, (uint)(value >> 32));
+    }
+
+    /// <summary>The same out of the epoch. Apart, so that those who do not wait pay for no scope.</summary>
+    private ulong ReadBlocking(PciFunction function, ulong offset, int width)
+    {
+        using BlockingScope scope = bridge.Root.Memory.Domain.Block(function.BlockingConfiguration!);
+        return Read(function, offset, width);
+    }
+
+    private void WriteBlocking(PciFunction function, ulong offset, int width, ulong value)
+    {
+        using BlockingScope scope = bridge.Root.Memory.Domain.Block(function.BlockingConfiguration!);
+        Write(function, offset, width, value);
     }
 
     private PciFunction? Find(ulong offset) => bridge.Find((int)(offset >> 20), (int)(offset >> 12) & 0xff);

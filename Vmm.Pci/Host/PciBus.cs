@@ -171,10 +171,10 @@ public sealed class PciBus : IFunctionBus
     {
         ArgumentNullException.ThrowIfNull(function);
         TakeOff(function);
-        function.Decoding.WaitForBlockingCalls();
+        function.WaitForBlockingCalls();
     }
 
-    /// <summary>As <see cref="Remove"/>, without waiting for the accesses to blocking regions.</summary>
+    /// <summary>As <see cref="Remove"/>, without waiting for the accesses that may take long.</summary>
     internal void TakeOff(PciFunction function)
     {
         lock (Hierarchy.Topology)
@@ -193,7 +193,7 @@ public sealed class PciBus : IFunctionBus
             Ports?.Domain.ThrowIfInside();
             _slots.Set(function.Address, null);
 
-            // Configuration accesses that found the function before have ended after this.
+            // Configuration accesses that found the function before have ended after this, or are counted as waiting.
             Memory.Domain.Synchronize();
             if (Ports is { } ports && ports.Domain != Memory.Domain)
             {

@@ -13,11 +13,7 @@ internal sealed class RetypedDevice(VirtioDevice inner, int type, bool silent = 
 
     public override IReadOnlyList<ushort> QueueSizes => inner.QueueSizes;
 
-    public override int ConfigurationLength => 0;
-
     public override bool CompletesInOrder => inner.CompletesInOrder;
-
-    public override ulong ReadConfiguration(int offset, int width) => 0;
 
     public override void OnFeaturesNegotiated(ulong features) => inner.OnFeaturesNegotiated(features);
 

@@ -27,7 +27,10 @@ public sealed class RegisterTablesTests
             .Select(field => $"{field.DeclaringType!.Name}.{field.Name}")
             .Should().BeEquivalentTo(
                 $"{nameof(CommonConfigurationRegisters)}.{nameof(CommonConfigurationRegisters.Map)}",
-                $"{nameof(BalloonDevice)}.{nameof(BalloonDevice.Configuration)}",
+                $"{nameof(BlockDevice)}.{nameof(BlockDevice.Map)}",
+                $"{nameof(NetDevice)}.{nameof(NetDevice.Map)}",
+                $"{nameof(ConsoleDevice)}.{nameof(ConsoleDevice.Map)}",
+                $"{nameof(BalloonDevice)}.{nameof(BalloonDevice.Map)}",
                 $"{nameof(SerialPort)}.{nameof(SerialPort.Map)}",
                 $"{nameof(RealTimeClock)}.{nameof(RealTimeClock.Map)}",
                 $"{nameof(PowerControl)}.{nameof(PowerControl.Map)}",
@@ -41,8 +44,14 @@ public sealed class RegisterTablesTests
         text.Append("(VMMDEVICES_UPDATE_DOCS=1 with `RegisterTablesTests` prints it anew).\n");
         text.Append("\n## virtio-pci common configuration (virtio 1.2, 4.1.4.3)\n\n");
         text.Append(RegisterTable.ToMarkdown(CommonConfigurationRegisters.Map));
+        text.Append("\n## Configuration of a virtio block device (virtio 1.2, 5.2.4)\n\n");
+        text.Append(RegisterTable.ToMarkdown(BlockDevice.Map));
+        text.Append("\n## Configuration of a virtio network device (virtio 1.2, 5.1.4)\n\n");
+        text.Append(RegisterTable.ToMarkdown(NetDevice.Map));
+        text.Append("\n## Configuration of a virtio console (virtio 1.2, 5.3.4)\n\n");
+        text.Append(RegisterTable.ToMarkdown(ConsoleDevice.Map));
         text.Append("\n## Configuration of a virtio balloon (virtio 1.2, 5.5.4)\n\n");
-        text.Append(RegisterTable.ToMarkdown(BalloonDevice.Configuration));
+        text.Append(RegisterTable.ToMarkdown(BalloonDevice.Map));
         text.Append("\n## Serial port at 0x3f8 (PC16550D, table 2)\n\n");
         text.Append(RegisterTable.ToMarkdown(SerialPort.Map));
         text.Append("\n## Real-time clock at 0x70 (MC146818)\n\n");

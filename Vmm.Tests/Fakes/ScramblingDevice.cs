@@ -28,10 +28,6 @@ public sealed class ScramblingDevice : WorkerDevice
 
     public override ulong OfferedFeatures => OfferedRingFeatures;
 
-    public override int ConfigurationLength => 0;
-
-    public override ulong ReadConfiguration(int offset, int width) => 0;
-
     protected override QueueHandler CreateHandler(int index, Virtqueue queue) => new Handler(this, queue);
 
     protected override void Dispose(bool disposing)

@@ -112,7 +112,7 @@ internal sealed class DeviceBars : IDisposable
                     piece.Offset - plan.Mappings[piece.Mapping].Offset,
                     !bar.Region.CanWrite,
                     handler),
-                _ => new PciBarRegion("device", piece.Offset, piece.Length, handler),
+                _ => new PciBarRegion("device", piece.Offset, piece.Length, handler) { IsBlocking = true },
             });
         }
 

@@ -54,6 +54,9 @@ public sealed partial class PassthroughFunction : PciFunction
         {
             Name = options.Name ?? backend.Name,
             Pin = layout.Pin,
+
+            // Whatever the device answers itself waits for it, and for a reset of it that is under way.
+            IsConfigurationBlocking = true,
             ExtendedConfigurationSpace = layout.Image.Length == PciConfigurationSpace.ExpressLength,
         })
     {

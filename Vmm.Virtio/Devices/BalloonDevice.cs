@@ -25,14 +25,13 @@ public sealed class BalloonDevice : WorkerDevice
     private const int InflateQueue = 0;
     private const int DeflateQueue = 1;
 
-    internal static readonly RegisterMap<BalloonDevice> Configuration = new("balloon", length: 8, RegisterPolicy.Lanes)
+    internal static readonly RegisterMap<BalloonDevice> Map = new("balloon", length: 8, RegisterPolicy.Lanes)
     {
         { 0, 4, RegisterAccess.ReadOnly, "num_pages", static d => d._target },
         { 4, 4, RegisterAccess.ReadWrite, "actual", static d => d._actual, static (d, v, mask) => d._actual = (uint)((d._actual & ~mask) | v) },
     };
 
     private readonly GuestMemory _memory;
-    private readonly IRegisterBlock _registers;
     private volatile uint _target;
     private volatile uint _actual;
     private long _discarded;
@@ -47,7 +46,7 @@ public sealed class BalloonDevice : WorkerDevice
         ArgumentNullException.ThrowIfNull(memory);
         _memory = memory;
         _target = PagesOf(options.Size);
-        _registers = Configuration.Bind(this);
+        Registers = Map.Bind(this);
         OfferedFeatures = OfferedRingFeatures
             | (options.DeflateOnOutOfMemory ? DeflateOnOutOfMemory : 0) | (options.FreePageReporting ? PageReporting : 0);
     }
@@ -59,7 +58,7 @@ public sealed class BalloonDevice : WorkerDevice
     public override ulong OfferedFeatures { get; }
 
     /// <inheritdoc/>
-    public override int ConfigurationLength => Configuration.Length;
+    public override IRegisterBlock Registers { get; }
 
     /// <summary>Bytes that the driver is asked for, in whole pages. Set from any thread: the driver is told.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to no whole pages, or to 2^32 of them or more.</exception>
@@ -81,16 +80,9 @@ public sealed class BalloonDevice : WorkerDevice
     public long DiscardedBytes => Interlocked.Read(ref _discarded);
 
     /// <inheritdoc/>
-    public override ulong ReadConfiguration(int offset, int width) => _registers.Read((ulong)offset, width);
-
-    /// <inheritdoc/>
-    public override void WriteConfiguration(int offset, int width, ulong value) => _registers.Write((ulong)offset, width, value);
-
-    /// <inheritdoc/>
     public override void Inspect(InspectionNode node)
     {
         base.Inspect(node);
-        _registers.Inspect(node);
         node.Add("discarded bytes", DiscardedBytes);
     }
 

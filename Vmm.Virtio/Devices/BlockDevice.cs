@@ -1,8 +1,8 @@
 using System;
-using System.Buffers.Binary;
 using System.Numerics;
 using System.Text;
 using System.Threading;
+using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.State;
@@ -20,18 +20,36 @@ public sealed class BlockDevice : WorkerDevice
     internal const int MaximumRangeSegments = 32;
     internal const uint MaximumRangeSectors = 1 << 22;
 
-    private const int ConfigurationSize = 0x3c;
-    private const int WriteCacheOffset = 0x20;
     private const int PhysicalBlockSize = 4096;
     private const int IdentifierSize = 20;
+
+    /// <summary>
+    /// struct virtio_blk_config (5.2.4); what is not offered reads zero. A request takes a descriptor each for its header and its status.
+    /// </summary>
+    internal static readonly RegisterMap<BlockDevice> Map = new("block", length: 0x3c, RegisterPolicy.Lanes)
+    {
+        { 0x00, 8, RegisterAccess.ReadOnly, "capacity", static d => (ulong)d.Backend.Length / SectorSize },
+        { 0x0c, 4, RegisterAccess.ReadOnly, "seg_max", static d => (ulong)Math.Max(1, d._options.QueueSize - 2) },
+        { 0x14, 4, RegisterAccess.ReadOnly, "blk_size", static _ => SectorSize },
+        { 0x18, 1, RegisterAccess.ReadOnly, "physical_block_exp", static _ => (ulong)BitOperations.Log2(PhysicalBlockSize / SectorSize) },
+        { 0x1a, 2, RegisterAccess.ReadOnly, "min_io_size", static _ => PhysicalBlockSize / SectorSize },
+        { 0x20, 1, RegisterAccess.ReadWrite, "writeback", static d => Volatile.Read(ref d._writeback), static (d, v) => d.SwitchWriteCache((byte)v) },
+        { 0x22, 2, RegisterAccess.ReadOnly, "num_queues", static d => (ulong)d._options.QueueCount },
+        { 0x24, 4, RegisterAccess.ReadOnly, "max_discard_sectors", static _ => MaximumRangeSectors },
+        { 0x28, 4, RegisterAccess.ReadOnly, "max_discard_seg", static _ => MaximumRangeSegments },
+        { 0x2c, 4, RegisterAccess.ReadOnly, "discard_sector_alignment", static _ => PhysicalBlockSize / SectorSize },
+        { 0x30, 4, RegisterAccess.ReadOnly, "max_write_zeroes_sectors", static _ => MaximumRangeSectors },
+        { 0x34, 4, RegisterAccess.ReadOnly, "max_write_zeroes_seg", static _ => MaximumRangeSegments },
+        { 0x38, 1, RegisterAccess.ReadOnly, "write_zeroes_may_unmap", static _ => 1 },
+    };
 
     // How long a disposal waits for the last flush. A disk that takes longer is closed when that ends.
     private static readonly TimeSpan CloseLimit = TimeSpan.FromSeconds(5);
 
     private readonly BlockDeviceOptions _options;
-    private readonly byte[] _configuration = new byte[ConfigurationSize];
     private readonly byte[] _identifier = new byte[IdentifierSize];
     private readonly ManualResetEventSlim _closed = new();
+    private byte _writeback = 1;
     private bool _closing;
     private long _failures;
     private long _lastReport = long.MinValue;
@@ -52,7 +70,7 @@ public sealed class BlockDevice : WorkerDevice
 
         Backend = backend;
         Encoding.ASCII.GetBytes(_options.Serial.AsSpan(0, Math.Min(IdentifierSize, _options.Serial.Length)), _identifier);
-        FillConfiguration();
+        Registers = Map.Bind(this);
     }
 
     /// <inheritdoc/>
@@ -71,7 +89,7 @@ public sealed class BlockDevice : WorkerDevice
     }
 
     /// <inheritdoc/>
-    public override int ConfigurationLength => ConfigurationSize;
+    public override IRegisterBlock Registers { get; }
 
     /// <summary>Where the sectors are.</summary>
     public IBlockBackend Backend { get; }
@@ -83,27 +101,13 @@ public sealed class BlockDevice : WorkerDevice
 
     /// <summary>Whether completed writes may be volatile until a flush (5.2.5.2).</summary>
     internal bool IsWriteBack => (Features & BlockFeatures.ConfigureWriteCache) != 0
-        ? Volatile.Read(ref _configuration[WriteCacheOffset]) != 0
+        ? Volatile.Read(ref _writeback) != 0
         : (Features & BlockFeatures.Flush) != 0;
-
-    /// <inheritdoc/>
-    public override ulong ReadConfiguration(int offset, int width) => ConfigurationImage.Read(_configuration, offset, width);
-
-    /// <inheritdoc/>
-    public override void WriteConfiguration(int offset, int width, ulong value)
-    {
-        // The write-back switch is the only field that a driver writes.
-        if (offset == WriteCacheOffset && width == 1 && value <= 1 && (Features & BlockFeatures.ConfigureWriteCache) != 0)
-        {
-            Volatile.Write(ref _configuration[WriteCacheOffset], (byte)value);
-        }
-    }
 
     /// <inheritdoc/>
     public override void Inspect(InspectionNode node)
     {
         base.Inspect(node);
-        node.Add("sectors", Backend.Length / SectorSize);
         node.Add("read-only", Backend.IsReadOnly);
         node.Add("write-back", IsWriteBack);
         node.Add("failed requests", Failures);
@@ -115,7 +119,7 @@ public sealed class BlockDevice : WorkerDevice
         var state = new BlockState
         {
             Sectors = (ulong)(Backend.Length / SectorSize),
-            WriteBack = Volatile.Read(ref _configuration[WriteCacheOffset]) != 0,
+            WriteBack = Volatile.Read(ref _writeback) != 0,
         };
         return SavedState.Of(BlockState.Kind, BlockState.Version, state, VirtioStateJson.Default.BlockState);
     }
@@ -126,14 +130,14 @@ public sealed class BlockDevice : WorkerDevice
         ArgumentNullException.ThrowIfNull(state);
         BlockState block = state.Read(BlockState.Kind, BlockState.Version, VirtioStateJson.Default.BlockState);
         SavedState.Require(block.Sectors == (ulong)(Backend.Length / SectorSize), "sectors", $"{Backend.Length / SectorSize}", block.Sectors);
-        return () => Volatile.Write(ref _configuration[WriteCacheOffset], block.WriteBack ? (byte)1 : (byte)0);
+        return () => Volatile.Write(ref _writeback, block.WriteBack ? (byte)1 : (byte)0);
     }
 
     /// <inheritdoc/>
     public override void OnFeaturesNegotiated(ulong features)
     {
         // A driver that cannot flush begins with a cache that writes through (5.2.5.2).
-        Volatile.Write(ref _configuration[WriteCacheOffset], (features & BlockFeatures.Flush) != 0 ? (byte)1 : (byte)0);
+        Volatile.Write(ref _writeback, (features & BlockFeatures.Flush) != 0 ? (byte)1 : (byte)0);
         base.OnFeaturesNegotiated(features);
     }
 
@@ -147,7 +151,7 @@ public sealed class BlockDevice : WorkerDevice
     protected override QueueHandler CreateHandler(int index, Virtqueue queue) => new BlockRequestHandler(this, queue);
 
     /// <inheritdoc/>
-    protected override void OnReset() => Volatile.Write(ref _configuration[WriteCacheOffset], 1);
+    protected override void OnReset() => Volatile.Write(ref _writeback, 1);
 
     /// <summary>Counts a request that the back-end failed; says so at most once a second.</summary>
     internal void ReportFailure(BlockOperation operation)
@@ -216,22 +220,12 @@ public sealed class BlockDevice : WorkerDevice
         _closed.Set();
     }
 
-    private void FillConfiguration()
+    /// <summary>The driver writes the one field that it may.</summary>
+    private void SwitchWriteCache(byte value)
     {
-        // virtio 1.2, 5.2.4. A request takes a descriptor each for its header and its status.
-        Span<byte> image = _configuration;
-        BinaryPrimitives.WriteUInt64LittleEndian(image, (ulong)Backend.Length / SectorSize);
-        BinaryPrimitives.WriteUInt32LittleEndian(image[0x0c..], (uint)Math.Max(1, _options.QueueSize - 2));
-        BinaryPrimitives.WriteUInt32LittleEndian(image[0x14..], SectorSize);
-        image[0x18] = (byte)BitOperations.Log2(PhysicalBlockSize / SectorSize);
-        BinaryPrimitives.WriteUInt16LittleEndian(image[0x1a..], PhysicalBlockSize / SectorSize);
-        image[WriteCacheOffset] = 1;
-        BinaryPrimitives.WriteUInt16LittleEndian(image[0x22..], (ushort)_options.QueueCount);
-        BinaryPrimitives.WriteUInt32LittleEndian(image[0x24..], MaximumRangeSectors);
-        BinaryPrimitives.WriteUInt32LittleEndian(image[0x28..], MaximumRangeSegments);
-        BinaryPrimitives.WriteUInt32LittleEndian(image[0x2c..], PhysicalBlockSize / SectorSize);
-        BinaryPrimitives.WriteUInt32LittleEndian(image[0x30..], MaximumRangeSectors);
-        BinaryPrimitives.WriteUInt32LittleEndian(image[0x34..], MaximumRangeSegments);
-        image[0x38] = 1;
+        if (value <= 1 && (Features & BlockFeatures.ConfigureWriteCache) != 0)
+        {
+            Volatile.Write(ref _writeback, value);
+        }
     }
 }

@@ -1,8 +1,8 @@
 using System;
-using System.Buffers.Binary;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
+using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.State;
@@ -13,8 +13,15 @@ namespace Vmm.Virtio.Devices;
 public sealed class ConsoleDevice : WorkerDevice
 {
     private const ulong SizeFeature = 1UL << 0;
-    private const int ConfigurationSize = 12;
     private const int ReceiveQueue = 0;
+
+    internal static readonly RegisterMap<ConsoleDevice> Map = new("console", length: 12, RegisterPolicy.Lanes)
+    {
+        { 0, 2, RegisterAccess.ReadOnly, "cols", static d => Volatile.Read(ref d._size) & 0xffff },
+        { 2, 2, RegisterAccess.ReadOnly, "rows", static d => Volatile.Read(ref d._size) >> 16 },
+        { 4, 4, RegisterAccess.ReadOnly, "max_nr_ports", static _ => 1 },
+        { 8, 4, RegisterAccess.ReadOnly, "emerg_wr", static _ => 0 },
+    };
 
     private readonly IConsoleBackend _backend;
     private readonly bool _sized;
@@ -32,6 +39,7 @@ public sealed class ConsoleDevice : WorkerDevice
         _backend = backend;
         _sized = options.Columns != 0 && options.Rows != 0;
         _size = options.Columns | ((uint)options.Rows << 16);
+        Registers = Map.Bind(this);
     }
 
     /// <summary>Bytes of output that nobody took: the other end took nothing for half a second, or is gone.</summary>
@@ -44,17 +52,7 @@ public sealed class ConsoleDevice : WorkerDevice
     public override ulong OfferedFeatures => OfferedRingFeatures | (_sized ? SizeFeature : 0);
 
     /// <inheritdoc/>
-    public override int ConfigurationLength => ConfigurationSize;
-
-    /// <inheritdoc/>
-    public override ulong ReadConfiguration(int offset, int width)
-    {
-        Span<byte> image = stackalloc byte[ConfigurationSize];
-        image.Clear();
-        BinaryPrimitives.WriteUInt32LittleEndian(image, Volatile.Read(ref _size));
-        image[4] = 1;
-        return ConfigurationImage.Read(image, offset, width);
-    }
+    public override IRegisterBlock Registers { get; }
 
     /// <summary>The screen has another size; the driver is told if it asked for the size.</summary>
     /// <param name="columns">Columns, at least 1.</param>
@@ -78,8 +76,6 @@ public sealed class ConsoleDevice : WorkerDevice
     public override void Inspect(InspectionNode node)
     {
         base.Inspect(node);
-        node.Add("columns", (ushort)Volatile.Read(ref _size));
-        node.Add("rows", Volatile.Read(ref _size) >> 16);
         node.Add("dropped bytes", DroppedBytes);
     }
 

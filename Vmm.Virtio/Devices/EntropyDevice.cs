@@ -42,12 +42,6 @@ public sealed class EntropyDevice : WorkerDevice
     public override ulong OfferedFeatures => OfferedRingFeatures;
 
     /// <inheritdoc/>
-    public override int ConfigurationLength => 0;
-
-    /// <inheritdoc/>
-    public override ulong ReadConfiguration(int offset, int width) => 0;
-
-    /// <inheritdoc/>
     protected override QueueHandler CreateHandler(int index, Virtqueue queue)
     {
         return new Handler(_source, queue);

@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.Collections.Generic;
 using System.Threading;
 using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.State;
@@ -27,7 +28,15 @@ public sealed class NetDevice : WorkerDevice
     /// <summary>Pairs that a card can have, which is what a tap can have.</summary>
     internal const int MaximumPairs = 256;
 
-    private const int ConfigurationSize = 12;
+
+    internal static readonly RegisterMap<NetDevice> Map = new("net", length: 12, RegisterPolicy.Lanes)
+    {
+        { 0, 1, RegisterAccess.ReadOnly, "mac", MacAddress.Size, 1, static (d, i) => d.Mac.Value >> (8 * (MacAddress.Size - 1 - i)) },
+        { 6, 2, RegisterAccess.ReadOnly, "status", static d => d.LinkUp ? LinkUpStatus : 0UL },
+        { 8, 2, RegisterAccess.ReadOnly, "max_virtqueue_pairs", static d => (ulong)d._backends.Count },
+        { 10, 2, RegisterAccess.ReadOnly, "mtu", static d => d._mtu },
+    };
+
     private const ushort LinkUpStatus = 1;
     private const int VlanTagSize = 4;
     private const ushort CustomerVlan = 0x8100;
@@ -83,6 +92,7 @@ public sealed class NetDevice : WorkerDevice
         _offloads = options.Offloads;
         _initialMac = options.Mac ?? MacAddress.CreateRandom();
         _mac = _initialMac.Value;
+        Registers = Map.Bind(this);
     }
 
     /// <inheritdoc/>
@@ -102,7 +112,7 @@ public sealed class NetDevice : WorkerDevice
     }
 
     /// <inheritdoc/>
-    public override int ConfigurationLength => ConfigurationSize;
+    public override IRegisterBlock Registers { get; }
 
     /// <summary>Pairs of queues that the card has.</summary>
     public int PairCount => _backends.Count;
@@ -159,17 +169,6 @@ public sealed class NetDevice : WorkerDevice
 
     /// <inheritdoc/>
     public override bool AcceptsFeatures(ulong features) => NetFeatures.DependenciesHold(features);
-
-    /// <inheritdoc/>
-    public override ulong ReadConfiguration(int offset, int width)
-    {
-        Span<byte> image = stackalloc byte[ConfigurationSize];
-        Mac.CopyTo(image);
-        BinaryPrimitives.WriteUInt16LittleEndian(image[6..], LinkUp ? LinkUpStatus : (ushort)0);
-        BinaryPrimitives.WriteUInt16LittleEndian(image[8..], (ushort)_backends.Count);
-        BinaryPrimitives.WriteUInt16LittleEndian(image[10..], _mtu);
-        return ConfigurationImage.Read(image, offset, width);
-    }
 
     /// <inheritdoc/>
     public override void Inspect(InspectionNode node)

@@ -36,6 +36,7 @@ public abstract class QueueHandler
     private readonly List<IWatch> _watches = [];
     private readonly Action _run;
     private QueueBinding _binding = null!;
+    private DetachedRequests.Hold _hold = null!;
     private Worker? _worker;
     private int _place;
     private int _detached;
@@ -65,7 +66,7 @@ public abstract class QueueHandler
     public bool IsStopping => _stopping;
 
     /// <summary>True while no new request is to be begun.</summary>
-    private protected bool IsHeld => _stopping || _paused || _binding.Detached.Any;
+    private protected bool IsHeld => _stopping || _paused || _hold.IsHeld;
 
     /// <summary>True once the queue was taken away while the device's code ran.</summary>
     private protected bool IsClosed => _closed;
@@ -74,7 +75,11 @@ public abstract class QueueHandler
     private protected virtual bool HasPart => false;
 
     /// <summary>Gives the handler its surroundings, before the first start.</summary>
-    internal void Bind(QueueBinding binding) => _binding = binding;
+    internal void Bind(QueueBinding binding)
+    {
+        _binding = binding;
+        _hold = binding.Detached.HoldOf(Queue.Index);
+    }
 
     /// <summary>Begins; what is in the ring already is served without a kick.</summary>
     internal void Start(Worker worker)
@@ -127,6 +132,7 @@ public abstract class QueueHandler
         CancelWatches();
         _closed = true;
         Interlocked.MemoryBarrierProcessWide();
+        Silence();
 
         // At the queue nothing waits. Should a handler do so all the same, the ring is put out of its reach.
         if (!WaitUntil(static handler => Volatile.Read(ref handler._place) != AtQueue, Environment.TickCount64 + TimeAtQueue))
@@ -262,6 +268,11 @@ public abstract class QueueHandler
 
     /// <summary>The queue is about to be served, from the start.</summary>
     private protected virtual void Attach()
+    {
+    }
+
+    /// <summary>Nothing but the worker signals for the queue any more when this returns. On the thread that stops it.</summary>
+    private protected virtual void Silence()
     {
     }
 

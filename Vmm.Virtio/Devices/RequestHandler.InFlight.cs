@@ -6,8 +6,8 @@ namespace Vmm.Virtio.Devices;
 
 /// <content>Requests that are in flight: from the chain that is kept to the one that completes.</content>
 /// <remarks>
-/// Whoever completes a request puts its chain on a list that the worker takes as a whole; the first on it wakes the worker. The list is closed when
-/// the queue is taken away: what completes then is let go of by who completes it.
+/// A chain that is kept is with the device until it is completed, then it is finished: to be answered, which may send it to the device once more. The
+/// answered ones go into the ring before another is given to the device, which may take long.
 /// </remarks>
 public abstract partial class RequestHandler
 {
@@ -20,23 +20,19 @@ public abstract partial class RequestHandler
     // Chains that are answered in one stay.
     private const int AnswersAtOnce = 16;
 
-    private static readonly DescriptorChain Closed = new(1, 1);
+    // Completed by other threads and not looked at yet.
+    private CompletedChains _completed;
 
-    // Completed by other threads and not looked at yet, the latest first.
-    private DescriptorChain? _completed;
-
-    // The worker's own: completed and to be answered, in order of completion.
-    private DescriptorChain? _firstFinished;
-    private DescriptorChain? _lastFinished;
+    // The worker's own: completed and to be answered, and answered with another step to come; both in order of completion.
+    private ChainList _finished;
+    private ChainList _resubmitted;
 
     // Chains to be used again.
     private DescriptorChain[] _spare = [];
     private int _spareCount;
 
-    // Where the ring is to have its completions in order: chains as they were popped, from _oldest on.
-    private DescriptorChain[] _order = [];
-    private int _oldest;
-    private int _ordered;
+    // Where the ring is to have its completions in order.
+    private PopOrder _order;
 
     private DescriptorChain? _lastKept;
     private int _inFlight;
@@ -44,7 +40,7 @@ public abstract partial class RequestHandler
     /// <inheritdoc/>
     public sealed override int InFlight => Volatile.Read(ref _inFlight);
 
-    private bool HasFinished => _firstFinished is not null;
+    private bool HasFinished => _finished.First is not null;
 
     /// <summary>Ends a request that was submitted, once. From any thread, also before <see cref="Submit"/> has returned.</summary>
     /// <param name="chain">The request. Its memory may go when this has been called.</param>
@@ -66,7 +62,7 @@ public abstract partial class RequestHandler
             {
                 if (progress == Submitted)
                 {
-                    Push(chain);
+                    HandOver(chain);
                 }
 
                 // Otherwise the worker sees it when Submit returns.
@@ -83,24 +79,25 @@ public abstract partial class RequestHandler
         }
 
         _continued = false;
-        Volatile.Write(ref _completed, null);
+        _completed.Open();
+        _owed.Open();
     }
+
+    private protected sealed override void Silence() => _owed.Close();
 
     private protected sealed override void Detach()
     {
         // Done, and waiting for those before them: nobody ends these any more.
-        for (; _ordered > 0; _ordered--)
+        for (; _order.Count > 0; _order.RemoveOldest())
         {
-            DescriptorChain chain = _order[_oldest];
-            _oldest = (_oldest + 1) % _order.Length;
-            if (chain.Progress == Settled)
+            if (_order.Oldest is { Progress: Settled } chain)
             {
                 LetGo(chain);
             }
         }
 
-        DescriptorChain? completed = Interlocked.Exchange(ref _completed, Closed);
-        while (completed is not null && completed != Closed)
+        DescriptorChain? completed = _completed.Close();
+        while (completed is not null)
         {
             DescriptorChain? next = completed.Next;
             LetGo(completed);
@@ -108,27 +105,16 @@ public abstract partial class RequestHandler
         }
     }
 
-    private void Push(DescriptorChain chain)
+    /// <summary>Gives a chain that was completed to the worker, or lets go of it where there is none any more.</summary>
+    private void HandOver(DescriptorChain chain)
     {
-        while (true)
+        if (!_completed.TryAdd(chain, out bool isFirst))
         {
-            DescriptorChain? head = Volatile.Read(ref _completed);
-            if (head == Closed)
-            {
-                LetGo(chain);
-                return;
-            }
-
-            chain.Next = head;
-            if (Interlocked.CompareExchange(ref _completed, chain, head) == head)
-            {
-                if (head is null)
-                {
-                    Wake();
-                }
-
-                return;
-            }
+            LetGo(chain);
+        }
+        else if (isFirst)
+        {
+            Wake();
         }
     }
 
@@ -147,13 +133,7 @@ public abstract partial class RequestHandler
         Interlocked.Increment(ref _inFlight);
         if (_inOrder)
         {
-            if (_order.Length == 0)
-            {
-                _order = new DescriptorChain[Queue.Size];
-            }
-
-            _order[(_oldest + _ordered) % _order.Length] = chain;
-            _ordered++;
+            _order.Add(chain, Queue.Size);
         }
 
         _chain = _spareCount > 0 ? _spare[--_spareCount] : new DescriptorChain();
@@ -180,7 +160,7 @@ public abstract partial class RequestHandler
 
         if (Interlocked.CompareExchange(ref chain.Progress, Submitted, Submitting) != Submitting)
         {
-            AddFinished(chain);
+            _finished.Add(chain);
         }
 
         if (!TryReturnToQueue())
@@ -199,17 +179,16 @@ public abstract partial class RequestHandler
 
     /// <summary>Answers and completes what has ended, some of it.</summary>
     /// <param name="unsignalled">Completions that the driver has not heard of.</param>
-    /// <param name="again">A request that is to be submitted once more.</param>
     /// <returns>False if the queue was taken away meanwhile.</returns>
-    private bool FinishAll(ref int unsignalled, ref DescriptorChain? again)
+    private bool FinishSome(ref int unsignalled)
     {
-        bool came = TakeCompleted();
-        if (_ordered > 0 && Queue.IsBroken)
+        bool came = _completed.TryTake(ref _finished);
+        if (Queue.IsBroken)
         {
-            GiveBackSettled();
+            GiveUpBroken();
         }
 
-        for (int left = AnswersAtOnce; left > 0 && again is null && _firstFinished is { } chain; left--)
+        for (int left = AnswersAtOnce; left > 0 && _finished.First is { } chain; left--)
         {
             RequestOutcome outcome = RequestOutcome.Done;
             if (!Queue.IsBroken && !TryFinish(chain, out outcome))
@@ -223,14 +202,14 @@ public abstract partial class RequestHandler
                 break;
             }
 
-            RemoveFirstFinished();
+            _finished.Take();
             switch (outcome)
             {
                 case var _ when Queue.IsBroken:
                     GiveBack(chain);
                     break;
                 case RequestOutcome.Pending:
-                    again = chain;
+                    _resubmitted.Add(chain);
                     break;
                 case RequestOutcome.Later:
                     GiveBack(chain);
@@ -245,7 +224,7 @@ public abstract partial class RequestHandler
         if (came)
         {
             unsignalled = 0;
-            Queue.SignalIfNeeded();
+            Tell();
         }
 
         return true;
@@ -288,10 +267,9 @@ public abstract partial class RequestHandler
         }
 
         chain.Progress = Settled;
-        while (_ordered > 0 && _order[_oldest] is { Progress: Settled } oldest)
+        while (_order.Count > 0 && _order.Oldest is { Progress: Settled } oldest)
         {
-            _oldest = (_oldest + 1) % _order.Length;
-            _ordered--;
+            _order.RemoveOldest();
             PutIntoRing(oldest);
         }
 
@@ -314,23 +292,26 @@ public abstract partial class RequestHandler
         Queue.UndoPop(chain);
         if (_inOrder && !Queue.IsBroken)
         {
-            _ordered--;
+            _order.RemoveLatest();
         }
 
         Recycle(chain);
     }
 
-    /// <summary>Gives up what waits for its turn in a ring that is broken.</summary>
-    private void GiveBackSettled()
+    /// <summary>Gives up what waits for its turn in a ring that is broken, or for another step.</summary>
+    private void GiveUpBroken()
     {
-        for (; _ordered > 0; _ordered--)
+        for (; _order.Count > 0; _order.RemoveOldest())
         {
-            DescriptorChain chain = _order[_oldest];
-            _oldest = (_oldest + 1) % _order.Length;
-            if (chain.Progress == Settled)
+            if (_order.Oldest is { Progress: Settled } chain)
             {
                 GiveBack(chain);
             }
+        }
+
+        while (_resubmitted.Take() is { } chain)
+        {
+            GiveBack(chain);
         }
     }
 
@@ -346,63 +327,10 @@ public abstract partial class RequestHandler
         Interlocked.Decrement(ref _inFlight);
     }
 
-    /// <summary>Takes what other threads have completed.</summary>
-    /// <returns>True if there was something.</returns>
-    private bool TakeCompleted()
-    {
-        if (Volatile.Read(ref _completed) is null)
-        {
-            return false;
-        }
-
-        // Not while it is closed: that happens when the worker is not at the queue.
-        DescriptorChain? chain = Interlocked.Exchange(ref _completed, null);
-        DescriptorChain? reversed = null;
-        while (chain is not null)
-        {
-            DescriptorChain? next = chain.Next;
-            chain.Next = reversed;
-            reversed = chain;
-            chain = next;
-        }
-
-        while (reversed is not null)
-        {
-            DescriptorChain? next = reversed.Next;
-            AddFinished(reversed);
-            reversed = next;
-        }
-
-        return true;
-    }
-
-    private void AddFinished(DescriptorChain chain)
-    {
-        chain.Next = null;
-        if (_firstFinished is null)
-        {
-            _firstFinished = chain;
-        }
-        else
-        {
-            _lastFinished!.Next = chain;
-        }
-
-        _lastFinished = chain;
-    }
-
-    private void RemoveFirstFinished()
-    {
-        DescriptorChain chain = _firstFinished!;
-        _firstFinished = chain.Next;
-        chain.Next = null;
-    }
-
     private void LetGoOfFinished()
     {
-        while (_firstFinished is { } chain)
+        while ((_finished.Take() ?? _resubmitted.Take()) is { } chain)
         {
-            RemoveFirstFinished();
             LetGo(chain);
         }
     }

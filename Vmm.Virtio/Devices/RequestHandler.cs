@@ -13,7 +13,8 @@ namespace Vmm.Virtio.Devices;
 /// <para>
 /// A request that waits for something (a disk, another process) is <see cref="RequestOutcome.Pending"/>: its chain stays popped and its guest
 /// memory pinned until <see cref="Complete"/>, which comes once, from any thread and in any order; where VIRTIO_F_IN_ORDER was negotiated the ring
-/// has them in order all the same. Up to the queue size of them are in flight. The driver hears once of what completed together.
+/// has them in order all the same. Up to the queue size of them are in flight. The driver hears once of what completed together, and of all that has
+/// completed within milliseconds (<see cref="OwedInterrupt"/>), however long the next request takes to begin.
 /// </para>
 /// <para>
 /// A chain object, with what the device keeps in its <see cref="DescriptorChain.State"/>, is used again when its request has ended; there are no
@@ -29,6 +30,7 @@ public abstract partial class RequestHandler : QueueHandler
 
     private readonly int _signalEvery;
     private readonly bool _inOrder;
+    private readonly OwedInterrupt _owed;
     private DescriptorChain _chain = new();
     private bool _continued;
 
@@ -41,6 +43,7 @@ public abstract partial class RequestHandler : QueueHandler
         ArgumentOutOfRangeException.ThrowIfLessThan(signalEvery, 1);
         _signalEvery = signalEvery;
         _inOrder = (queue.Features & RingFeatures.InOrder) != 0;
+        _owed = new OwedInterrupt(queue.Interrupt);
     }
 
     /// <summary>
@@ -61,17 +64,18 @@ public abstract partial class RequestHandler : QueueHandler
             DescriptorChain? begun = null;
             using (Queue.Enter())
             {
-                if (!FinishAll(ref unsignalled, ref begun))
+                if (!FinishSome(ref unsignalled))
                 {
                     return false;
                 }
 
-                if (begun is null && !HasFinished)
+                // What has ended is in the ring before the device is given something that may take it long.
+                if (!HasFinished && (begun = _resubmitted.Take()) is null)
                 {
                     if (left == 0 || (IsHeld && !MayGoOn))
                     {
                         // Who holds it wakes it again.
-                        Queue.SignalIfNeeded();
+                        Tell();
                         return left == 0;
                     }
 
@@ -85,7 +89,7 @@ public abstract partial class RequestHandler : QueueHandler
                     {
                         // What was begun in parts is not there any more: should it come again, it begins anew.
                         Volatile.Write(ref _continued, false);
-                        Queue.SignalIfNeeded();
+                        Tell();
                         if (!Queue.EnableKicksAndCheckForMore())
                         {
                             return false;
@@ -101,6 +105,11 @@ public abstract partial class RequestHandler : QueueHandler
                     {
                         return false;
                     }
+                }
+
+                if (begun is not null && unsignalled > 0 && !_owed.IsOwed && Queue.NeedsInterrupt())
+                {
+                    _owed.Owe();
                 }
             }
 
@@ -210,7 +219,7 @@ public abstract partial class RequestHandler : QueueHandler
             case RequestOutcome.Continue or RequestOutcome.Later:
                 // Whoever goes on with it pops it again.
                 Queue.UndoPop(_chain);
-                Queue.SignalIfNeeded();
+                Tell();
                 unsignalled = 0;
                 return outcome == RequestOutcome.Continue;
             case RequestOutcome.Done when Queue.IsBroken:
@@ -230,7 +239,17 @@ public abstract partial class RequestHandler : QueueHandler
         if (++unsignalled >= _signalEvery)
         {
             unsignalled = 0;
-            Queue.SignalIfNeeded();
+            Tell();
+        }
+    }
+
+    /// <summary>Signals if the driver wants to hear of what was completed.</summary>
+    private void Tell()
+    {
+        bool needed = Queue.NeedsInterrupt();
+        if (_owed.TryTake() || needed)
+        {
+            Queue.Interrupt.Signal();
         }
     }
 

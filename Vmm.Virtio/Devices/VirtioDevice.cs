@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
 using System.Threading;
+using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
 using Vmm.Virtio.Queues;
 
@@ -30,8 +31,15 @@ public abstract class VirtioDevice : IDisposable, IComponent
     /// <summary>Maximum size of each queue: powers of two, 1 to 32768.</summary>
     public abstract IReadOnlyList<ushort> QueueSizes { get; }
 
+    /// <summary>
+    /// The device configuration, as registers that are bound to the device; null if it has none. The same as long as the device exists. They may be
+    /// reached with any width at any offset (<see cref="RegisterPolicy.Lanes"/>), and by vCPU threads at any time: no handler waits for a worker
+    /// (VTP-18).
+    /// </summary>
+    public virtual IRegisterBlock? Registers => null;
+
     /// <summary>Bytes of device configuration; 0 if the device has none.</summary>
-    public abstract int ConfigurationLength { get; }
+    public int ConfigurationLength => Registers?.Length ?? 0;
 
     /// <summary>
     /// Memory that is shared with the driver; the same as long as the device exists. A reset leaves it as it is. On PCI each region takes a
@@ -54,15 +62,13 @@ public abstract class VirtioDevice : IDisposable, IComponent
     /// <summary>Reads device configuration.</summary>
     /// <param name="offset">Byte offset, a multiple of <paramref name="width"/>, inside the configuration.</param>
     /// <param name="width">1, 2, 4 or 8.</param>
-    public abstract ulong ReadConfiguration(int offset, int width);
+    public ulong ReadConfiguration(int offset, int width) => Registers?.Read((ulong)offset, width) ?? 0;
 
     /// <summary>Writes device configuration; read-only fields ignore it.</summary>
     /// <param name="offset">Byte offset, a multiple of <paramref name="width"/>, inside the configuration.</param>
     /// <param name="width">1, 2, 4 or 8.</param>
     /// <param name="value">Little-endian.</param>
-    public virtual void WriteConfiguration(int offset, int width, ulong value)
-    {
-    }
+    public void WriteConfiguration(int offset, int width, ulong value) => Registers?.Write((ulong)offset, width, value);
 
     /// <summary>
     /// Counts the changes that the device itself makes to its configuration; odd while one is being made. A driver whose reads fall into a
@@ -149,6 +155,7 @@ public abstract class VirtioDevice : IDisposable, IComponent
     {
         ArgumentNullException.ThrowIfNull(node);
         node.Add("type", DeviceType.ToString());
+        Registers?.Inspect(node);
     }
 
     /// <summary>State of the device itself that a driver can change, apart from features and queues; null if there is nothing.</summary>

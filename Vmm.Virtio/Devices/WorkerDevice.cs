@@ -41,7 +41,7 @@ public abstract class WorkerDevice : VirtioDevice
         _rings = new Virtqueue?[queueCount];
         _queueSizes = new ushort[queueCount];
         Array.Fill(_queueSizes, options.QueueSize);
-        _detached = new DetachedRequests(WakeAll);
+        _detached = new DetachedRequests(queueCount, WakeAll);
     }
 
     /// <inheritdoc/>
@@ -230,6 +230,8 @@ public abstract class WorkerDevice : VirtioDevice
         {
             StopQueue(i);
         }
+
+        _detached.BeginLife();
     }
 
     private void EnsureWorker(int index, int count)

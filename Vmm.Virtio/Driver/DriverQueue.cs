@@ -1,7 +1,5 @@
 using System;
-using System.Diagnostics;
 using System.Threading;
-using Vmm.DeviceModel.Events;
 using Vmm.Pci.Access;
 using Vmm.Virtio.Queues;
 
@@ -18,7 +16,7 @@ namespace Vmm.Virtio.Driver;
 /// interrupt, or if that is the caller's to wait for, it looks at the ring again and again.
 /// </para>
 /// </remarks>
-public abstract class DriverQueue
+public abstract partial class DriverQueue
 {
     /// <summary>Flag of a descriptor: the chain goes on.</summary>
     private protected const ushort DescriptorNext = 1;
@@ -67,18 +65,6 @@ public abstract class DriverQueue
 
     /// <summary>Descriptors that no request uses.</summary>
     public int FreeDescriptors { get; private set; }
-
-    /// <summary>Whether completions can interrupt: by a vector of the queue, or by the pin.</summary>
-    public bool HasInterrupt { get; internal set; }
-
-    /// <summary>
-    /// What completions signal, if <see cref="VirtioDriverOptions.HandsOutEvents"/> and the queue has a vector: the caller waits on it, after
-    /// <see cref="ArmInterrupt"/>. What else shares the vector signals it too. Valid until the close.
-    /// </summary>
-    public EventFd? CompletionEvent { get; internal set; }
-
-    /// <summary>Interrupts that came for the queue, those of a shared vector or pin included; none of <see cref="CompletionEvent"/>.</summary>
-    public long Interrupts => _signal.Interrupts;
 
     /// <summary>Where the descriptor area lies.</summary>
     internal ulong DescriptorArea => Ring.Iova;
@@ -245,95 +231,8 @@ public abstract class DriverQueue
         return _batchEnd >= 0 || HasUsed();
     }
 
-    /// <summary>Asks the device to interrupt when it completes a request. It may do so more than once.</summary>
-    /// <returns>False if one has completed already, for which there may be no interrupt: take it first.</returns>
-    public bool ArmInterrupt()
-    {
-        ThrowIfClosed();
-        AskForInterrupt();
-
-        // Full fence: our wish is out before we look at the ring once more. Pairs with the device's fence between publishing what it used and
-        // looking at our wish.
-        Interlocked.MemoryBarrier();
-        return !HasCompletion();
-    }
-
-    /// <summary>Asks the device not to interrupt. A hint; interrupts may still come.</summary>
-    public void DisarmInterrupt()
-    {
-        ThrowIfClosed();
-        AskForSilence();
-    }
-
-    /// <summary>Waits for a completed request, by interrupt where there is one.</summary>
-    /// <param name="length">Bytes that the device says it wrote.</param>
-    /// <returns>The token.</returns>
-    /// <exception cref="DriverException">None completes in time, the device needs a reset, or it returned what it was not given.</exception>
-    public int WaitComplete(out uint length)
-    {
-        return TryWaitComplete(_driver.Timeout, out int token, out length)
-            ? token
-            : throw new DriverException("completion", $"queue {Index} completed nothing in {_driver.Timeout}; status is {_driver.Status}");
-    }
-
-    /// <summary>Waits for a completed request, by interrupt where there is one.</summary>
-    /// <param name="timeout">How long.</param>
-    /// <param name="token">What <see cref="TrySubmit(ReadOnlySpan{DriverSegment})"/> returned.</param>
-    /// <param name="length">Bytes that the device says it wrote.</param>
-    /// <returns>False if none completed in time.</returns>
-    /// <exception cref="DriverException">The device needs a reset, or returned what it was not given.</exception>
-    public bool TryWaitComplete(TimeSpan timeout, out int token, out uint length)
-    {
-        long start = Stopwatch.GetTimestamp();
-        var spin = new SpinWait();
-        while (!TryComplete(out token, out length))
-        {
-            TimeSpan left = timeout - Stopwatch.GetElapsedTime(start);
-            if (left <= TimeSpan.Zero)
-            {
-                return false;
-            }
-
-            if (!HasInterrupt || CompletionEvent is not null)
-            {
-                spin.SpinOnce();
-                if (spin.Count % PollsBetweenLooks == 0)
-                {
-                    _driver.ThrowIfNeedsReset();
-                }
-            }
-            else if (ArmInterrupt())
-            {
-                bool woken = _signal.Wait(left);
-                _driver.ServePin(this);
-                if (woken && !HasUsed())
-                {
-                    // What else wakes us is a change of configuration, and a device that fails says so in that way.
-                    _driver.ThrowIfNeedsReset();
-                }
-
-                DisarmInterrupt();
-            }
-        }
-
-        return true;
-    }
-
     /// <summary>Bytes of indirect tables for a queue.</summary>
     internal static long TablesLength(DriverQueueOptions options, int size) => (long)TableEntries(options, size) * DescriptorSize * size;
-
-    /// <summary>An interrupt came for the queue: it is counted, and the waiter looks.</summary>
-    internal void Signal()
-    {
-        _signal.Count();
-        _signal.Wake();
-    }
-
-    /// <summary>An interrupt came for the queue, and its waiter knows.</summary>
-    internal void CountInterrupt() => _signal.Count();
-
-    /// <summary>Has a waiter look.</summary>
-    internal void Wake() => _signal.Wake();
 
     /// <summary>The memory goes, or may go: nothing is submitted or completed any more.</summary>
     internal void Close() => _closed = true;
@@ -374,10 +273,6 @@ public abstract class DriverQueue
 
     /// <summary>Whether the device asked to be told of what was made available since this was asked last.</summary>
     private protected abstract bool DeviceWantsNotification();
-
-    private protected abstract void AskForInterrupt();
-
-    private protected abstract void AskForSilence();
 
     /// <summary>Writes an entry of an indirect table.</summary>
     private protected abstract void WriteTableEntry(Span<byte> place, in DriverSegment segment, int index, bool last);

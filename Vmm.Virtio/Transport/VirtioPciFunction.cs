@@ -174,9 +174,9 @@ public sealed class VirtioPciFunction : PciFunction
             new("isr", layout.IsrOffset, 1, new IsrRegion(isr)),
             new("notify", layout.NotifyOffset, layout.NotifyLength, new NotifyRegion(_transport)),
         };
-        if (layout.DeviceLength != 0)
+        if (Device.Registers is { Length: not 0 } registers)
         {
-            regions.Add(new PciBarRegion("device", layout.DeviceOffset, layout.DeviceLength, new DeviceConfigurationRegion(_transport)));
+            regions.Add(new PciBarRegion("device", layout.DeviceOffset, layout.DeviceLength, new DeviceConfigurationRegion(_transport, registers)));
         }
 
         if (msix is not null)

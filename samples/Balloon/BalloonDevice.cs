@@ -16,7 +16,7 @@ public sealed class BalloonDevice(BalloonOptions options, GuestMemory memory) : 
     private const int InflateQueue = 0;
     private const int StatisticsQueue = 2;
     private const ulong StatisticsFeature = 1 << 1;
-    private static readonly RegisterMap<BalloonDevice> Configuration = new("balloon", length: 8, RegisterPolicy.Lanes)
+    private static readonly RegisterMap<BalloonDevice> Map = new("balloon", length: 8, RegisterPolicy.Lanes)
     {
         { 0, 4, RegisterAccess.ReadOnly, "num_pages", static d => d._target },
         { 4, 4, RegisterAccess.ReadWrite, "actual", static d => d._actual, static (d, v, mask) => d._actual = (uint)((d._actual & ~mask) | v) },
@@ -31,7 +31,7 @@ public sealed class BalloonDevice(BalloonOptions options, GuestMemory memory) : 
 
     public override VirtioDeviceType DeviceType => (VirtioDeviceType)5;
     public override ulong OfferedFeatures => OfferedRingFeatures | StatisticsFeature;
-    public override int ConfigurationLength => Configuration.Length;
+    public override IRegisterBlock Registers => field ??= Map.Bind(this);
 
     /// <summary>The guest has told how it does. On the device's worker, in a stay in guest memory; must not wait.</summary>
     public event Action? StatisticsReceived;
@@ -56,9 +56,6 @@ public sealed class BalloonDevice(BalloonOptions options, GuestMemory memory) : 
     /// <summary>A statistic as the guest told it last, by its tag of 5.5.6.4, 0 to 9; null if it told none. From any thread.</summary>
     public ulong? GetStatistic(int tag) => Volatile.Read(ref _statistics[tag]) is not 0 and var above ? above - 1 : null;
 
-    public override ulong ReadConfiguration(int offset, int width) => Configuration.Read(this, (ulong)offset, width);
-    public override void WriteConfiguration(int offset, int width, ulong value) => Configuration.Write(this, (ulong)offset, width, value);
-
     protected override QueueHandler CreateHandler(int index, Virtqueue queue) =>
         index == StatisticsQueue ? _statisticsHandler = new StatisticsHandler(this, queue) : new PageHandler(this, queue);
 
@@ -66,12 +63,6 @@ public sealed class BalloonDevice(BalloonOptions options, GuestMemory memory) : 
     {
         (_actual, _statisticsHandler) = (0, null);
         Array.Clear(_statistics);
-    }
-
-    public override void Inspect(InspectionNode node)
-    {
-        base.Inspect(node);
-        Configuration.Bind(this).Inspect(node);
     }
 
     public override SavedState Save() => SavedState.Of("sample.balloon", 1, new BalloonState(_target, _actual), BalloonJson.Default.BalloonState);

@@ -80,6 +80,65 @@ public sealed class StuckBackendTests
     }
 
     [Fact]
+    [Trait("Behaviour", "VTP-9")]
+    public void A_request_that_a_queue_leaves_behind_holds_up_no_other_queue()
+    {
+        var backend = new HeldBlockBackend();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend, new BlockDeviceOptions { QueueCount = 3 })).Start();
+        Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)]);
+        disk.Kick();
+        backend.WaitArrived(1);
+        backend.Held.TryDequeue(out BlockRequest? stuck).Should().BeTrue();
+        Stop(disk, 0);
+
+        // One that ran on, one that is restarted.
+        Restart(disk, 2);
+        foreach (int other in new[] { 1, 2 })
+        {
+            Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)], queue: other);
+            disk.Kick(other);
+            backend.WaitArrived(1);
+            EndAll(backend);
+            disk.WaitUsed(other).Length.Should().Be(513);
+        }
+
+        Restart(disk, 0);
+        Add(disk, Out, [], new byte[512]);
+        disk.Kick();
+        Thread.Sleep(50);
+        backend.Held.Should().BeEmpty("of the queue itself an old request may come after a new one");
+        stuck!.Complete(BlockStatus.Ok);
+        backend.WaitArrived(1);
+        EndAll(backend);
+        disk.WaitUsed();
+    }
+
+    [Fact]
+    public void A_request_that_is_left_behind_holds_up_every_queue_of_the_next_life()
+    {
+        var backend = new HeldBlockBackend();
+        using VirtioDeviceRig disk = new VirtioDeviceRig(new BlockDevice(backend, new BlockDeviceOptions { QueueCount = 2 })).Start();
+        Add(disk, In, [Writable(disk.Ram.Allocate(512), 512)]);
+        disk.Kick();
+        backend.WaitArrived(1);
+        backend.Held.TryDequeue(out BlockRequest? stuck).Should().BeTrue();
+        Stop(disk, 0);
+        disk.Device.Reset();
+        disk.Drivers.Clear();
+        disk.Vectors.Clear();
+        disk.Start();
+        Add(disk, Out, [], new byte[512], queue: 1);
+        disk.Kick(1);
+        Thread.Sleep(50);
+        backend.Held.Should().BeEmpty("the driver does not know that a write of its former life is still on its way");
+
+        stuck!.Complete(BlockStatus.Ok);
+        backend.WaitArrived(1);
+        EndAll(backend);
+        disk.WaitUsed(1);
+    }
+
+    [Fact]
     public void A_worker_that_is_stuck_in_a_call_holds_up_no_reset_and_serves_the_next_life()
     {
         using var gate = new ManualResetEventSlim();
@@ -254,7 +313,7 @@ public sealed class StuckBackendTests
         disk.Drivers[0].HasUsed.Should().BeFalse();
     }
 
-    private static ushort Add(VirtioDeviceRig disk, uint type, GuestBuffer[] room, byte[]? data = null)
+    private static ushort Add(VirtioDeviceRig disk, uint type, GuestBuffer[] room, byte[]? data = null, int queue = 0)
     {
         List<GuestBuffer> buffers = [Readable(disk.Ram.Place(Header(type, 0)), 16)];
         if (data is not null)
@@ -262,7 +321,20 @@ public sealed class StuckBackendTests
             buffers.Add(Readable(disk.Ram.Place(data), (uint)data.Length));
         }
 
-        return disk.Drivers[0].Add([.. buffers, .. room, Writable(disk.Ram.Allocate(1), 1)]);
+        return disk.Drivers[queue].Add([.. buffers, .. room, Writable(disk.Ram.Allocate(1), 1)]);
+    }
+
+    private static void Stop(VirtioDeviceRig disk, int queue)
+    {
+        disk.Device.PrepareStop(queue);
+        disk.Device.StopQueue(queue);
+    }
+
+    private static void Restart(VirtioDeviceRig disk, int queue)
+    {
+        Stop(disk, queue);
+        disk.Drivers[queue] = RingDriver.Create(RingForm.Split, disk.Ram, 256, disk.Features, queue);
+        disk.StartQueue(queue, null);
     }
 
     private static void EndAll(HeldBlockBackend backend)

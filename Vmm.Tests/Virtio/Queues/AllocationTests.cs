@@ -61,7 +61,7 @@ public sealed class AllocationTests
         var driver = new SplitRingDriver(ram, 64, device.OfferedFeatures);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var handler = new BlockRequestHandler(device, queue!);
-        handler.Bind(new QueueBinding(kick, harness, new DetachedRequests(static () => { }), TimeSpan.Zero, static _ => { }));
+        handler.Bind(new QueueBinding(kick, harness, new DetachedRequests(1, static () => { }), TimeSpan.Zero, static _ => { }));
         using var worker = new Worker("never runs");
         handler.Start(worker);
         ulong header = ram.Place(new byte[16]);

@@ -4,6 +4,8 @@ using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
 using System.Linq;
 using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Registers;
+using Vmm.DeviceModel.State;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 
@@ -20,6 +22,7 @@ internal sealed class FakeVirtioDevice : VirtioDevice
         Rings = new Virtqueue?[_sizes.Length];
         Kicks = new EventFd?[_sizes.Length];
         Resources = new QueueResources?[_sizes.Length];
+        Registers = new Bytes(this);
     }
 
     /// <summary>Calls in order: <c>start</c>, <c>start-queue 0</c>, <c>stop-queue 0</c>, <c>reset</c>, <c>dispose</c>.</summary>
@@ -69,34 +72,13 @@ internal sealed class FakeVirtioDevice : VirtioDevice
 
     public override IReadOnlyList<ushort> QueueSizes => _sizes;
 
-    public override int ConfigurationLength => Configuration.Length;
+    public override IRegisterBlock Registers { get; }
 
     public override IReadOnlyList<SharedMemoryRegion> SharedMemory => Shared;
 
     public override bool CompletesInOrder => InOrder;
 
     public override bool AcceptsFeatures(ulong features) => Accepts(features);
-
-    public override ulong ReadConfiguration(int offset, int width)
-    {
-        Check(offset, width);
-        ulong value = 0;
-        for (int i = 0; i < width; i++)
-        {
-            value |= (ulong)Configuration[offset + i] << (8 * i);
-        }
-
-        return value;
-    }
-
-    public override void WriteConfiguration(int offset, int width, ulong value)
-    {
-        Check(offset, width);
-        for (int i = 0; i < width; i++)
-        {
-            Configuration[offset + i] = (byte)(value >> (8 * i));
-        }
-    }
 
     /// <summary>Changes configuration as a device does on its own account.</summary>
     public void Change(Action change) => ChangeConfiguration(change);
@@ -159,18 +141,61 @@ internal sealed class FakeVirtioDevice : VirtioDevice
         base.Dispose(disposing);
     }
 
-    // The contract of the base class; without an assertion, which would allocate.
-    private void Check(int offset, int width)
-    {
-        if (offset < 0 || offset > Configuration.Length - width || offset % width != 0)
-        {
-            throw new ArgumentOutOfRangeException(nameof(offset), offset, $"{width} bytes");
-        }
-    }
-
     private void Record(string call)
     {
         Calls.Enqueue(call);
         OnCall(call);
+    }
+
+    /// <summary>Configuration that is no table: bytes, as another process would give them.</summary>
+    private sealed class Bytes(FakeVirtioDevice device) : IRegisterBlock
+    {
+        public string Name => "fake";
+
+        public int Length => device.Configuration.Length;
+
+        public IReadOnlyList<RegisterInfo> Registers => [];
+
+        public ulong Read(ulong offset, int width)
+        {
+            Check((int)offset, width);
+            ulong value = 0;
+            for (int i = 0; i < width; i++)
+            {
+                value |= (ulong)device.Configuration[(int)offset + i] << (8 * i);
+            }
+
+            return value;
+        }
+
+        public void Write(ulong offset, int width, ulong value)
+        {
+            Check((int)offset, width);
+            for (int i = 0; i < width; i++)
+            {
+                device.Configuration[(int)offset + i] = (byte)(value >> (8 * i));
+            }
+        }
+
+        public string Describe(ulong offset, int selected) => $"fake.bytes[{offset}]";
+
+        public bool TryPeek(in RegisterInfo register, int index, out ulong value)
+        {
+            value = 0;
+            return false;
+        }
+
+        public void Inspect(InspectionNode node)
+        {
+        }
+
+        // The contract of the base class; without an assertion, which would allocate.
+        private void Check(int offset, int width)
+        {
+            if (offset < 0 || offset > Length - width || offset % width != 0)
+            {
+                throw new ArgumentOutOfRangeException(nameof(offset), offset, $"{width} bytes");
+            }
+        }
     }
 }

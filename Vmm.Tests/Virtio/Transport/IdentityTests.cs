@@ -251,10 +251,6 @@ public sealed class IdentityTests
 
         public override System.Collections.Generic.IReadOnlyList<ushort> QueueSizes => [];
 
-        public override int ConfigurationLength => 0;
-
-        public override ulong ReadConfiguration(int offset, int width) => 0;
-
         public override void Start(ulong features, Vmm.Virtio.Devices.IVirtioDeviceHost host) => Started = true;
 
         public override bool TryStartQueue(
