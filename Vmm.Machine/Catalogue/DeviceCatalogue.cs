@@ -27,8 +27,8 @@ public sealed class DeviceCatalogue
             throw new ArgumentException($"two kinds have the name {names.Key}", nameof(kinds));
         }
 
-        if (all.Where(static kind => kind.Model is not null).GroupBy(static kind => kind.Model!.Name).FirstOrDefault(static group => group.Count() > 1)
-            is { } models)
+        if (all.Where(static kind => kind.Model is not null).GroupBy(static kind => kind.Model!.Name)
+            .FirstOrDefault(static group => group.Count() > 1) is { } models)
         {
             throw new ArgumentException($"two kinds have models with the name {models.Key}", nameof(kinds));
         }
