@@ -24,9 +24,6 @@ internal static partial class Log
     [LoggerMessage(6005, LogLevel.Information, "{Report}")]
     public static partial void GuestDied(this ILogger logger, string report);
 
-    [LoggerMessage(6006, LogLevel.Error, "disk {Id} could not be flushed: what the guest wrote last may be lost")]
-    public static partial void FlushFailed(this ILogger logger, string id);
-
     [LoggerMessage(6007, LogLevel.Warning, "{Id} gave up {Count} characters of output that nobody read")]
     public static partial void OutputLost(this ILogger logger, string id, int count);
 
@@ -42,6 +39,6 @@ internal static partial class Log
     [LoggerMessage(6011, LogLevel.Error, "the worker of {Id} failed: the port takes and gives nothing any more")]
     public static partial void WorkerFailed(this ILogger logger, string id, Exception failure);
 
-    [LoggerMessage(6010, LogLevel.Debug, "device {Id} had {QueueResets} resets of single queues and ignored {Mistakes} mistakes of drivers")]
+    [LoggerMessage(6012, LogLevel.Debug, "device {Id} had {QueueResets} resets of single queues and ignored {Mistakes} mistakes of drivers")]
     public static partial void DeviceEnded(this ILogger logger, string id, long queueResets, long mistakes);
 }

@@ -101,7 +101,7 @@ public sealed class StateFieldTests
             ["_acknowledgedLow"] = Saved,
             ["_acknowledgedHigh"] = Saved,
             ["_negotiated"] = Saved,
-            ["<DeviceSelect>k__BackingField"] = Saved,
+            ["_deviceBank"] = Saved,
             ["<DriverSelect>k__BackingField"] = Saved,
         },
         ["Vmm.Virtio.Transport.ConfigurationGeneration"] = new() { ["_seen"] = Saved },
@@ -122,6 +122,7 @@ public sealed class StateFieldTests
         ["Vmm.Virtio.Transport.QueueRegisters"] = new()
         {
             ["_size"] = Saved,
+            ["_vector"] = Saved,
             ["_enabled"] = Saved,
             ["_resetting"] = "done before the access that asks for it returns",
             ["_kick"] = Host,
@@ -132,7 +133,7 @@ public sealed class StateFieldTests
             ["<Place>k__BackingField"] = Saved,
         },
         ["Vmm.Virtio.Transport.VirtioPciHost"] = new() { ["_doorbells"] = Followed, ["_configurationVector"] = Saved },
-        ["Vmm.Virtio.Transport.VirtioPciQueueInterrupt"] = new() { ["_vector"] = Saved, ["_source"] = Host, ["_open"] = Followed },
+        ["Vmm.Virtio.Transport.VirtioPciQueueInterrupt"] = new() { ["_vector"] = Followed, ["_source"] = Host, ["_open"] = Followed },
         ["Vmm.Virtio.Queues.Virtqueue"] = new()
         {
             ["_indirectCopy"] = "a buffer",
