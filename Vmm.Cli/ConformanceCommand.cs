@@ -4,22 +4,18 @@ using System.CommandLine;
 using System.IO;
 using System.Linq;
 using Vmm.Conformance;
-using Vmm.Conformance.Models;
 using Vmm.Conformance.Reports;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Host;
 using Vmm.Vfio;
-using Vmm.Virtio.Devices;
 
 namespace Vmm.Cli;
 
 /// <summary><c>vmm conformance</c>: checks devices from the driver's side.</summary>
 public sealed class ConformanceCommand
 {
-    private readonly Option<string[]> _model = Text(
-        "--model", ModelOptionParser.Form,
-        "A virtio device of our own, made for the run; also ring_reset=off, notification_data=on, and for blk num_queues=N; may be repeated");
-
+    private readonly DeviceCatalogue _catalogue;
+    private readonly Option<string[]> _model;
     private readonly Option<string[]> _device = Text(
         "--device", "path=FOLDER,...",
         "A device of the host by its folder in /sys/bus/pci/devices, bound to vfio-pci; "
@@ -28,6 +24,16 @@ public sealed class ConformanceCommand
     private readonly Option<string[]> _json = Text("--json", "FILE", "Write a JSON report");
     private readonly Option<string[]> _only = Text("--only", "ID", "Run this check alone; may be repeated");
     private readonly Option<bool> _list = new("--list") { Description = "List the checks instead of running them" };
+
+    /// <summary>Checks of the devices of a catalogue.</summary>
+    /// <param name="catalogue">The catalogue; the library's own without it.</param>
+    public ConformanceCommand(DeviceCatalogue? catalogue = null)
+    {
+        _catalogue = catalogue ?? DeviceCatalogue.Default;
+        _model = Text(
+            "--model", ModelFunction.FormOf(_catalogue),
+            "A device of our own on a back-end that is made for the run, with the words that vmm run has for it; may be repeated");
+    }
 
     /// <summary>The <c>conformance</c> command with its options.</summary>
     public Command Create()
@@ -54,7 +60,8 @@ public sealed class ConformanceCommand
         }
 
         string? json = ReadJson(result.GetValue(_json) ?? []);
-        List<ModelOptions> models = [.. (result.GetValue(_model) ?? []).SelectMany(ModelOptionParser.Read)];
+        List<Func<ModelFunction>> models =
+            [.. (result.GetValue(_model) ?? []).SelectMany(text => ModelFunction.Read(_model.Name, text, _catalogue))];
         List<Func<HostFunction>> devices = [.. (result.GetValue(_device) ?? []).Select(text => HostFunction.Read(_device.Name, text))];
         if (models.Count + devices.Count == 0)
         {
@@ -63,9 +70,9 @@ public sealed class ConformanceCommand
 
         using FileStream? file = json is null ? null : CreateReport(json);
         var reports = new List<ConformanceReport>();
-        foreach (ModelOptions model in models)
+        foreach (Func<ModelFunction> make in models)
         {
-            using ModelFunction function = Make(model);
+            using ModelFunction function = make();
             reports.Add(Check(function.Target, checks, output));
         }
 
@@ -104,18 +111,6 @@ public sealed class ConformanceCommand
         ConformanceReport report = ConformanceRun.Execute(target, checks, ended: printer.Add);
         printer.End(report);
         return report;
-    }
-
-    private static ModelFunction Make(ModelOptions model)
-    {
-        try
-        {
-            return new ModelFunction(model);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or BackendException)
-        {
-            throw new MachineException("model", model.Name, e.Message, e);
-        }
     }
 
     /// <summary>Before the checks, which take their time. Without a buffer: closing it has nothing left to write.</summary>

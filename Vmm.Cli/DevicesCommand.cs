@@ -44,7 +44,7 @@ internal sealed class DevicesCommand
         }
         else
         {
-            new DevicePrinter(machine, options.Catalogue).Print(output);
+            DevicePrinter.Print(machine.Inspect(), output);
         }
     }
 }

@@ -87,10 +87,10 @@ internal sealed class MachineDevices : IDisposable
         try
         {
             _bridge.ClaimConfigurationAccess();
-            var reset = new ResetControl(_bridge.ConfigurationPorts);
-            reset.ResetRequested += () => stop(VmStopReason.Reset);
+            ResetControl = new ResetControl(_bridge.ConfigurationPorts);
+            ResetControl.ResetRequested += () => stop(VmStopReason.Reset);
             spaces.Ports.Add(
-                new HandlerClaim("pci configuration ports, reset", 8, reset, ClaimPriority.Platform + 1) { Device = "pci" },
+                new HandlerClaim("pci configuration ports, reset", 8, ResetControl, ClaimPriority.Platform + 1) { Device = "pci" },
                 PciHostBridge.ConfigurationPortBase);
             foreach ((int index, DeviceOptions device) in devices.Index())
             {
@@ -110,6 +110,9 @@ internal sealed class MachineDevices : IDisposable
 
     /// <summary>The bridge that the devices are behind.</summary>
     public PciHostBridge HostBridge => _bridge;
+
+    /// <summary>The reset register among the bridge's ports.</summary>
+    public ResetControl ResetControl { get; }
 
     /// <summary>The devices that are there now: those that the machine started with in the order of their slots, then those that were added.</summary>
     public IReadOnlyList<MachineDevice> Devices
@@ -227,6 +230,7 @@ internal sealed class MachineDevices : IDisposable
             Remove = RemoveLater,
         };
         var device = new MachineDevice(options, kind.Create(options, context));
+        device.Function.Description ??= kind.Describe(options);
         lock (_lock)
         {
             _devices.Add(device);

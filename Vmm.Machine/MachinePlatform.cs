@@ -1,7 +1,9 @@
 using System;
+using System.Collections.Generic;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.DeviceModel.State;
 using Vmm.Kvm;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Devices;
@@ -41,6 +43,7 @@ internal sealed class MachinePlatform : IDisposable
             Add(ports, "acpi", PowerRegisters.BasePort, (ulong)PowerControl.Length, power.Registers);
             Add(ports, "i8042", IsaDevices.KeyboardCommand, ResetPort.Length, keyboard.Registers);
             Add(ports, "post", IsaDevices.PostCode, 1, new IgnoredPort());
+            Components = _serial is null ? [_clock, power, keyboard] : [_serial.Port, _clock, power, keyboard];
         }
         catch
         {
@@ -48,6 +51,9 @@ internal sealed class MachinePlatform : IDisposable
             throw;
         }
     }
+
+    /// <summary>Those of them that have registers.</summary>
+    public IReadOnlyList<IComponent> Components { get; }
 
     /// <summary>Lets the last output go out and stops the timers and threads.</summary>
     public void Dispose()

@@ -6,6 +6,7 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
+using Vmm.DeviceModel.State;
 using Vmm.Machine.Host;
 using Vmm.Machine.Layout;
 using Vmm.Pci.Host;
@@ -20,10 +21,13 @@ public sealed class MachinePreview : IDisposable
 {
     private readonly MachineDevices _devices;
 
-    private MachinePreview(MemoryLayout layout, MachineDevices devices)
+    private readonly MachineComponent _component;
+
+    private MachinePreview(MachineOptions options, MemoryLayout layout, MachineDevices devices)
     {
         Layout = layout;
         _devices = devices;
+        _component = new MachineComponent(options, devices, platform: null);
     }
 
     /// <summary>Where the windows of the bus lie.</summary>
@@ -49,13 +53,16 @@ public sealed class MachinePreview : IDisposable
         try
         {
             return new MachinePreview(
-                layout, new MachineDevices(options, layout, (memory, ports), new GuestMemory(), null, static _ => { }, logger));
+                options, layout, new MachineDevices(options, layout, (memory, ports), new GuestMemory(), null, static _ => { }, logger));
         }
         catch (PciResourceException e)
         {
             throw new MachineException(MachineException.Whole, null, e.Message, e);
         }
     }
+
+    /// <summary>Names and values of the machine's PCI hierarchy, as <see cref="VirtualMachine.Inspect"/> shows them of one that runs.</summary>
+    public InspectionNode Inspect() => ComponentTree.Inspect(_component);
 
     /// <summary>Closes the back-ends.</summary>
     public void Dispose() => _devices.Dispose();

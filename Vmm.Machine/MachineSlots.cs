@@ -36,7 +36,9 @@ internal sealed class MachineSlots : IDisposable
         {
             var function = new PciRootPort(port);
             root.Add(function, firstDevice + _slots.Count);
-            _slots.Add(new Slot(port, function));
+            var slot = new Slot(port, function);
+            function.RemovalRestored += removal => TakeUp(slot, removal);
+            _slots.Add(slot);
         }
 
         Ports = [.. _slots.Select(static slot => slot.Port)];
@@ -200,7 +202,7 @@ internal sealed class MachineSlots : IDisposable
                     return null;
                 }
 
-                open = slot.Removal;
+                open = slot.OpenRemoval;
             }
 
             if (open is null)
@@ -208,8 +210,7 @@ internal sealed class MachineSlots : IDisposable
                 Task released = slot.Port.HotRemove(removal);
                 lock (_lock)
                 {
-                    // It ends under the same lock, so not before it is known.
-                    return slot.Removal = FinishAsync(slot, released);
+                    return Finish(slot, released);
                 }
             }
 
@@ -230,6 +231,25 @@ internal sealed class MachineSlots : IDisposable
         }
     }
 
+    /// <summary>A removal that was open when the state was saved that the machine has now: it ends as if it had been asked for here.</summary>
+    private void TakeUp(Slot slot, Task released)
+    {
+        lock (_lock)
+        {
+            if (!_closed && slot.Function is not null && slot.Asked != released)
+            {
+                _ = Finish(slot, released);
+            }
+        }
+    }
+
+    /// <summary>Disposes the function when the guest has let go of it. The lock is held, which the end takes too: it is known by then.</summary>
+    private Task Finish(Slot slot, Task released)
+    {
+        slot.Asked = released;
+        return slot.Removal = FinishAsync(slot, released);
+    }
+
     private async Task FinishAsync(Slot slot, Task released)
     {
         // Never on this stack: the caller holds the lock.
@@ -242,7 +262,10 @@ internal sealed class MachineSlots : IDisposable
             // The device stays: a state was restored in which nobody had asked for it.
             lock (_lock)
             {
-                slot.Removal = null;
+                if (slot.Asked == released)
+                {
+                    (slot.Asked, slot.Removal) = (null, null);
+                }
             }
 
             throw;
@@ -258,7 +281,7 @@ internal sealed class MachineSlots : IDisposable
             lock (_lock)
             {
                 forget = slot.Released;
-                (slot.Function, slot.Released, slot.Removal) = (null, null, null);
+                (slot.Function, slot.Released, slot.Asked, slot.Removal) = (null, null, null, null);
             }
 
             forget?.Invoke();
@@ -279,7 +302,14 @@ internal sealed class MachineSlots : IDisposable
 
         public Action? Released { get; set; }
 
+        /// <summary>Completes when the guest has let go of the function; null if it was not asked to.</summary>
+        public Task? Asked { get; set; }
+
+        /// <summary>Completes when the function is disposed after that.</summary>
         public Task? Removal { get; set; }
+
+        /// <summary>The removal that goes on; one that is cancelled does not, though it has not been noticed yet.</summary>
+        public Task? OpenRemoval => Asked is { IsCanceled: false } ? Removal : null;
 
         public bool IsEmpty => Function is null;
 

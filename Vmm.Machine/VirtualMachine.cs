@@ -11,7 +11,6 @@ using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Memory;
-using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
 using Vmm.Kvm;
 using Vmm.Machine.Acpi;
@@ -37,6 +36,7 @@ public sealed partial class VirtualMachine : IDisposable
     private readonly Stack<IDisposable> _parts = new();
     private KvmVirtualMachine? _hypervisor;
     private MachineDevices? _devices;
+    private MachineComponent? _component;
     private VcpuGroup? _vcpus;
     private VmStopReason? _early;
     private bool _disposed;
@@ -105,18 +105,7 @@ public sealed partial class VirtualMachine : IDisposable
     public InspectionNode Inspect()
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        var machine = new InspectionNode("machine");
-        machine.Add("vcpus", Options.CpuCount);
-        machine.Add(ComponentTree.Inspect(HostBridge));
-        foreach (AddressSpaceSegment segment in PortSpace.Segments)
-        {
-            if (segment.Claim is HandlerClaim { Handler: IRegisterBlock block } claim && machine.Find(claim.Name) is null)
-            {
-                block.Inspect(machine.AddPart(claim.Name));
-            }
-        }
-
-        return machine;
+        return ComponentTree.Inspect(_component!);
     }
 
     /// <summary>Starts the vCPUs.</summary>
@@ -218,10 +207,11 @@ public sealed partial class VirtualMachine : IDisposable
         Report("hypervisor");
 
         GuestMemory memory = Keep(new MachineMemory(Options.Memory, Layout, MemorySpace)).Guest;
-        Keep(new MachinePlatform(Options, PortSpace, hypervisor.InterruptLines, Stop, _logger));
+        MachinePlatform platform = Keep(new MachinePlatform(Options, PortSpace, hypervisor.InterruptLines, Stop, _logger));
         Report("platform");
 
         _devices = Keep(new MachineDevices(Options, Layout, (MemorySpace, PortSpace), memory, hypervisor, Stop, _logger));
+        _component = new MachineComponent(Options, _devices, platform);
         Report("devices");
 
         ulong rootPointer = AcpiTables.Write(memory, new AcpiOptions

@@ -1,13 +1,12 @@
 using System.Collections.Generic;
 using System.Globalization;
 using Vmm.DeviceModel.State;
-using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.State;
 
 namespace Vmm.Pci;
 
-/// <summary>State and inspection that every PCI function has: saved, checked and shown.</summary>
+/// <summary>The state that every PCI function has: saved and checked.</summary>
 internal static class FunctionStates
 {
     public static SavedState Save(PciFunction function)
@@ -38,61 +37,6 @@ internal static class FunctionStates
         CheckMsix(function.Msix, state.Msix);
         CheckMsi(function.Msi, state);
         return state;
-    }
-
-    public static void Inspect(PciFunction function, InspectionNode node)
-    {
-        node.Add("name", function.Name);
-        node.Add("address", function.Address.ToString());
-        node.AddBits("vendor", function.Identity.VendorId, 2);
-        node.AddBits("device", function.Identity.DeviceId, 2);
-        node.AddBits("command", (ulong)function.Command, 2);
-        node.AddBits("status", (ulong)function.Status, 2);
-        node.Add("power", function.PowerState.ToString());
-        node.Add("bus master", function.IsBusMaster);
-        node.Add("pin asserted", function.Intx.IsAsserted);
-        node.Add("faults", function.Faults);
-        foreach (PciBar bar in function.Bars)
-        {
-            InspectionNode part = node.AddPart("bar" + bar.Index.ToString(CultureInfo.InvariantCulture));
-            part.Add("kind", bar.Kind.ToString());
-            part.AddBits("address", function.GetBarAddress(bar.Index), 8);
-            part.AddBits("size", bar.Size, 8);
-            part.Add("decodes", function.GetMappedAddress(bar.Index) is not null);
-        }
-
-        if (function.Msix is { } msix)
-        {
-            InspectionNode part = node.AddPart("msix");
-            part.Add("enabled", msix.IsEnabled);
-            part.Add("masked", msix.IsFunctionMasked);
-            for (int i = 0; i < msix.VectorCount; i++)
-            {
-                Inspect(msix[i], part);
-            }
-        }
-
-        if (function.Msi is { } msi)
-        {
-            InspectionNode part = node.AddPart("msi");
-            part.Add("enabled", msi.IsEnabled);
-            part.Add("messages", msi.EnabledCount);
-            for (int i = 0; i < msi.VectorCount; i++)
-            {
-                Inspect(msi[i], part);
-            }
-        }
-    }
-
-    private static void Inspect(MessageVector vector, InspectionNode node)
-    {
-        InspectionNode part = node.AddPart("vector" + vector.Index.ToString(CultureInfo.InvariantCulture));
-        part.AddBits("address", vector.Message.Address, 8);
-        part.AddBits("data", vector.Message.Data, 4);
-        part.Add("masked", vector.IsMasked);
-        part.Add("pending", vector.IsPending);
-        part.Add("sent", vector.Sent);
-        part.Add("not accepted", vector.Unaccepted);
     }
 
     private static void CheckMsix(MsixCapability? msix, IReadOnlyList<VectorState>? vectors)

@@ -54,10 +54,10 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
     protected virtual IReadOnlyList<IComponent> Components => [];
 
     /// <inheritdoc/>
-    public void Inspect(InspectionNode node)
+    public virtual void Inspect(InspectionNode node)
     {
         ArgumentNullException.ThrowIfNull(node);
-        FunctionStates.Inspect(this, node);
+        FunctionInspection.Inspect(this, node);
     }
 
     /// <inheritdoc/>

@@ -23,6 +23,9 @@ public sealed class BalloonKind : VirtioKind<BalloonOptions>
     /// <inheritdoc/>
     public override bool IsRepeatable => false;
 
+    /// <summary>It is asked to take back page 0, which nobody gave: that is allowed, and does nothing (virtio 1.2, 5.5.6).</summary>
+    public override KindModel? Model { get; } = new("balloon", "size=0", new ModelRequest(Queue: 1, Bytes: new byte[4]));
+
     /// <inheritdoc/>
     public override IJsonTypeInfoResolver Json => BalloonJson.Default;
 

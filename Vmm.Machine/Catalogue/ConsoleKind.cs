@@ -26,6 +26,9 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     public override bool IsRepeatable => false;
 
     /// <inheritdoc/>
+    public override KindModel? Model { get; } = new("console", "tty");
+
+    /// <inheritdoc/>
     public override IJsonTypeInfoResolver Json => ConsoleJson.Default;
 
     /// <inheritdoc/>
@@ -70,13 +73,22 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
             CharacterKind.Stream => new StreamConsoleBackend(end.CheckedOutput),
             _ => throw new ArgumentException($"{context.Id}: a console is on the terminal, a file or a stream, not {end.Kind}", nameof(options)),
         };
+        return new ConsoleDevice(backend, SettingsOf(options, context));
+    }
+
+    /// <summary>On a terminal in memory that types what it is shown, and has a size.</summary>
+    protected override VirtioDevice CreateModelDevice(ConsoleOptions options, DeviceContext context) =>
+        new ConsoleDevice(new EchoConsoleBackend(), SettingsOf(options, context) with { Columns = 80, Rows = 25 });
+
+    private static ConsoleDeviceOptions SettingsOf(ConsoleOptions options, DeviceContext context)
+    {
         var defaults = new ConsoleDeviceOptions();
-        return new ConsoleDevice(backend, defaults with
+        return defaults with
         {
             Id = context.Id,
             QueueSize = options.QueueSize ?? defaults.QueueSize,
             Logger = context.CreateLogger(LogCategory),
-        });
+        };
     }
 }
 

@@ -7,7 +7,7 @@ using System.Text.Json.Serialization.Metadata;
 
 namespace Vmm.Machine.Catalogue;
 
-/// <summary>The kinds of devices that machines are put together from. Command line, hot-plug, preview and JSON read this table.</summary>
+/// <summary>The kinds of devices that machines are put together from. Command line, hot-plug, preview, conformance and JSON read this table.</summary>
 /// <remarks>Immutable. <see cref="FunctionOptions"/> belong to every catalogue without being listed.</remarks>
 public sealed class DeviceCatalogue
 {
@@ -16,7 +16,7 @@ public sealed class DeviceCatalogue
 
     /// <summary>Makes a catalogue.</summary>
     /// <param name="kinds">Its kinds, in the order in which a command line gives slots.</param>
-    /// <exception cref="ArgumentException">Two kinds have one name, or options of one type.</exception>
+    /// <exception cref="ArgumentException">Two kinds or their models have one name, or options of one type.</exception>
     public DeviceCatalogue(params IReadOnlyList<DeviceKind> kinds)
     {
         ArgumentNullException.ThrowIfNull(kinds);
@@ -25,6 +25,12 @@ public sealed class DeviceCatalogue
         if (all.GroupBy(static kind => kind.Name).FirstOrDefault(static group => group.Count() > 1) is { } names)
         {
             throw new ArgumentException($"two kinds have the name {names.Key}", nameof(kinds));
+        }
+
+        if (all.Select(static kind => kind.Model?.Name).OfType<string>().GroupBy(static name => name).FirstOrDefault(static group => group.Count() > 1)
+            is { } models)
+        {
+            throw new ArgumentException($"two kinds have models with the name {models.Key}", nameof(kinds));
         }
 
         if (all.GroupBy(static kind => kind.OptionsType).FirstOrDefault(static group => group.Count() > 1) is { } types)
@@ -54,7 +60,7 @@ public sealed class DeviceCatalogue
 
     /// <summary>A catalogue with one kind more.</summary>
     /// <param name="kind">The kind.</param>
-    /// <exception cref="ArgumentException">There is a kind with its name or its options.</exception>
+    /// <exception cref="ArgumentException">There is a kind with its name, its options or the name of its model.</exception>
     public DeviceCatalogue With(DeviceKind kind) => new([.. Kinds, kind]);
 
     /// <summary>The kind of a name, or null.</summary>

@@ -35,6 +35,9 @@ public abstract class DeviceKind
     /// <summary>The device that a command line without the option gives to its machine, or null for none.</summary>
     public virtual DeviceOptions? Default => null;
 
+    /// <summary>How one is made to be checked by itself; null for a kind that needs what only a host or a machine has.</summary>
+    public virtual KindModel? Model => null;
+
     /// <summary>The type of its options; no other kind of a catalogue has it.</summary>
     public abstract Type OptionsType { get; }
 
@@ -47,6 +50,25 @@ public abstract class DeviceKind
     /// <exception cref="UsageException">The value is wrong.</exception>
     public abstract DeviceOptions? Parse(string text);
 
+    /// <summary>Reads the words of a model, which come after those that it begins with.</summary>
+    /// <param name="option">The option that they were given to, for messages.</param>
+    /// <param name="words">The words, with commas between them; null for none.</param>
+    /// <returns>The options for <see cref="CreateModel"/>.</returns>
+    /// <exception cref="UsageException">A word is wrong.</exception>
+    /// <exception cref="InvalidOperationException">The kind has no <see cref="Model"/>.</exception>
+    public DeviceOptions ParseModel(string option, string? words = null)
+    {
+        string own = (Model ?? throw new InvalidOperationException($"there is no model of a {Name}")).Words;
+        try
+        {
+            return Parse(words is null ? own : $"{own},{words}") ?? throw new UsageException(Option, words, "is no device");
+        }
+        catch (UsageException e)
+        {
+            throw new UsageException(option, e.Word, $"{e.Reason} (the words of this model begin with {own})");
+        }
+    }
+
     /// <summary>Makes a device with its back-end.</summary>
     /// <param name="options">Of type <see cref="OptionsType"/>.</param>
     /// <param name="context">The device's place in its machine.</param>
@@ -54,6 +76,15 @@ public abstract class DeviceKind
     /// <exception cref="MachineException">The host cannot give something; nothing is left open.</exception>
     /// <exception cref="ArgumentException">An option is out of range.</exception>
     public abstract PciFunction Create(DeviceOptions options, DeviceContext context);
+
+    /// <summary>Makes a device on a back-end that goes with it, to be checked by itself.</summary>
+    /// <param name="options">What <see cref="ParseModel"/> read.</param>
+    /// <param name="context">A place in no machine.</param>
+    /// <returns>A function of no bus, the caller's from now on.</returns>
+    /// <exception cref="MachineException">The host cannot give something; nothing is left open.</exception>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    /// <exception cref="InvalidOperationException">The kind has no <see cref="Model"/>.</exception>
+    public abstract PciFunction CreateModel(DeviceOptions options, DeviceContext context);
 
     /// <summary>The file, interface or device of the host that a device stands on, as it was given: errors name it. Null for none.</summary>
     /// <param name="options">Of type <see cref="OptionsType"/>.</param>

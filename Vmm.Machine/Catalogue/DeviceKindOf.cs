@@ -17,23 +17,11 @@ public abstract class DeviceKind<TOptions> : DeviceKind
     public abstract override TOptions? Parse(string text);
 
     /// <inheritdoc/>
-    public sealed override PciFunction Create(DeviceOptions options, DeviceContext context)
-    {
-        ArgumentNullException.ThrowIfNull(context);
-        TOptions mine = Mine(options);
-        try
-        {
-            return Create(mine, context);
-        }
-        catch (HostException e)
-        {
-            // The host's failures mostly name the thing first; so do we.
-            string? subject = SubjectOf(mine);
-            string prefix = subject + ": ";
-            string reason = e.Message.StartsWith(prefix, StringComparison.Ordinal) ? e.Message[prefix.Length..] : e.Message;
-            throw new MachineException(Name, subject, reason, e);
-        }
-    }
+    public sealed override PciFunction Create(DeviceOptions options, DeviceContext context) => Make(options, context, Create);
+
+    /// <inheritdoc/>
+    public sealed override PciFunction CreateModel(DeviceOptions options, DeviceContext context) =>
+        Model is null ? throw new InvalidOperationException($"there is no model of a {Name}") : Make(options, context, CreateModel);
 
     /// <inheritdoc/>
     public sealed override string? SubjectOf(DeviceOptions options) => SubjectOf(Mine(options));
@@ -53,6 +41,12 @@ public abstract class DeviceKind<TOptions> : DeviceKind
     /// <returns>A function of no bus. If it throws, nothing is left open.</returns>
     protected abstract PciFunction Create(TOptions options, DeviceContext context);
 
+    /// <summary>Makes the device of a <see cref="DeviceKind.Model"/>: by default as any, for a kind with nothing of the host behind it.</summary>
+    /// <param name="options">The device, on the words of the model.</param>
+    /// <param name="context">A place in no machine.</param>
+    /// <returns>A function of no bus. If it throws, nothing is left open.</returns>
+    protected virtual PciFunction CreateModel(TOptions options, DeviceContext context) => Create(options, context);
+
     /// <summary>The file, interface or device of the host that a device stands on. Null for none.</summary>
     /// <param name="options">The device.</param>
     protected virtual string? SubjectOf(TOptions options) => null;
@@ -69,6 +63,24 @@ public abstract class DeviceKind<TOptions> : DeviceKind
     /// <param name="options">The device.</param>
     /// <param name="index">How many of the kind come before it.</param>
     protected virtual string DefaultId(TOptions options, int index) => IsRepeatable || index != 0 ? $"{Name}{index}" : Name;
+
+    private PciFunction Make(DeviceOptions options, DeviceContext context, Func<TOptions, DeviceContext, PciFunction> create)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        TOptions mine = Mine(options);
+        try
+        {
+            return create(mine, context);
+        }
+        catch (HostException e)
+        {
+            // The host's failures mostly name the thing first; so do we.
+            string? subject = SubjectOf(mine);
+            string prefix = subject + ": ";
+            string reason = e.Message.StartsWith(prefix, StringComparison.Ordinal) ? e.Message[prefix.Length..] : e.Message;
+            throw new MachineException(Name, subject, reason, e);
+        }
+    }
 
     private TOptions Mine(DeviceOptions options)
     {

@@ -1,4 +1,6 @@
+using System;
 using System.Collections.Generic;
+using System.IO;
 using System.Text;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
@@ -11,6 +13,7 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
 {
     private const int SerialLimit = 20;
     private const int QueueLimit = 64;
+    private const int ScratchLength = 4 << 20;
 
     /// <inheritdoc/>
     public override string Name => "disk";
@@ -25,6 +28,9 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     public override IReadOnlyList<string> Examples => ["path=disk.img", "path=data.img,readonly=on,serial=S1,num_queues=4,queue_size=128,id=data"];
 
     /// <inheritdoc/>
+    public override KindModel? Model { get; } = new("blk", "path=scratch");
+
+    /// <inheritdoc/>
     public override IJsonTypeInfoResolver Json => DiskJson.Default;
 
     /// <inheritdoc/>
@@ -32,7 +38,12 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     {
         OptionValue words = OptionValue.Parse(Option, text, ["path", "readonly", "serial", "num_queues", .. VirtioWords.Known]);
         string? serial = words.Get("serial");
-        if (serial is not null && Encoding.UTF8.GetByteCount(serial) > SerialLimit)
+        if (serial is not null && !Ascii.IsValid(serial))
+        {
+            throw words.Bad("serial", "not ASCII");
+        }
+
+        if (serial?.Length > SerialLimit)
         {
             throw words.Bad("serial", $"longer than {SerialLimit} bytes");
         }
@@ -52,16 +63,53 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     protected override string? Describe(DiskOptions options) => options.Path + (options.ReadOnly ? ", read-only" : "");
 
     /// <inheritdoc/>
-    protected override VirtioDevice CreateDevice(DiskOptions options, DeviceContext context)
+    protected override VirtioDevice CreateDevice(DiskOptions options, DeviceContext context) =>
+        CreateDevice(RawFileBackend.Open(options.Path, options.ReadOnly), options, context);
+
+    /// <summary>On a file that has no name any more when it is in use.</summary>
+    protected override VirtioDevice CreateModelDevice(DiskOptions options, DeviceContext context)
     {
-        RawFileBackend backend = RawFileBackend.Open(options.Path, options.ReadOnly);
+        string path = CreateScratch();
+        try
+        {
+            return CreateDevice(RawFileBackend.Open(path, options.ReadOnly), options, context);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    private static string CreateScratch()
+    {
+        string? path = null;
+        try
+        {
+            path = Path.GetTempFileName();
+            using FileStream file = File.OpenWrite(path);
+            file.SetLength(ScratchLength);
+            return path;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            if (path is not null)
+            {
+                File.Delete(path);
+            }
+
+            throw new BackendException("open", Path.GetTempPath(), 0, $"no scratch file can be made here: {e.Message}");
+        }
+    }
+
+    private static BlockDevice CreateDevice(RawFileBackend backend, DiskOptions options, DeviceContext context)
+    {
         try
         {
             var defaults = new BlockDeviceOptions();
             return new BlockDevice(backend, defaults with
             {
                 Id = context.Id,
-                Serial = options.Serial ?? context.Id,
+                Serial = options.Serial ?? (Ascii.IsValid(context.Id) ? context.Id : ""),
                 QueueCount = options.QueueCount ?? defaults.QueueCount,
                 QueueSize = options.QueueSize ?? defaults.QueueSize,
                 Logger = context.CreateLogger(LogCategory),

@@ -27,6 +27,9 @@ public sealed class EntropyKind : VirtioKind<EntropyOptions>
     public override DeviceOptions? Default => new EntropyOptions();
 
     /// <inheritdoc/>
+    public override KindModel? Model { get; } = new("rng", "src=/dev/urandom");
+
+    /// <inheritdoc/>
     public override IJsonTypeInfoResolver Json => EntropyJson.Default;
 
     /// <inheritdoc/>

@@ -6,6 +6,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using Vmm.Machine.Devices;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Machine.Catalogue;
@@ -41,6 +42,9 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <inheritdoc/>
     public override IReadOnlyList<string> Examples =>
         ["tap=tap0", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.7.1,mask=255.255.255.0,num_queues=8,id=lan"];
+
+    /// <inheritdoc/>
+    public override KindModel? Model { get; } = new("net", "tap=loopback");
 
     /// <inheritdoc/>
     public override IJsonTypeInfoResolver Json => NetJson.Default;
@@ -94,9 +98,14 @@ public sealed class NetKind : VirtioKind<NetOptions>
     protected override string? Describe(NetOptions options) => $"tap {options.Tap}";
 
     /// <inheritdoc/>
-    protected override VirtioDevice CreateDevice(NetOptions options, DeviceContext context)
+    protected override VirtioDevice CreateDevice(NetOptions options, DeviceContext context) => CreateDevice(_open(options), options, context);
+
+    /// <summary>On a network of which nobody else is a part.</summary>
+    protected override VirtioDevice CreateModelDevice(NetOptions options, DeviceContext context) =>
+        CreateDevice([.. Enumerable.Range(0, options.Pairs).Select(static _ => new LoopbackNetBackend())], options, context);
+
+    private static NetDevice CreateDevice(IReadOnlyList<INetBackend> queues, NetOptions options, DeviceContext context)
     {
-        IReadOnlyList<INetBackend> queues = _open(options);
         try
         {
             var defaults = new NetDeviceOptions();

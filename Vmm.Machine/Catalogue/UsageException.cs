@@ -12,5 +12,15 @@ public sealed class UsageException : Exception
     public UsageException(string option, string? word, string reason)
         : base(word is null ? $"{option}: {reason}" : $"{option} {word}: {reason}")
     {
+        (Option, Word, Reason) = (option, word, reason);
     }
+
+    /// <summary>The option, with its dashes.</summary>
+    public string Option { get; }
+
+    /// <summary>The word or value, or null if it is not about one.</summary>
+    public string? Word { get; }
+
+    /// <summary>Why, in one line.</summary>
+    public string Reason { get; }
 }

@@ -18,10 +18,22 @@ public abstract class VirtioKind<TOptions> : DeviceKind<TOptions>
     /// <returns>The device. If it throws, nothing is left open.</returns>
     protected abstract VirtioDevice CreateDevice(TOptions options, DeviceContext context);
 
+    /// <summary>Makes the device of a <see cref="DeviceKind.Model"/>: by default as any, for a kind with nothing of the host behind it.</summary>
+    /// <param name="options">The device, on the words of the model.</param>
+    /// <param name="context">A place in no machine.</param>
+    /// <returns>The device. If it throws, nothing is left open.</returns>
+    protected virtual VirtioDevice CreateModelDevice(TOptions options, DeviceContext context) => CreateDevice(options, context);
+
     /// <inheritdoc/>
-    protected sealed override PciFunction Create(TOptions options, DeviceContext context)
+    protected sealed override PciFunction Create(TOptions options, DeviceContext context) =>
+        CreateFunction(CreateDevice(options, context), options, context);
+
+    /// <inheritdoc/>
+    protected sealed override PciFunction CreateModel(TOptions options, DeviceContext context) =>
+        CreateFunction(CreateModelDevice(options, context), options, context);
+
+    private static VirtioPciFunction CreateFunction(VirtioDevice device, TOptions options, DeviceContext context)
     {
-        VirtioDevice device = CreateDevice(options, context);
         try
         {
             VirtioPciOptions transport = options.Transport with { Name = context.Id, LoggerFactory = context.LoggerFactory };

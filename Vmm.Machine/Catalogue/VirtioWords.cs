@@ -20,11 +20,16 @@ public static class VirtioWords
           vectors=N      MSI-X vectors, 0 to 2048; 0 for INTx alone
           iommu=on       offer ACCESS_PLATFORM, and insist on it
           use_64bit_bar=off  registers below 4 GiB
+          ring_reset=off  offer no RING_RESET
+          notification_data=on  offer NOTIFICATION_DATA
           queue_size=N   descriptors of a queue, a power of two from 2 to 32768 (256)
           id=NAME        its name
         """;
 
-    private static readonly string[] All = ["id", "packed", "in_order", "event_idx", "indirect", "vectors", "iommu", "use_64bit_bar", "queue_size"];
+    private static readonly string[] All =
+    [
+        "id", "packed", "in_order", "event_idx", "indirect", "vectors", "iommu", "use_64bit_bar", "ring_reset", "notification_data", "queue_size",
+    ];
 
     /// <summary>The words.</summary>
     public static ReadOnlySpan<string> Known => All;
@@ -44,6 +49,8 @@ public static class VirtioWords
             Vectors = words.GetNumber("vectors", 0, MsixCapability.MaximumVectors),
             AccessPlatform = words.GetSwitch("iommu", defaults.AccessPlatform),
             Use64BitBar = words.GetSwitch("use_64bit_bar", defaults.Use64BitBar),
+            RingReset = words.GetSwitch("ring_reset", defaults.RingReset),
+            NotificationData = words.GetSwitch("notification_data", defaults.NotificationData),
         };
     }
 

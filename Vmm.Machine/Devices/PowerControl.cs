@@ -1,6 +1,8 @@
 using System;
 using System.Threading;
 using Vmm.DeviceModel.Registers;
+using Vmm.DeviceModel.State;
+using Vmm.Machine.State;
 
 namespace Vmm.Machine.Devices;
 
@@ -9,7 +11,7 @@ namespace Vmm.Machine.Devices;
 /// Thread-safe without a lock: every register is one word. <see cref="PowerOffRequested"/> and <see cref="ResetRequested"/> are raised on a vCPU
 /// thread, inside the access.
 /// </remarks>
-public sealed class PowerControl
+public sealed class PowerControl : IComponent
 {
     private const int TimerFrequency = 3_579_545;
     private const uint SciEnabled = 1 << 0;
@@ -32,7 +34,8 @@ public sealed class PowerControl
     };
 
     private readonly TimeProvider _time;
-    private readonly long _start;
+    private long _start;
+    private uint _counted;
     private uint _enable;
     private uint _control = SciEnabled;
 
@@ -57,6 +60,43 @@ public sealed class PowerControl
 
     /// <summary>The guest wrote the reset register.</summary>
     public event Action? ResetRequested;
+
+    string IComponent.Name => "acpi";
+
+    /// <inheritdoc/>
+    public void Inspect(InspectionNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        Registers.Inspect(node);
+    }
+
+    /// <inheritdoc/>
+    public SavedState Save()
+    {
+        var state = new PowerState
+        {
+            Enable = (ushort)Volatile.Read(ref _enable),
+            Control = (ushort)Volatile.Read(ref _control),
+            Timer = TimerValue(),
+        };
+        return SavedState.Of(PowerState.Kind, PowerState.Version, state, MachineStateJson.Default.PowerState);
+    }
+
+    /// <inheritdoc/>
+    public Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        PowerState power = state.Read(PowerState.Kind, PowerState.Version, MachineStateJson.Default.PowerState);
+        SavedState.Require(
+            (power.Control & (SciEnabled | SleepEnable)) == SciEnabled, "control", "SCI_EN without SLP_EN", $"0x{power.Control:x4}");
+        return () =>
+        {
+            WriteEnable(power.Enable, ushort.MaxValue);
+            WriteControl(power.Control, ushort.MaxValue);
+            Volatile.Write(ref _counted, power.Timer);
+            Volatile.Write(ref _start, _time.GetTimestamp());
+        };
+    }
 
     private void WriteEnable(uint value, uint lanes)
     {
@@ -101,6 +141,7 @@ public sealed class PowerControl
 
     private uint TimerValue()
     {
-        return (uint)(ulong)((Int128)(_time.GetTimestamp() - _start) * TimerFrequency / _time.TimestampFrequency);
+        long passed = _time.GetTimestamp() - Volatile.Read(ref _start);
+        return Volatile.Read(ref _counted) + (uint)(ulong)((Int128)passed * TimerFrequency / _time.TimestampFrequency);
     }
 }

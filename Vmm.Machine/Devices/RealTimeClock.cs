@@ -10,7 +10,7 @@ namespace Vmm.Machine.Devices;
 /// The time is the host's, in UTC, moved by what the guest sets it to. Alarm and update-ended interrupts work, to the second; the periodic interrupt
 /// does not exist (its enable bit reads back 0). Thread-safe; the lock covers the registers, the timer and the interrupt line.
 /// </remarks>
-public sealed class RealTimeClock : IDisposable
+public sealed partial class RealTimeClock : IDisposable
 {
     /// <summary>Ports of the device: index, data.</summary>
     public const int Length = 2;
@@ -28,6 +28,9 @@ public sealed class RealTimeClock : IDisposable
     private const byte Binary = 0x04;
     private const byte Hour24 = 0x02;
     private const byte AnyInterrupt = 0x80;
+    private const byte ControlBits = Set | AlarmInterrupt | UpdateInterrupt | Binary | Hour24 | 1;
+    private const byte RateBits = 0x7F;
+    private const long EightThousandYears = 20L * 146_097 * TimeSpan.TicksPerDay;
 
     /// <summary>The index reads as an open bus, whatever is in it; reading the data of register C clears it.</summary>
     internal static readonly RegisterMap<RealTimeClock> Map = new RegisterMap<RealTimeClock>("rtc", Length, RegisterPolicy.Bytes)
@@ -65,7 +68,22 @@ public sealed class RealTimeClock : IDisposable
     /// <summary>The two ports.</summary>
     public IRegisterBlock Registers { get; }
 
-    private DateTimeOffset Now => _time.GetUtcNow() + _offset;
+    /// <summary>
+    /// The time that is shown. After the year 9999 comes 2000, and it is so the other way round: 8000 years are whole weeks and cycles of leap years.
+    /// </summary>
+    private DateTimeOffset Now
+    {
+        get
+        {
+            long ticks = _time.GetUtcNow().Ticks + _offset.Ticks;
+            while ((ulong)ticks > (ulong)DateTimeOffset.MaxValue.Ticks)
+            {
+                ticks += ticks < 0 ? EightThousandYears : -EightThousandYears;
+            }
+
+            return new DateTimeOffset(ticks, TimeSpan.Zero);
+        }
+    }
 
     private bool IsStopped => (_b & Set) != 0;
 
@@ -134,10 +152,10 @@ public sealed class RealTimeClock : IDisposable
         switch (index)
         {
             case RegisterA:
-                _a = (byte)(value & 0x7F);
+                _a = (byte)(value & RateBits);
                 break;
             case RegisterB:
-                WriteControl((byte)(value & (Set | AlarmInterrupt | UpdateInterrupt | Binary | Hour24 | 1)));
+                WriteControl((byte)(value & ControlBits));
                 break;
             case RegisterC or RegisterD:
                 break;

@@ -3,6 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Threading;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.State;
+using Vmm.Machine.State;
 
 namespace Vmm.Machine.Devices;
 
@@ -10,12 +12,13 @@ namespace Vmm.Machine.Devices;
 /// The reset control register of PC chipsets at port 0xCF9, which lies inside the configuration address port and is told from it by its width.
 /// </summary>
 /// <remarks>Thread-safe: one byte. Everything that is not a byte access to the register goes on to the configuration ports.</remarks>
-public sealed class ResetControl : IRegionHandler, IRegionNames, IRegionRouter
+public sealed class ResetControl : IRegionHandler, IRegionNames, IRegionRouter, IComponent
 {
     private const ulong RegisterOffset = 1;
     private const byte SystemReset = 1 << 1;
     private const byte ResetProcessor = 1 << 2;
     private const byte FullReset = 1 << 3;
+    private const byte Kept = SystemReset | ResetProcessor | FullReset;
 
     private readonly IRegionHandler _configurationPorts;
     private byte _value;
@@ -30,6 +33,32 @@ public sealed class ResetControl : IRegionHandler, IRegionNames, IRegionRouter
 
     /// <summary>The guest set the reset bit. Raised on a vCPU thread, inside the access.</summary>
     public event Action? ResetRequested;
+
+    string IComponent.Name => "reset-control";
+
+    /// <inheritdoc/>
+    public void Inspect(InspectionNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        node.AddBits("reset_control", Volatile.Read(ref _value), 1);
+    }
+
+    /// <inheritdoc/>
+    public SavedState Save()
+    {
+        var state = new ResetState { Value = Volatile.Read(ref _value) };
+        return SavedState.Of(ResetState.Kind, ResetState.Version, state, MachineStateJson.Default.ResetState);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>A reset bit that is set already asks for no reset.</remarks>
+    public Action PrepareRestore(SavedState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        ResetState reset = state.Read(ResetState.Kind, ResetState.Version, MachineStateJson.Default.ResetState);
+        StateBits.Require("value", reset.Value, Kept);
+        return () => Volatile.Write(ref _value, reset.Value);
+    }
 
     /// <inheritdoc/>
     public ulong Read(ulong offset, int width)
@@ -47,7 +76,7 @@ public sealed class ResetControl : IRegionHandler, IRegionNames, IRegionRouter
         }
 
         bool wasSet = (Volatile.Read(ref _value) & ResetProcessor) != 0;
-        Volatile.Write(ref _value, (byte)(value & (SystemReset | ResetProcessor | FullReset)));
+        Volatile.Write(ref _value, (byte)(value & Kept));
         if (!wasSet && (value & ResetProcessor) != 0)
         {
             ResetRequested?.Invoke();

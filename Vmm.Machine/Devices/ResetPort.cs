@@ -1,10 +1,11 @@
 using System;
 using Vmm.DeviceModel.Registers;
+using Vmm.DeviceModel.State;
 
 namespace Vmm.Machine.Devices;
 
-/// <summary>What is left of the keyboard controller: its command port, whose pulse command resets the processor.</summary>
-public sealed class ResetPort
+/// <summary>What is left of the keyboard controller: its command port, whose pulse command resets the processor. It has no state.</summary>
+public sealed class ResetPort : IComponent
 {
     /// <summary>Ports of the device.</summary>
     public const int Length = 1;
@@ -25,6 +26,15 @@ public sealed class ResetPort
 
     /// <summary>The port.</summary>
     public IRegisterBlock Registers { get; }
+
+    string IComponent.Name => "i8042";
+
+    /// <inheritdoc/>
+    public void Inspect(InspectionNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        Registers.Inspect(node);
+    }
 
     private void Execute(byte command)
     {

@@ -217,5 +217,17 @@ public sealed partial class SerialPort
         }
 
         public void Clear() => Count = 0;
+
+        /// <summary>The characters, the oldest first.</summary>
+        public byte[] ToArray()
+        {
+            byte[] characters = new byte[Count];
+            for (int i = 0; i < characters.Length; i++)
+            {
+                characters[i] = _characters[(_head + i) % FifoDepth];
+            }
+
+            return characters;
+        }
     }
 }

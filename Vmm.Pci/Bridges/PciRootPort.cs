@@ -59,6 +59,12 @@ public sealed partial class PciRootPort : PciBridge
             | PciSlotRegisters.PowerControllerControl);
     }
 
+    /// <summary>
+    /// A state was restored in which the guest had been asked to release the device: told the removal, as <see cref="HotRemove"/> returned it then.
+    /// On the thread that restores, without a lock; the removal may have completed.
+    /// </summary>
+    public event Action<Task>? RemovalRestored;
+
     /// <summary>A function is in the slot, as the guest sees it.</summary>
     public bool IsOccupied => (Slot & PciSlotRegisters.PresenceDetectState) != 0;
 
@@ -80,7 +86,8 @@ public sealed partial class PciRootPort : PciBridge
     private protected override bool IsSecondaryUp => _linkUp;
 
     /// <inheritdoc/>
-    protected override IReadOnlyList<IComponent> Components => [_slot, .. Secondary.Functions];
+    /// <remarks>The slot comes last: a removal that is taken up may take the functions away.</remarks>
+    protected override IReadOnlyList<IComponent> Components => [.. Secondary.Functions, _slot];
 
     /// <summary>The guest was asked to release the device and has not done so yet.</summary>
     internal bool IsRemovalAsked => Volatile.Read(ref _removal) is not null;
@@ -190,18 +197,27 @@ public sealed partial class PciRootPort : PciBridge
     /// <summary>Takes up a removal that was asked for before the state was saved, or drops one that was not.</summary>
     internal void RestoreRemoval(bool asked)
     {
+        Task removal;
         lock (_slotLock)
         {
             if (!asked)
             {
                 // Whoever waits for a removal of before hears that there is none any more: the device stays.
                 Interlocked.Exchange(ref _removal, null)?.TrySetCanceled();
+                return;
             }
-            else if (_removal is null)
+
+            var open = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            open = Interlocked.CompareExchange(ref _removal, open, null) ?? open;
+            removal = open.Task;
+            if (IsReleased)
             {
-                Interlocked.Exchange(ref _removal, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+                // The guest has done its part, and will not do it again.
+                Eject();
             }
         }
+
+        RemovalRestored?.Invoke(removal);
     }
 
     /// <inheritdoc/>

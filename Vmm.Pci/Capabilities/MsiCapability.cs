@@ -67,6 +67,9 @@ public sealed class MsiCapability : MessageCapability
         }
     }
 
+    /// <inheritdoc/>
+    public override string Description => "MSI" + (Is64Bit ? ", 64-bit" : "") + (HasPerVectorMasking ? ", masks" : "");
+
     /// <summary>How many messages the function asks for (Multiple Message Capable).</summary>
     public int VectorCount => _vectors.Length;
 

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using Vmm.DeviceModel.Bus;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
@@ -68,6 +69,11 @@ public sealed class MsixCapability : MessageCapability
         Define(4, 4, tableOffset | (uint)tableBar);
         Define(8, 4, pendingOffset | (uint)pendingBar);
     }
+
+    /// <inheritdoc/>
+    public override string Description => string.Create(
+        CultureInfo.InvariantCulture,
+        $"MSI-X: table in BAR {TableBar} at 0x{TableOffset:x}, pending bits in BAR {PendingBar} at 0x{PendingOffset:x}");
 
     /// <summary>How many vectors the table has.</summary>
     public int VectorCount => _vectors.Length;

@@ -64,6 +64,17 @@ public class PciExpressCapability : PciCapability
     public bool HasFunctionLevelReset { get; }
 
     /// <inheritdoc/>
+    public override string Description => "PCI Express: " + TypeName + (HasFunctionLevelReset ? ", function-level reset" : "");
+
+    private string TypeName => DeviceType switch
+    {
+        PciExpressDeviceType.Endpoint => "endpoint",
+        PciExpressDeviceType.RootPort => "root port",
+        PciExpressDeviceType.RootComplexIntegratedEndpoint => "root complex integrated endpoint",
+        _ => DeviceType.ToString(),
+    };
+
+    /// <inheritdoc/>
     protected internal override void OnWritten(int offset, in ConfigurationWrite write)
     {
         if (offset == PciExpressRegisters.DeviceControl && HasFunctionLevelReset && (write.Written & InitiateFunctionLevelReset) != 0)

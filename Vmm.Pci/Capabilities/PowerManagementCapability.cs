@@ -45,6 +45,9 @@ public sealed class PowerManagementCapability : PciCapability
     /// <summary>The function keeps its state over D3hot.</summary>
     public bool NoSoftReset { get; }
 
+    /// <inheritdoc/>
+    public override string Description => $"power management: D0, D3hot ({(NoSoftReset ? "keeps its state" : "loses its state")})";
+
     /// <summary>The state that the guest asked for last.</summary>
     public PciPowerState State => List is null ? PciPowerState.D0 : (PciPowerState)(ReadBytes(ControlStatus, 2) & PowerStateBits);
 

@@ -1,4 +1,5 @@
 using System;
+using System.Globalization;
 using Vmm.Pci.Spec;
 
 namespace Vmm.Pci.Capabilities;
@@ -8,6 +9,9 @@ public class VendorSpecificCapability : PciCapability
 {
     /// <summary>Offset of the body: after id, next pointer and length.</summary>
     public const int BodyOffset = 3;
+
+    /// <inheritdoc/>
+    public override string Description => string.Create(CultureInfo.InvariantCulture, $"vendor-specific, {Length} bytes");
 
     /// <summary>Makes a capability from its body.</summary>
     /// <param name="body">The bytes after the length byte.</param>

@@ -102,6 +102,18 @@ public class PciBridge : PciFunction
     /// <inheritdoc/>
     protected override IReadOnlyList<IComponent> Components => [.. Secondary.Functions];
 
+    /// <inheritdoc/>
+    public override void Inspect(InspectionNode node)
+    {
+        base.Inspect(node);
+        node.Add("secondary bus", SecondaryBusNumber);
+        node.Add("subordinate bus", SubordinateBusNumber);
+        node.Add("forwarding", IsForwarding);
+        node.Add("port window", IoWindow.ToString());
+        node.Add("memory window", MemoryWindow.ToString());
+        node.Add("prefetchable window", PrefetchableWindow.ToString());
+    }
+
     /// <summary>A function wants to join the secondary bus.</summary>
     /// <exception cref="ArgumentException">The place does not exist.</exception>
     internal virtual void CheckPlace(int device)

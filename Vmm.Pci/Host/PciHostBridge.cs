@@ -1,5 +1,7 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.State;
@@ -102,6 +104,16 @@ public sealed class PciHostBridge : IDisposable, IComponent
     public void Inspect(InspectionNode node)
     {
         ArgumentNullException.ThrowIfNull(node);
+        node.AddBits("configuration memory", EcamBase, 8);
+        node.Add("buses", BusCount);
+        foreach ((int index, PciWindow window) in Root.Windows.Index())
+        {
+            string kind = window.Kind == AddressSpaceKind.Port ? "ports" : "memory";
+            node.Add(
+                string.Create(CultureInfo.InvariantCulture, $"window{index}"),
+                string.Create(CultureInfo.InvariantCulture, $"{kind} 0x{window.Base:x} to 0x{window.Last:x}"));
+        }
+
         node.AddBits("configuration address", ((ConfigurationPorts)ConfigurationPorts).Address, 4);
         node.Add("unplaced ranges", Root.UnplacedRanges);
     }

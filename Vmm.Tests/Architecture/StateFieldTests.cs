@@ -3,7 +3,10 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Reflection;
 using Vmm.DeviceModel.State;
+using Vmm.Kvm;
+using Vmm.Machine;
 using Vmm.Pci;
+using Vmm.Vfio;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Architecture;
@@ -19,6 +22,7 @@ public sealed class StateFieldTests
     private const string Saved = "saved";
     private const string Built = "made with the component, the same in one of the same make";
     private const string Followed = "follows from what is saved, when that is restored";
+    private const string NotSaved = "a device of the host: saving it is refused";
     private const string Host = "of this process and its host";
     private const string Counter = "a counter of this process, which the guest does not see";
     private const string Life = "where the object is in its life; one that is saved or restored is in use";
@@ -29,6 +33,7 @@ public sealed class StateFieldTests
         {
             ["_writeHooks"] = Built,
             ["_readHooks"] = Built,
+            ["<Description>k__BackingField"] = Built,
             ["<Address>k__BackingField"] = "the place is compared by the component's name",
             ["_bus"] = Built,
             ["_sealed"] = Life,
@@ -47,7 +52,7 @@ public sealed class StateFieldTests
         ["Vmm.Pci.Host.ConfigurationPorts"] = new() { ["_address"] = Saved },
         ["Vmm.Pci.Host.PciHostBridge"] = new() { ["_claims"] = Built, ["_disposed"] = Life },
         ["Vmm.Pci.Host.PciBridge"] = [],
-        ["Vmm.Pci.Bridges.PciRootPort"] = new() { ["_removal"] = Saved, ["_linkUp"] = Followed },
+        ["Vmm.Pci.Bridges.PciRootPort"] = new() { ["_removal"] = Saved, ["_linkUp"] = Followed, ["RemovalRestored"] = Built },
         ["Vmm.Pci.Bridges.SlotComponent"] = [],
         ["Vmm.Pci.Bars.BarMapper"] = new()
         {
@@ -203,10 +208,68 @@ public sealed class StateFieldTests
             ["_transmitDropped"] = Counter,
             ["<TransmitOffloads>k__BackingField"] = Followed,
         },
+        ["Vmm.Machine.MachineComponent"] = [],
+        ["Vmm.Machine.Devices.ResetPort"] = new() { ["ResetRequested"] = Built },
+        ["Vmm.Vfio.Passthrough.HostDeviceComponent"] = [],
+        ["Vmm.Vfio.Passthrough.PassthroughFunction"] = new()
+        {
+            ["_emulated"] = NotSaved,
+            ["_withheld"] = NotSaved,
+            ["_pushed"] = NotSaved,
+            ["_events"] = NotSaved,
+            ["_released"] = NotSaved,
+            ["_failedResets"] = NotSaved,
+        },
+        ["Vmm.Machine.Devices.ResetControl"] = new() { ["_value"] = Saved, ["ResetRequested"] = Built },
+        ["Vmm.Machine.Devices.PowerControl"] = new()
+        {
+            ["_start"] = Followed,
+            ["_counted"] = Saved,
+            ["_enable"] = Saved,
+            ["_control"] = Saved,
+            ["PowerOffRequested"] = Built,
+            ["ResetRequested"] = Built,
+        },
+        ["Vmm.Machine.Devices.RealTimeClock"] = new()
+        {
+            ["_memory"] = Saved,
+            ["_offset"] = Saved,
+            ["_index"] = Saved,
+            ["_a"] = Saved,
+            ["_b"] = Saved,
+            ["_c"] = Saved,
+            ["_disposed"] = Life,
+        },
+        ["Vmm.Machine.Devices.SerialPort"] = new()
+        {
+            ["_interruptEnable"] = Saved,
+            ["_errors"] = Saved,
+            ["_modemControl"] = Saved,
+            ["_modemDeltas"] = Saved,
+            ["_fifoControl"] = Saved,
+            ["_lineControl"] = Saved,
+            ["_scratch"] = Saved,
+            ["_divisor"] = Saved,
+            ["_transmitterPending"] = Saved,
+            ["_transmitterDeferred"] = Saved,
+            ["_burst"] = "a burst ends with a pause",
+            ["_asserted"] = Followed,
+            ["InputRoom"] = Built,
+        },
+        ["Vmm.Machine.Devices.SerialPort+ReceiveFifo"] = new()
+        {
+            ["_characters"] = Saved,
+            ["_head"] = "where the oldest character lies, which nobody sees",
+            ["<Count>k__BackingField"] = Saved,
+        },
         ["Vmm.Virtio.Devices.NetSteering"] = new() { ["_backends"] = Built, ["_running"] = Followed, ["_inUse"] = Saved },
     };
 
-    private static readonly Assembly[] Assemblies = [typeof(PciFunction).Assembly, typeof(VirtioPciFunction).Assembly];
+    private static readonly Assembly[] Assemblies =
+    [
+        typeof(PciFunction).Assembly, typeof(VirtioPciFunction).Assembly, typeof(VirtualMachine).Assembly, typeof(VfioException).Assembly,
+        typeof(IComponent).Assembly, typeof(KvmVirtualMachine).Assembly,
+    ];
 
     public static TheoryData<string> Types => [.. Fields.Keys.Order(StringComparer.Ordinal)];
 

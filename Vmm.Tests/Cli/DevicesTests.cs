@@ -26,32 +26,31 @@ public sealed class DevicesTests : IDisposable
         VmmResult result = VmmProcess.Run("devices", "--disk", $"path={_disk},readonly=on,num_queues=2,queue_size=64,packed=on,id=root", "--rng", "off");
         result.Status.Should().Be(0, result.Error);
         result.Error.Should().BeEmpty();
-        result.Output.Split('\n').SkipWhile(line => !line.Contains("00:01.0", StringComparison.Ordinal))
-            .Select(
-                line => line.Contains("64-bit memory", StringComparison.Ordinal) ? line[..line.IndexOf(" at 0x", StringComparison.Ordinal)] : line)
-            .Should().Equal(
-                "└─ 00:01.0 root: mass storage controller [0180], 1af4:1042 rev 01",
-                $"   ├─ virtio block on {_disk}, read-only",
-                "   ├─ features SEG_MAX RO BLK_SIZE FLUSH TOPOLOGY CONFIG_WCE MQ INDIRECT_DESC EVENT_IDX VERSION_1 RING_PACKED RING_RESET",
-                "   ├─ queues 0 to 1: 64",
-                "   ├─ interrupts MSI-X 3 vectors, INTA on GSI 17",
-                "   ├─ BAR 0 64-bit memory, 32K",
-                "   │  ├─ 0x0000 common, 64 bytes",
-                "   │  ├─ 0x1000 isr, 1 byte",
-                "   │  ├─ 0x2000 device, 60 bytes",
-                "   │  ├─ 0x3000 notify, 8 bytes",
-                "   │  ├─ 0x4000 msix-table, 48 bytes",
-                "   │  └─ 0x5000 msix-pba, 8 bytes",
-                "   └─ capabilities",
-                "      ├─ 0x40 virtio common configuration: BAR 0 at 0x0, 64 bytes",
-                "      ├─ 0x50 virtio notifications: BAR 0 at 0x3000, 8 bytes",
-                "      ├─ 0x64 virtio ISR status: BAR 0 at 0x1000, 1 byte",
-                "      ├─ 0x74 virtio device configuration: BAR 0 at 0x2000, 60 bytes",
-                "      ├─ 0x84 virtio configuration window",
-                "      ├─ 0x98 MSI-X: table in BAR 0 at 0x4000, pending bits in BAR 0 at 0x5000",
-                "      ├─ 0xa4 power management: D0, D3hot (keeps its state)",
-                "      └─ 0xac PCI Express: root complex integrated endpoint, function-level reset",
-                "");
+        string[] facts = Facts(result.Output, "01.0 root");
+        facts.Where(static fact => !fact.StartsWith("address 0x", StringComparison.Ordinal)).Should().StartWith(
+        [
+            "address 00:01.0", "class mass storage controller [0180]", "vendor 0x1af4", "device 0x1042", "revision 0x01",
+            $"back-end {_disk}, read-only",
+        ]);
+        facts.Should().ContainInOrder(
+            "pin INTA on GSI 17", "bar0", "kind Memory64", "prefetchable no", "size 0x0000000000008000", "decodes no",
+            "0x0 common, 0x40 bytes", "0x1000 isr, 0x1 bytes", "0x2000 device, 0x3c bytes", "0x3000 notify, 0x8 bytes",
+            "0x4000 msix-table, 0x30 bytes", "0x5000 msix-pba, 0x8 bytes",
+            "msix: vectors 3",
+            "capabilities",
+            "0x40 virtio common configuration: BAR 0 at 0x0, 0x40 bytes",
+            "0x50 virtio notifications: BAR 0 at 0x3000, 0x8 bytes",
+            "0x64 virtio ISR status: BAR 0 at 0x1000, 0x1 bytes",
+            "0x74 virtio device configuration: BAR 0 at 0x2000, 0x3c bytes",
+            "0x84 virtio configuration window",
+            "0x98 MSI-X: table in BAR 0 at 0x4000, pending bits in BAR 0 at 0x5000",
+            "0xa4 power management: D0, D3hot (keeps its state)",
+            "0xac PCI Express: root complex integrated endpoint, function-level reset",
+            "transport",
+            "offered SEG_MAX RO BLK_SIZE FLUSH TOPOLOGY CONFIG_WCE MQ INDIRECT_DESC EVENT_IDX VERSION_1 RING_PACKED RING_RESET",
+            "queue0: queue_size 64", "queue1: queue_size 64");
+        facts.Should().Contain(static fact => fact.EndsWith("type Block", StringComparison.Ordinal))
+            .And.NotContain(static fact => fact.StartsWith("vector0", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -64,11 +63,11 @@ public sealed class DevicesTests : IDisposable
         ];
         VmmResult result = VmmProcess.Run(words);
         result.Status.Should().Be(0, result.Error);
-        string[] functions = [.. result.Output.Split('\n').Where(line => line.Length > 2 && line[2] == ' ' && char.IsDigit(line[3]))
-            .Select(line => line.Split(' ')[2])];
-        functions.Should().Equal("host-bridge:", "disk0:", "rng:", "console:");
-        result.Output.Should().ContainAll(
-            "configuration memory at 0xe0000000", "window ports 0x1000 to 0xffff, 60K", "IN_ORDER", "virtio entropy on /dev/urandom");
+        string[] functions = [.. result.Output.Split('\n').Where(static line => line.Length > 8 && line.StartsWith('│'))
+            .Where(static line => char.IsDigit(line[6]) && char.IsDigit(line[7])).Select(static line => line[6..])];
+        functions.Should().Equal("00.0 host-bridge", "01.0 disk0", "02.0 rng", "03.0 console");
+        result.Output.Should().StartWith("machine\n├─ vcpus 1; memory 0x0000000100000000\n├─ pci\n").And.ContainAll(
+            "configuration memory 0x00000000e0000000", "ports 0x1000 to 0xffff", "IN_ORDER", "back-end /dev/urandom", "type Entropy");
         VmmProcess.Run(words).Output.Should().Be(result.Output);
     }
 
@@ -76,16 +75,20 @@ public sealed class DevicesTests : IDisposable
     [Trait("Behaviour", "PCI-15")]
     public void Registers_lie_below_4_GiB_on_request()
     {
-        string[] Bars(params string[] words)
+        (string Kind, string Address) Bar(params string[] words)
         {
             VmmResult result = VmmProcess.Run(["devices", "--memory", "size=4G", "--rng", .. words]);
             result.Status.Should().Be(0, result.Error);
-            return [.. result.Output.Split('\n').Select(line => line.Trim('│', '├', '└', '─', ' '))
-                .Where(line => line.StartsWith("BAR 0 ", StringComparison.Ordinal))];
+            string[] facts = [.. Facts(result.Output, "01.0 rng").SkipWhile(static fact => fact != "bar0")];
+            facts.Should().Contain("size 0x0000000000008000");
+            return (facts.First(static fact => fact.StartsWith("kind ", StringComparison.Ordinal)),
+                facts.First(static fact => fact.StartsWith("address 0x", StringComparison.Ordinal)));
         }
 
-        Bars("src=/dev/urandom,use_64bit_bar=off").Should().Equal("BAR 0 32-bit memory, 32K at 0xc0000000");
-        Bars("src=/dev/urandom").Should().ContainSingle().Which.Should().StartWith("BAR 0 64-bit memory, 32K at 0x").And.NotContain("at 0xc");
+        Bar("src=/dev/urandom,use_64bit_bar=off").Should().Be(("kind Memory32", "address 0x00000000c0000000"));
+        (string kind, string address) = Bar("src=/dev/urandom");
+        kind.Should().Be("kind Memory64");
+        address.Should().NotStartWith("address 0x00000000", "there is room above 4 GiB");
     }
 
     [Fact]
@@ -120,7 +123,9 @@ public sealed class DevicesTests : IDisposable
     {
         VmmResult result = VmmProcess.Run("devices", "--disk", $"path={_disk}", "--pci-root-ports", "2");
         result.Status.Should().Be(0, result.Error);
-        result.Output.Should().ContainAll("00:01.0 disk0:", "00:02.0 rng:", "virtio entropy on /dev/urandom", "00:03.0 port1:", "00:04.0 port2:", "bus 02");
+        result.Output.Should().ContainAll(
+            "01.0 disk0", "02.0 rng", "back-end /dev/urandom", "03.0 port1", "04.0 port2", "occupied no", "PCI Express: root port",
+            "secondary bus 2");
     }
 
     [Theory]
@@ -138,7 +143,7 @@ public sealed class DevicesTests : IDisposable
         string script = $"mount -t tmpfs none /dev && exec '{VmmProcess.Command}' devices --disk 'path={_disk}' --rng off";
         VmmResult result = VmmProcess.RunProgram("unshare", ["--mount", "sh", "-c", script]);
         result.Status.Should().Be(0, result.Error);
-        result.Output.Should().Contain("00:01.0 disk0");
+        result.Output.Should().Contain("01.0 disk0");
     }
 
     [LspciFact]
@@ -174,7 +179,18 @@ public sealed class DevicesTests : IDisposable
     {
         VmmResult result = VmmProcess.Run("devices", "--net", "tap=vmmdev0,mac=52:54:00:12:34:56,num_queues=4");
         result.Status.Should().Be(0, result.Error);
-        result.Output.Should().ContainAll("virtio net on tap vmmdev0", "queues 0 to 4: 256", "CTRL_VQ", "MSI-X 6 vectors", "Ethernet controller");
+        result.Output.Should().ContainAll("back-end tap vmmdev0", "type Net", "queue4: queue_size 256", "CTRL_VQ", "msix: vectors 6", "Ethernet controller");
         Directory.Exists("/sys/class/net/vmmdev0").Should().BeFalse();
+    }
+
+    /// <summary>What is written under a component, value by value and part by part, in its order.</summary>
+    private static string[] Facts(string output, string component)
+    {
+        string[] lines = output.Split('\n');
+        int at = Array.FindIndex(lines, line => line.EndsWith(component, StringComparison.Ordinal));
+        at.Should().BeGreaterThan(0, output);
+        int depth = lines[at].IndexOf(component, StringComparison.Ordinal);
+        return [.. lines[(at + 1)..].TakeWhile(line => line.Length > depth && !char.IsAsciiLetterOrDigit(line[depth]))
+            .SelectMany(static line => line.TrimStart('│', '├', '└', '─', ' ').Split("; "))];
     }
 }

@@ -72,7 +72,8 @@ public sealed class RunOptionsTests
     {
         Device(option, value).Should().Be((new VirtioPciOptions(), null, null));
         (VirtioPciOptions transport, ushort? queueSize, string? id) =
-            Device(option, value + ",packed=on,in_order=on,event_idx=off,indirect=off,vectors=0,iommu=on,use_64bit_bar=off,queue_size=1024,id=here");
+            Device(option, value + ",packed=on,in_order=on,event_idx=off,indirect=off,vectors=0,iommu=on,use_64bit_bar=off,"
+                + "ring_reset=off,notification_data=on,queue_size=1024,id=here");
         transport.Should().Be(new VirtioPciOptions
         {
             PackedRing = true,
@@ -82,11 +83,14 @@ public sealed class RunOptionsTests
             Vectors = 0,
             AccessPlatform = true,
             Use64BitBar = false,
+            RingReset = false,
+            NotificationData = true,
         });
         queueSize.Should().Be(1024);
         id.Should().Be("here");
         (transport, queueSize, _) = Device(
-            option, value + ",packed=off,in_order=off,event_idx=on,indirect=on,vectors=2048,iommu=off,use_64bit_bar=on,queue_size=32768");
+            option, value + ",packed=off,in_order=off,event_idx=on,indirect=on,vectors=2048,iommu=off,use_64bit_bar=on,"
+                + "ring_reset=on,notification_data=off,queue_size=32768");
         transport.Should().Be(new VirtioPciOptions { Vectors = 2048 });
         queueSize.Should().Be(32768);
     }
@@ -102,7 +106,8 @@ public sealed class RunOptionsTests
         [
             ("packed=yes", "neither on nor off"), ("packed=", "needs a value"), ("packed", "needs a value"), ("in_order=2", "neither on nor off"),
             ("event_idx=1", "neither on nor off"),
-            ("indirect=true", "neither on nor off"), ("iommu=ON", "neither on nor off"), ("use_64bit_bar=no", "neither on nor off"), ("vectors=-1", "not a number"),
+            ("indirect=true", "neither on nor off"), ("iommu=ON", "neither on nor off"), ("use_64bit_bar=no", "neither on nor off"),
+            ("ring_reset=no", "neither on nor off"), ("notification_data=1", "neither on nor off"), ("vectors=-1", "not a number"),
             ("vectors=2049", "not from 0 to 2048"), ("vectors=all", "not a number"), ("queue_size=1", "not from 2 to 32768"),
             ("queue_size=65536", "not from 2 to 32768"), ("queue_size=48", "not a power of two"), ("packed=on,packed=on", "given twice"),
             ("paged=on", "unknown word 'paged'"),
@@ -118,6 +123,7 @@ public sealed class RunOptionsTests
     [InlineData("--disk", "path=/a,queue_size=100", "not a power of two")]
     [InlineData("--disk", "readonly=on", "needs the word path")]
     [InlineData("--disk", "path=/a,serial=123456789012345678901", "longer than 20 bytes")]
+    [InlineData("--disk", "path=/a,serial=\u00fc", "not ASCII")]
     [InlineData("--net", "tap=a,num_queues=3", "not a multiple of 2")]
     [InlineData("--net", "tap=a,num_queues=0", "not from 2 to 128")]
     [InlineData("--net", "tap=a,num_queues=130", "not from 2 to 128")]

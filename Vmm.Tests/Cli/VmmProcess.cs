@@ -8,16 +8,19 @@ namespace Vmm.Tests.Cli;
 /// <summary>Runs the command as a process of its own, as a shell does.</summary>
 internal static class VmmProcess
 {
-    private const int TimeoutSeconds = 60;
-
     /// <summary>Path of the command: the published one, which build/test names, or the one beside the tests.</summary>
     public static string Command { get; } = Environment.GetEnvironmentVariable("VMMDEVICES_VMM") ?? Path.Combine(AppContext.BaseDirectory, "vmm");
 
     /// <summary>Runs it with nothing on standard input.</summary>
     public static VmmResult Run(params IEnumerable<string> arguments) => RunProgram(Command, arguments);
 
-    /// <summary>Runs any program.</summary>
-    public static VmmResult RunProgram(string program, IEnumerable<string> arguments)
+    /// <summary>Runs any program; one that takes longer than it may is killed, with all that it started.</summary>
+    /// <param name="program">Its name or path.</param>
+    /// <param name="arguments">Its words.</param>
+    /// <param name="environment">What is set besides that of the tests; null removes.</param>
+    /// <param name="limit">How long it may take; a minute without it.</param>
+    public static VmmResult RunProgram(
+        string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment = null, TimeSpan? limit = null)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -26,11 +29,16 @@ internal static class VmmProcess
             RedirectStandardError = true,
             WorkingDirectory = Path.GetTempPath(),
         };
+        foreach ((string name, string? value) in environment ?? new Dictionary<string, string?>())
+        {
+            start.Environment[name] = value;
+        }
+
         using Process process = Process.Start(start)!;
         process.StandardInput.Close();
         var output = process.StandardOutput.ReadToEndAsync();
         var error = process.StandardError.ReadToEndAsync();
-        if (!process.WaitForExit(TimeSpan.FromSeconds(TimeoutSeconds)))
+        if (!process.WaitForExit(limit ?? TimeSpan.FromMinutes(1)))
         {
             process.Kill(entireProcessTree: true);
             process.WaitForExit();

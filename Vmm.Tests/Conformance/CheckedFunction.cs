@@ -1,7 +1,7 @@
 using System;
 using System.Buffers.Binary;
+using Vmm.Cli;
 using Vmm.Conformance;
-using Vmm.Conformance.Models;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
@@ -27,7 +27,7 @@ internal sealed class CheckedFunction : IDisposable
             "read-only" => ReadOnlyDisk(),
             "mtu" => Device(() => new NetDevice(new FakeNetBackend(), new NetDeviceOptions { Mtu = 1500 })),
             "pairs" => Device(() => new NetDevice([new FakeNetBackend(), new FakeNetBackend()])),
-            _ => Model(words.Split(',')),
+            _ => Model(words),
         };
     }
 
@@ -35,25 +35,9 @@ internal sealed class CheckedFunction : IDisposable
 
     public void Dispose() => _owner.Dispose();
 
-    private static (IDisposable Owner, ConformanceTarget Target) Model(string[] words)
+    private static (IDisposable Owner, ConformanceTarget Target) Model(string words)
     {
-        var function = new ModelFunction(new ModelOptions
-        {
-            Model = words[0] switch
-            {
-                "blk" => ModelKind.Block,
-                "net" => ModelKind.Net,
-                "rng" => ModelKind.Entropy,
-                _ => ModelKind.Console,
-            },
-            QueueCount = Array.Exists(words, word => word == "queues") ? 3 : 1,
-            Function = new VirtioPciOptions
-            {
-                NotificationData = Array.Exists(words, word => word == "notification_data"),
-                PackedRing = Array.Exists(words, word => word == "packed"),
-                InOrder = Array.Exists(words, word => word == "in_order"),
-            },
-        });
+        ModelFunction function = Models.Make(words);
         return (function, function.Target);
     }
 

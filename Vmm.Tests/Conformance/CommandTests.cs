@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Text.Json;
@@ -35,7 +36,8 @@ public sealed class CommandTests
     {
         VmmResult result = VmmProcess.Run("conformance", "--model", "all,iommu=on", "--only", "VTP-FEATURE-LEAST");
         result.Status.Should().Be(0);
-        result.Output.Should().ContainAll("blk,iommu=on: 1 passed", "net,iommu=on: 1 passed", "rng,iommu=on: 1 passed", "console,iommu=on: 1 passed");
+        result.Output.Should().ContainAll("blk,iommu=on: 1 passed", "net,iommu=on: 1 passed", "rng,iommu=on: 1 passed", "console,iommu=on: 1 passed",
+            "balloon,iommu=on: 1 passed");
     }
 
     [Fact]
@@ -70,7 +72,13 @@ public sealed class CommandTests
     [InlineData("--model", "--json", "x")]
     [InlineData("--model toaster", "--model", "toaster")]
     [InlineData("unknown word 'colour'", "--model", "blk,colour=red")]
-    [InlineData("num_queues", "--model", "rng,num_queues=2")]
+    [InlineData("--model toaster,packed=on: want blk, net, rng, console, balloon or all", "--model", "toaster,packed=on")]
+    [InlineData("want blk, net, rng, console, balloon or all", "--model", "")]
+    [InlineData("unknown word 'num_queues'", "--model", "rng,num_queues=2")]
+    [InlineData("unknown word 'num_queues'", "--model", "all,num_queues=2")]
+    [InlineData("--model packed=maybe: neither on nor off", "--model", "all,packed=maybe")]
+    [InlineData("--model path=/dev/sda: 'path' is given twice (the words of this model begin with path=scratch)", "--model", "blk,path=/dev/sda")]
+    [InlineData("an empty word", "--model", "blk,")]
     [InlineData("not a power of two", "--model", "blk,queue_size=100")]
     [InlineData("--only NO-SUCH", "--model", "blk", "--only", "NO-SUCH")]
     [InlineData("given twice", "--model", "blk", "--json", "a", "--json", "b")]
@@ -78,6 +86,27 @@ public sealed class CommandTests
     public void Wrong_options(string named, params string[] arguments)
     {
         VmmProcess.Run(["conformance", .. arguments]).ShouldHaveFailed(2, named);
+    }
+
+    [Fact]
+    public void The_scratch_file_of_a_disk_leaves_nothing_behind()
+    {
+        string folder = Directory.CreateTempSubdirectory("vmmdevices-scratch").FullName;
+        try
+        {
+            var environment = new Dictionary<string, string?> { ["TMPDIR"] = folder };
+            string[] words = ["conformance", "--model", "blk", "--only", "BLK-WRITE"];
+            VmmProcess.RunProgram(VmmProcess.Command, words, environment).Status.Should().Be(0);
+            Directory.EnumerateFileSystemEntries(folder).Should().BeEmpty();
+
+            environment["TMPDIR"] = folder + "/none";
+            VmmProcess.RunProgram(VmmProcess.Command, words, environment)
+                .ShouldHaveFailed(1, $"--model blk: {folder}/none/: no scratch file can be made here");
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     [Theory]

@@ -38,7 +38,7 @@ internal static class DeviceDefects
         { "BLK-DISCARD-RANGE", d => Status(d, IoError, Ok) },
         { "BLK-ZEROES", d => Memory(d, BlockData, static data => data[512 + 9] = 0xee) },
         { "BLK-ZEROES-FLAGS", d => Status(d, Unsupported, Ok) },
-        { "BLK-QUEUES", "blk,queues", d => d.OnWrite = (o, _, v) => o > d.Notify && o < d.Notify + 0x1000 ? null : v },
+        { "BLK-QUEUES", "blk,num_queues=3", d => d.OnWrite = (o, _, v) => o > d.Notify && o < d.Notify + 0x1000 ? null : v },
 
         { "NET-TRANSMIT", "net", RingDefects.Stall },
         { "NET-CONTROL", "net", d => Memory(d, ControlSlot, static command => Replace(command, 3, 0, 1)) },

@@ -1,8 +1,9 @@
+using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.Cli;
 using Vmm.Conformance;
-using Vmm.Conformance.Models;
-using Vmm.Virtio.Transport;
+using Vmm.Machine.Catalogue;
 
 namespace Vmm.Tests.Conformance;
 
@@ -41,61 +42,74 @@ public sealed class ModelTests
 
     private static readonly string[] _never = [NoPorts, NoRom, NoSharedMemory, NoVendorData];
 
-    private static readonly Dictionary<ModelKind, string[]> _byModel = new()
+    private static readonly Dictionary<string, string[]> _byModel = new()
     {
-        [ModelKind.Block] = [AboutNet, AboutEntropy, AboutConsole, OneQueue, NoReadOnly, NoQueues],
-        [ModelKind.Net] = [AboutBlock, AboutEntropy, AboutConsole, NoMtu, NoPairs],
-        [ModelKind.Entropy] =
+        ["blk"] = [AboutNet, AboutEntropy, AboutConsole, OneQueue, NoReadOnly, NoQueues],
+        ["net"] = [AboutBlock, AboutEntropy, AboutConsole, NoMtu, NoPairs],
+        ["rng"] =
         [
             AboutBlock, AboutNet, AboutConsole, OneQueue, "there is no device configuration", "the device type has no configuration that is known",
             "the device is given nothing to read",
         ],
-        [ModelKind.Console] = [AboutBlock, AboutNet, AboutEntropy],
+        ["console"] = [AboutBlock, AboutNet, AboutEntropy],
+        ["balloon"] = [AboutBlock, AboutNet, AboutEntropy, AboutConsole, "the device type has no configuration that is known"],
     };
 
-    public static TheoryData<ModelKind, string> Usual => Each(["default", "packed"]);
+    public static TheoryData<string, string> Usual => Each(["", "packed=on,in_order=on"]);
 
-    public static TheoryData<ModelKind, string> Variants
+    public static TheoryData<string, string> Variants
     {
         get
         {
-            TheoryData<ModelKind, string> data = Each(
-                ["no indirect", "no event index", "one vector", "no vector", "iommu", "notification data", "no ring reset", "small queues", "large queues"]);
-            data.Add(ModelKind.Block, "four queues");
+            TheoryData<string, string> data = Each(
+                [
+                    "indirect=off", "event_idx=off", "vectors=1", "vectors=0", "iommu=on", "notification_data=on", "ring_reset=off", "queue_size=2",
+                    "queue_size=32768",
+                ]);
+            data.Add("blk", "num_queues=4");
             return data;
         }
+    }
+
+    [Fact]
+    [Trait("Behaviour", "CON-5")]
+    public void Every_kind_of_the_catalogue_that_can_be_checked_is()
+    {
+        DeviceKind[] checkable = [.. DeviceCatalogue.Default.Kinds.Where(kind => kind.Model != null)];
+        checkable.Select(kind => kind.Model!.Name).Should().BeEquivalentTo(_byModel.Keys);
+        DeviceCatalogue.Default.Kinds.Except(checkable).Select(kind => kind.Name).Should().Equal("device");
     }
 
     [Theory]
     [MemberData(nameof(Usual))]
     [Trait("Behaviour", "VTP-1")]
-    public void Every_model_conforms(ModelKind model, string variant) => Conforms(model, variant);
+    public void Every_model_conforms(string model, string variant) => Conforms(model, variant);
 
     [Theory]
     [MemberData(nameof(Variants))]
     [Trait("Behaviour", "VTP-1")]
     [Trait("Category", "Long")]
-    public void Every_model_conforms_in_every_variant(ModelKind model, string variant) => Conforms(model, variant);
+    public void Every_model_conforms_in_every_variant(string model, string variant) => Conforms(model, variant);
 
-    private static void Conforms(ModelKind model, string variant)
+    private static void Conforms(string model, string variant)
     {
-        (ModelOptions options, string[] more, string[] less) = Describe(model, variant);
-        using var function = new ModelFunction(options);
+        (string[] more, string[] less) = Describe(model, variant);
+        using ModelFunction function = Models.Make(variant.Length == 0 ? model : $"{model},{variant}");
 
         ConformanceReport report = ConformanceRun.Execute(function.Target);
 
         report.Results.Where(r => r.Verdict == CheckVerdict.Fail).Select(r => $"{r.Check.Id}: expected {r.Expected}, saw {r.Seen}")
             .Should().BeEmpty();
-        string[] advice = variant == "one vector" ? ["VTP-VECTOR-COUNT"] : [];
+        string[] advice = variant == "vectors=1" ? ["VTP-VECTOR-COUNT"] : [];
         report.Results.Where(r => r.Verdict == CheckVerdict.Advice).Select(r => r.Check.Id).Should().BeEquivalentTo(advice);
         IEnumerable<string> expected = _never.Concat(_byModel[model]).Concat(more).Except(less);
         report.Results.Where(r => r.Verdict == CheckVerdict.Skip).Select(r => r.Reason).Distinct().Should().BeEquivalentTo(expected);
     }
 
-    private static TheoryData<ModelKind, string> Each(string[] variants)
+    private static TheoryData<string, string> Each(string[] variants)
     {
-        var data = new TheoryData<ModelKind, string>();
-        foreach (ModelKind model in _byModel.Keys)
+        var data = new TheoryData<string, string>();
+        foreach (string model in _byModel.Keys)
         {
             foreach (string variant in variants)
             {
@@ -106,32 +120,30 @@ public sealed class ModelTests
         return data;
     }
 
-    private static (ModelOptions Options, string[] More, string[] Less) Describe(ModelKind model, string variant)
+    private static (string[] More, string[] Less) Describe(string model, string variant)
     {
-        var options = new ModelOptions { Model = model };
         string[] more = [NoNotificationData, NoPackedRing, NoInOrder];
         return variant switch
         {
-            "default" => (options, more, []),
-            "packed" => (options with { Function = new VirtioPciOptions { PackedRing = true, InOrder = true } }, more, [NoPackedRing, NoInOrder]),
-            "no indirect" => (options with { Function = new VirtioPciOptions { IndirectDescriptors = false } }, [.. more, NoIndirect], []),
-            "no event index" => (options with { Function = new VirtioPciOptions { EventIndex = false } }, [.. more, NoEventIndex], []),
-            "one vector" => (options with { Function = new VirtioPciOptions { Vectors = 1 } }, [.. more, OneVector], []),
-            "no vector" => (options with { Function = new VirtioPciOptions { Vectors = 0 } }, [.. more, NoMessages], []),
-            "iommu" => (options with { Function = new VirtioPciOptions { AccessPlatform = true } }, more, []),
-            "notification data" => (options with { Function = new VirtioPciOptions { NotificationData = true } }, more, [NoNotificationData]),
-            "no ring reset" => (options with { Function = new VirtioPciOptions { RingReset = false } }, [.. more, NoRingReset], []),
-            "small queues" => (
-                options with { QueueSize = 2 },
+            "" or "iommu=on" => (more, []),
+            "packed=on,in_order=on" => (more, [NoPackedRing, NoInOrder]),
+            "indirect=off" => ([.. more, NoIndirect], []),
+            "event_idx=off" => ([.. more, NoEventIndex], []),
+            "vectors=1" => ([.. more, OneVector], []),
+            "vectors=0" => ([.. more, NoMessages], []),
+            "notification_data=on" => (more, [NoNotificationData]),
+            "ring_reset=off" => ([.. more, NoRingReset], []),
+            "queue_size=2" => (
                 model switch
                 {
-                    ModelKind.Net or ModelKind.Console => [.. more, OneRequest, SmallQueues, NoLongChains],
-                    ModelKind.Block => [.. more, OneRequest, NoLongChains, NoThreeDescriptors],
+                    "net" or "console" or "balloon" => [.. more, OneRequest, SmallQueues, NoLongChains],
+                    "blk" => [.. more, OneRequest, NoLongChains, NoThreeDescriptors],
                     _ => [.. more, OneRequest, NoLongChains],
                 },
                 []),
-            "large queues" => (options with { QueueSize = 32768 }, [.. more, LargestQueue], []),
-            _ => (options with { QueueCount = 4 }, more, [OneQueue, NoQueues]),
+            "queue_size=32768" => ([.. more, LargestQueue], []),
+            "num_queues=4" => (more, [OneQueue, NoQueues]),
+            _ => throw new ArgumentException($"say here what {variant} changes"),
         };
     }
 }

@@ -8,8 +8,8 @@ namespace Vmm.Tests.Conformance;
 /// <summary>What makes each check of rings fail: memory that is not as the function left it, and notifications that come to nothing.</summary>
 internal static class RingDefects
 {
-    private const string Split = "blk,notification_data,in_order";
-    private const string Packed = "blk,packed,notification_data,in_order";
+    private const string Split = "blk,notification_data=on,in_order=on";
+    private const string Packed = "blk,packed=on,notification_data=on,in_order=on";
     private const int Size = 64;
     private const int Descriptor = 16;
 

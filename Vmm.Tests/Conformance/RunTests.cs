@@ -1,6 +1,6 @@
 using System;
+using Vmm.Cli;
 using Vmm.Conformance;
-using Vmm.Conformance.Models;
 
 namespace Vmm.Tests.Conformance;
 
@@ -9,7 +9,7 @@ public sealed class RunTests : IDisposable
 {
     private static readonly RunLimits _short = new() { Check = TimeSpan.FromMilliseconds(200), Reply = TimeSpan.FromMilliseconds(200) };
 
-    private readonly ModelFunction _function = new(new ModelOptions { Model = ModelKind.Entropy });
+    private readonly ModelFunction _function = Models.Make("rng");
 
     public void Dispose() => _function.Dispose();
 

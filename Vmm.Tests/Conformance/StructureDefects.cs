@@ -18,7 +18,7 @@ internal static class StructureDefects
         { "VTP-CAP-COMMON", d => d.ConfigByte(d.Cap(Type.CommonConfiguration) + 8, b => b | 2) },
         { "VTP-CAP-NOTIFY", d => d.ConfigByte(d.Cap(Type.Notification) + 2, _ => 16) },
         { "VTP-CAP-NOTIFY-MULTIPLIER", d => d.ConfigByte(d.Cap(Type.Notification) + 16, _ => 3) },
-        { "VTP-CAP-NOTIFY-DATA", "blk,notification_data", d => d.ConfigByte(d.Cap(Type.Notification) + 16, _ => 2) },
+        { "VTP-CAP-NOTIFY-DATA", "blk,notification_data=on", d => d.ConfigByte(d.Cap(Type.Notification) + 16, _ => 2) },
         { "VTP-CAP-NOTIFY-LENGTH", d => d.Read(Cfg.QueueNotifyOff, _ => 0x7000) },
         { "VTP-CAP-ISR", d => d.ConfigByte(d.Cap(Type.Isr) + 3, _ => 0x20) },
         { "VTP-CAP-DEVICE", d => d.ConfigByte(d.Cap(Type.DeviceConfiguration) + 3, _ => 0x20) },

@@ -106,7 +106,7 @@ internal static class TransportDefects
         { "VTP-NOTIFY-WRITE", d => d.OnNotify(() => false) },
         { "VTP-NOTIFY-AGAIN", d => { int count = 0; d.OnNotify(() => ++count > 0); d.Read(Cfg.DeviceStatus, v => count >= 4 ? v | 0x40 : v); } },
         { "VTP-NOTIFY-SEVERAL", d => d.OnNotify(() => { d.Buffers[^1].Span[0x1002] = 1; return true; }) },
-        { "VTP-NOTIFY-DATA", "blk,notification_data", d => d.OnNotify(() => false) },
+        { "VTP-NOTIFY-DATA", "blk,notification_data=on", d => d.OnNotify(() => false) },
         { "VTP-ISR-INITIAL", d => d.Read(d.Isr, v => v | 1) },
         { "VTP-ISR-QUEUE", d => d.Read(d.Isr, v => v & ~1UL) },
         { "VTP-ISR-CONFIG", d => d.Read(d.Isr, v => v & ~2UL) },

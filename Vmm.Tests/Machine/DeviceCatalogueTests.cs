@@ -84,6 +84,14 @@ public sealed class DeviceCatalogueTests
     }
 
     [Fact]
+    public void A_disk_may_have_any_id_and_one_that_is_no_ASCII_is_no_serial_number()
+    {
+        using var disk = new TemporaryFile(1 << 20);
+        using PciFunction function = new DiskKind().Create(new DiskOptions(disk.Path), new DeviceContext("\u00fcber", new GuestMemory()));
+        function.Name.Should().Be("\u00fcber");
+    }
+
+    [Fact]
     public void Every_option_goes_through_JSON()
     {
         DeviceOptions[] all =
@@ -207,7 +215,28 @@ public sealed class DeviceCatalogueTests
         FluentActions.Invoking(() => DeviceCatalogue.Default.With(new DiskKind())).Should().Throw<ArgumentException>().WithMessage("*name disk*");
         FluentActions.Invoking(() => DeviceCatalogue.Default.With(new OtherEntropyKind()))
             .Should().Throw<ArgumentException>().WithMessage("*rng and other*same options*");
+        FluentActions.Invoking(() => DeviceCatalogue.Default.With(new OtherDiskKind()))
+            .Should().Throw<ArgumentException>().WithMessage("*models with the name blk*");
         DeviceCatalogue.Default.Find("tape").Should().BeNull();
+    }
+
+    private sealed class OtherDiskKind : DeviceKind<EduOptions>
+    {
+        public override string Name => "other";
+
+        public override string Form => "";
+
+        public override string Description => "";
+
+        public override IReadOnlyList<string> Examples => [];
+
+        public override KindModel? Model { get; } = new("blk", "");
+
+        public override IJsonTypeInfoResolver? Json => null;
+
+        public override EduOptions? Parse(string text) => null;
+
+        protected override PciFunction Create(EduOptions options, DeviceContext context) => throw new NotSupportedException();
     }
 
     private sealed class OtherEntropyKind : DeviceKind<EntropyOptions>

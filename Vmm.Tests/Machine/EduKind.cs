@@ -17,6 +17,8 @@ public sealed class EduKind : DeviceKind<EduOptions>
 
     public override IReadOnlyList<string> Examples => ["version=3", "version=4,id=lesson"];
 
+    public override KindModel? Model { get; } = new("edu", "version=7");
+
     public override IJsonTypeInfoResolver Json => EduJson.Default;
 
     public override EduOptions? Parse(string text)

@@ -6,6 +6,7 @@ using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine;
+using Vmm.Machine.Catalogue;
 using Vmm.Machine.Layout;
 
 namespace Vmm.Tests.Machine;
@@ -13,11 +14,16 @@ namespace Vmm.Tests.Machine;
 /// <summary>The devices of a machine over a hypervisor of recording seams: everything but vCPUs and a kernel.</summary>
 internal sealed class MachineRig : IDisposable
 {
-    private readonly HostMemory _host = HostMemory.AllocateAnonymous(RamSize);
+    private readonly HostMemory? _host;
     private readonly SystemRam _ram;
+    private readonly MachinePlatform _platform;
 
-    public MachineRig(MachineOptions options, RecordingHypervisor? hypervisor = null)
+    /// <param name="options">The machine.</param>
+    /// <param name="hypervisor">Its seams; new ones without it.</param>
+    /// <param name="memory">What its RAM lies in, which stays the caller's; its own without it.</param>
+    public MachineRig(MachineOptions options, RecordingHypervisor? hypervisor = null, HostMemory? memory = null)
     {
+        _host = memory is null ? HostMemory.AllocateAnonymous(RamSize) : null;
         Hypervisor = hypervisor ?? new RecordingHypervisor();
         var domain = new AccessDomain();
         Memory = new AddressSpace(new AddressSpaceOptions
@@ -32,21 +38,24 @@ internal sealed class MachineRig : IDisposable
         _ram = new SystemRam(Memory);
         try
         {
-            _ram.Add(0, _host);
+            _ram.Add(0, memory ?? _host!);
+            _platform = new MachinePlatform(options, Ports, Hypervisor.InterruptLines, Stops.Add, NullLogger.Instance);
             MemoryLayout layout = MemoryLayout.Create(RamSize, 40);
             Devices = new MachineDevices(options, layout, (Memory, Ports), _ram.Memory, Hypervisor, Stops.Add, NullLogger.Instance);
+            Component = new MachineComponent(options, Devices, _platform);
         }
         catch
         {
+            _platform?.Dispose();
             _ram.Dispose();
-            _host.Dispose();
+            _host?.Dispose();
             throw;
         }
     }
 
     public const ulong RamSize = 64 << 20;
 
-    public static MachineOptions Options { get; } = new() { KernelPath = "" };
+    public static MachineOptions Options { get; } = new() { KernelPath = "", Serial = new CharacterOptions(CharacterKind.Off) };
 
     public RecordingHypervisor Hypervisor { get; }
 
@@ -55,6 +64,9 @@ internal sealed class MachineRig : IDisposable
     public AddressSpace Ports { get; }
 
     public MachineDevices Devices { get; }
+
+    /// <summary>The machine as it is shown, saved and restored.</summary>
+    public MachineComponent Component { get; }
 
     /// <summary>Why the machine was told to end.</summary>
     public ConcurrentBag<VmStopReason> Stops { get; } = [];
@@ -65,8 +77,9 @@ internal sealed class MachineRig : IDisposable
     public void Dispose()
     {
         Devices.Dispose();
+        _platform.Dispose();
         _ram.Dispose();
-        _host.Dispose();
+        _host?.Dispose();
         Hypervisor.MemorySlots.Mapped.Should().BeEmpty();
         Hypervisor.Doorbells.Registered.Should().BeEmpty();
         Hypervisor.IrqRouting.LiveRoutes.Should().Be(0);

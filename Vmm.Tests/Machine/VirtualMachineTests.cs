@@ -101,7 +101,7 @@ public sealed class VirtualMachineTests : IDisposable
         function.TextOf("vendor").Should().Be("0x1af4");
         function.Find("transport")!.TextOf("negotiated features").Should().Be("0x0000000000000000");
         node.Find("acpi").Should().NotBeNull();
-        node.ToText().Should().StartWith("machine\n  vcpus: 1\n  pci\n");
+        node.ToText().Should().StartWith("machine\n  vcpus: 1\n  memory: 0x").And.Contain("\n  pci\n");
         using JsonDocument json = JsonDocument.Parse(node.ToJson());
         json.RootElement.GetProperty("parts").EnumerateArray().Select(static part => part.GetProperty("name").GetString())
             .Should().Contain("pci", "serial", "rtc", "acpi");

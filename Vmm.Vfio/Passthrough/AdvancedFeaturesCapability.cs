@@ -8,6 +8,8 @@ namespace Vmm.Vfio.Passthrough;
 /// </summary>
 internal sealed class AdvancedFeaturesCapability(bool canReset) : PciCapability(DeviceCapabilityIds.AdvancedFeatures, RequiredLength)
 {
+    public override string Description => "advanced features, the device's; its reset is emulated";
+
     public const int RequiredLength = 6;
     public const int Capabilities = 3;
     public const int Control = 4;

@@ -8,6 +8,8 @@ namespace Vmm.Vfio.Passthrough;
 /// <summary>The vendor-specific capability by which NVIDIA's driver learns which GPUs reach each other directly (GPUDirect P2P approval).</summary>
 internal sealed class CliqueCapability(int clique) : VendorSpecificCapability([(byte)'P', (byte)'2', (byte)'P', (byte)(clique << 3), 0])
 {
+    public override string Description => "the clique of a GPU, added";
+
     public const int RequiredLength = 8;
 
     /// <summary>A place that no capability of the device uses, or -1. The driver's documentation names 0xc8 and 0xd4.</summary>

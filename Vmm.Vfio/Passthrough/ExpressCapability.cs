@@ -28,6 +28,8 @@ internal sealed class ExpressCapability(DeviceCapability place, uint flags, bool
 
     private readonly DevicePortType _type = (DevicePortType)((flags & TypeMask) >> 4);
 
+    public override string Description => "PCI Express, the device's; type, link and reset are emulated";
+
     /// <summary>What the guest reads instead of the device's bits.</summary>
     /// <param name="onRootBus">True on a root bus, false behind a port.</param>
     public IEnumerable<ExpressBits> BitsFor(bool onRootBus)

@@ -4,6 +4,7 @@ using System.Threading;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
+using Vmm.DeviceModel.State;
 using Vmm.Pci.Access;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
@@ -41,6 +42,7 @@ public sealed partial class PassthroughFunction : PciFunction
     private readonly TokenBucket _reports = new(burst: 3);
     private readonly TokenBucket _errorReports = new(burst: 3);
     private readonly TokenBucket _requestReports = new(burst: 1, perSecond: 0.1);
+    private readonly HostDeviceComponent _host;
     private DeviceEvents? _events;
     private bool _released;
     private long _failedResets;
@@ -60,6 +62,7 @@ public sealed partial class PassthroughFunction : PciFunction
     {
         (_backend, _bars, _access, _options, _logger) = (backend, bars, access, options, logger);
         Layout = layout;
+        _host = new HostDeviceComponent(this);
         _emulated = new uint[ConfigurationSpace.Length / 4];
         _withheld = new uint[ConfigurationSpace.Length / 4];
         foreach (var bar in bars.Bars)
@@ -76,6 +79,13 @@ public sealed partial class PassthroughFunction : PciFunction
             ? new PeerMappings(this, backend.Dma, logger)
             : null;
     }
+
+    /// <inheritdoc/>
+    protected override IReadOnlyList<IComponent> Components => [_host];
+
+    /// <inheritdoc/>
+    /// <remarks>What is in a device of the host stays there.</remarks>
+    public override SavedState Save() => throw new InvalidOperationException($"{Name} is a device of the host, whose state cannot be saved");
 
     /// <summary>The device is given to guests as this describes.</summary>
     public DeviceLayout Layout { get; }

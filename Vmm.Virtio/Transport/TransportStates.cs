@@ -30,6 +30,7 @@ internal sealed class TransportStates(
     {
         node.Add("status", status.Value.ToString());
         node.AddBits("offered features", features.Offered, 8);
+        node.Add("offered", string.Join(' ', FeatureNames.Of(device.DeviceType, features.Offered)));
         node.AddBits("negotiated features", features.Negotiated, 8);
         node.AddBits("config_msix_vector", host.ConfigurationVector, 2);
         node.Add("paused", lifeCycle.IsPaused);
@@ -47,6 +48,11 @@ internal sealed class TransportStates(
         {
             InspectionNode part = node.AddPart("queue" + queue.Index.ToString(CultureInfo.InvariantCulture));
             part.Add("queue_size", queue.Size);
+            if (queue.Save() == queue.PowerOnState)
+            {
+                continue;
+            }
+
             part.Add("queue_enable", queue.IsEnabled);
             part.AddBits("queue_msix_vector", queue.Vector, 2);
             part.AddBits("queue_desc", queue.Descriptors, 8);

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using System.Globalization;
 using Vmm.Pci.Capabilities;
 using Vmm.Virtio.Spec;
 
@@ -61,6 +62,22 @@ public class VirtioStructureCapability : VendorSpecificCapability
     {
         Type = type;
     }
+
+    /// <inheritdoc/>
+    public override string Description => StructureLength == 0
+        ? "virtio " + StructureName
+        : string.Create(CultureInfo.InvariantCulture, $"virtio {StructureName}: BAR {Bar} at 0x{StructureOffset:x}, 0x{StructureLength:x} bytes");
+
+    private string StructureName => Type switch
+    {
+        VirtioPciCapabilityType.CommonConfiguration => "common configuration",
+        VirtioPciCapabilityType.Notification => "notifications",
+        VirtioPciCapabilityType.Isr => "ISR status",
+        VirtioPciCapabilityType.DeviceConfiguration => "device configuration",
+        VirtioPciCapabilityType.SharedMemory => string.Create(CultureInfo.InvariantCulture, $"shared memory {RegionId}"),
+        VirtioPciCapabilityType.PciConfigurationAccess => "configuration window",
+        _ => Type.ToString(),
+    };
 
     /// <summary>Which structure it is.</summary>
     public VirtioPciCapabilityType Type { get; }

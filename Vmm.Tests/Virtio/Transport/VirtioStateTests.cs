@@ -1,8 +1,6 @@
 using System;
 using System.Collections.Generic;
-using System.Globalization;
 using System.IO.Pipes;
-using System.Text.RegularExpressions;
 using System.Threading;
 using Vmm.DeviceModel.State;
 using Vmm.Tests.Fakes;
@@ -17,7 +15,7 @@ namespace Vmm.Tests.Virtio.Transport;
 
 /// <summary>Pausing virtio functions, saving them, and going on in another machine of the same make.</summary>
 [Trait("Behaviour", "CON-4")]
-public sealed partial class VirtioStateTests(ITestOutputHelper output)
+public sealed class VirtioStateTests(ITestOutputHelper output)
 {
     private const int Moved = 1 << 20;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
@@ -194,7 +192,7 @@ public sealed partial class VirtioStateTests(ITestOutputHelper output)
 
         for (int i = 0; i < 10_000; i++)
         {
-            string mutated = Mutate(json, random);
+            string mutated = StateMutator.Mutate(json, random);
             try
             {
                 ComponentTree.Restore(second.Pci.Bus.Bridge, ComponentState.FromJson(mutated));
@@ -237,36 +235,6 @@ public sealed partial class VirtioStateTests(ITestOutputHelper output)
     }
 
     private static void Move(GuestRam from, GuestRam to) => to.Write(0x1000, from.Read(0x1000, Moved));
-
-    private static string Mutate(string json, Random random)
-    {
-        MatchCollection numbers = Numbers().Matches(json);
-        Match number = numbers[random.Next(numbers.Count)];
-        string value = random.Next(8) switch
-        {
-            0 => "0",
-            1 => "1",
-            2 => (ulong.Parse(number.Value, CultureInfo.InvariantCulture) ^ (1UL << random.Next(32))).ToString(CultureInfo.InvariantCulture),
-            3 => "-1",
-            4 => random.NextInt64().ToString(CultureInfo.InvariantCulture),
-            5 => "true",
-            6 => random.Next(65536).ToString(CultureInfo.InvariantCulture),
-            _ => "\"x\"",
-        };
-        if (random.Next(4) != 0)
-        {
-            return json[..number.Index] + value + json[(number.Index + number.Length)..];
-        }
-
-        // A line is lost, doubled, or cut.
-        string[] lines = json.Split('\n');
-        int at = random.Next(lines.Length);
-        lines[at] = random.Next(3) switch { 0 => "", 1 => lines[at] + lines[at], _ => lines[at][..random.Next(lines[at].Length + 1)] };
-        return string.Join('\n', lines);
-    }
-
-    [GeneratedRegex(@"(?<=: )\d+")]
-    private static partial Regex Numbers();
 
     private sealed class MemoryConsole : IConsoleBackend
     {

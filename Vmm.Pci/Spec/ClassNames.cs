@@ -1,9 +1,9 @@
 using System.Globalization;
 
-namespace Vmm.Cli;
+namespace Vmm.Pci.Spec;
 
 /// <summary>Names of class codes (PCI Code and ID Assignment, 1).</summary>
-internal static class PciClassNames
+internal static class ClassNames
 {
     /// <summary>The name of a class code.</summary>
     /// <param name="classCode">Base class, subclass and programming interface: 24 bits.</param>

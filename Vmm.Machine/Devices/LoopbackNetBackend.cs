@@ -3,7 +3,7 @@ using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 
-namespace Vmm.Conformance.Models;
+namespace Vmm.Machine.Devices;
 
 /// <summary>A network whose only other station sends every packet back.</summary>
 /// <remarks>Used by the device's worker alone.</remarks>

@@ -3,11 +3,11 @@ using System.Collections.Generic;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Devices;
 
-namespace Vmm.Conformance.Models;
+namespace Vmm.Machine.Devices;
 
 /// <summary>A console whose other end types what it is shown.</summary>
 /// <remarks>Used by the device's worker alone.</remarks>
-internal sealed class MemoryConsoleBackend : IConsoleBackend
+internal sealed class EchoConsoleBackend : IConsoleBackend
 {
     private const int MaximumWaiting = 64 * 1024;
 
