@@ -30,10 +30,9 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler,
         }
 
         int register = Register(address, offset);
-        if (function.BlockingConfiguration is { } calls)
+        if (function.BlockingConfiguration is not null)
         {
-            using BlockingScope scope = Domain.Block(calls);
-            return function.ReadFromBus(register, width);
+            return ReadBlocking(function, register, width);
         }
 
         try
@@ -65,14 +64,14 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler,
             return;
         }
 
-        if (function.BlockingConfiguration is { } calls)
+        if (function.BlockingConfiguration is null)
         {
-            using BlockingScope scope = Domain.Block(calls);
             function.WriteFromBus(Register(address, offset), width, (uint)value);
-            return;
         }
-
-        function.WriteFromBus(Register(address, offset), width, (uint)value);
+        else
+        {
+            WriteBlocking(function, Register(address, offset), width, (uint)value);
+        }
     }
 
     /// <summary>The latch at 0xcf8.</summary>
@@ -101,9 +100,20 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler,
 
     public void Reset() => Volatile.Write(ref _address, 0);
 
-    private AccessDomain Domain => bridge.Root.Ports!.Domain;
-
     private static int Register(uint address, ulong offset) => (int)((address & 0xfc) | ((uint)offset & 3));
+
+    /// <summary>The same out of the epoch. Apart, so that those who do not wait pay for no scope.</summary>
+    private uint ReadBlocking(PciFunction function, int register, int width)
+    {
+        using BlockingScope scope = bridge.Root.Ports!.Domain.Block(function.BlockingConfiguration!);
+        return function.ReadFromBus(register, width);
+    }
+
+    private void WriteBlocking(PciFunction function, int register, int width, uint value)
+    {
+        using BlockingScope scope = bridge.Root.Ports!.Domain.Block(function.BlockingConfiguration!);
+        function.WriteFromBus(register, width, value);
+    }
 
     private PciFunction? Find(uint address) => bridge.Find((int)(address >> 16) & 0xff, (int)(address >> 8) & 0xff);
 }

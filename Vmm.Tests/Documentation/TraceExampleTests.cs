@@ -2,7 +2,9 @@ using System;
 using System.IO;
 using System.Threading;
 using Vmm.DeviceModel.Tracing;
+using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
@@ -17,8 +19,11 @@ public sealed class TraceExampleTests
     public void The_documentation_shows_a_trace_as_it_is()
     {
         var output = new StringWriter();
-        using var rig = new TransportRig(options: new VirtioPciOptions { Name = "disk0" }, doorbells: false);
-        TestDriver driver = rig.Driver;
+        using var rig = new TransportRig(doorbells: false);
+        var disk = new BlockDevice(new HeldBlockBackend(), new BlockDeviceOptions { QueueCount = 2, QueueSize = 64 });
+        rig.AddFunction(disk, new VirtioPciOptions { Name = "disk0" }, slot: 2);
+        var driver = new TestDriver(rig.Memory, TransportRig.EcamBase + (2 << 15));
+        driver.Place(0xe100_0000);
         using (var trace = new AccessTrace(output, new AccessTraceOptions { Time = new StepTime(), Vcpu = static () => 0, Devices = ["disk0"] }))
         {
             rig.Memory.Observer = trace;
