@@ -114,7 +114,7 @@ public sealed class ConformancePrinter(TextWriter output)
         string queues = string.Join(", ", report.ExercisedQueues);
         return report.NothingAsked
             ? $"{report.Target}: NO QUEUE WAS EXERCISED ({report.Queues} there are): what the device does with its queues is not known"
-            : $"{report.Target}: queues exercised: {(queues.Length == 0 ? "none" : queues)} of {report.Queues}";
+            : $"{report.Target}: queues exercised: {(queues.Length == 0 ? "none" : queues)} (of {report.Queues})";
     }
 
     private static string Total(ConformanceReport report)

@@ -222,6 +222,7 @@ internal sealed class MachineDevices : IDisposable
     {
         var context = new DeviceContext(options.Id!, _memory, _hypervisor, _options.LoggerFactory)
         {
+            Time = _options.Time,
             AppendOutput = _options.AppendOutput,
             Escape = _options.Escape,
             Shared = _shared,

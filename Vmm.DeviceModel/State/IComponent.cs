@@ -10,7 +10,7 @@ namespace Vmm.DeviceModel.State;
 /// </remarks>
 public interface IComponent
 {
-    /// <summary>Tells it from its siblings, for example <c>00:03.0</c>, <c>queue0</c>; the same in every run.</summary>
+    /// <summary>Tells it from its siblings, for example <c>03.0</c>, <c>queue0</c>; the same in every run.</summary>
     string Name { get; }
 
     /// <summary>Its parts, in the order in which they are restored: what others depend on comes first. They follow their owner.</summary>

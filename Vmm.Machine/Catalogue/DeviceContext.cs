@@ -35,6 +35,9 @@ public sealed class DeviceContext
     /// <summary>Where the device logs; nothing is logged without it.</summary>
     public ILoggerFactory? LoggerFactory { get; }
 
+    /// <summary>The machine's time: clocks and timers that a guest can tell come from it. Timers call back on a thread of the pool.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
     /// <summary>Files that output goes to keep what they hold; otherwise they are emptied.</summary>
     public bool AppendOutput { get; internal init; }
 

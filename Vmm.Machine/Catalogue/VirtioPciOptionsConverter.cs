@@ -6,7 +6,8 @@ using Vmm.Virtio.Transport;
 namespace Vmm.Machine.Catalogue;
 
 /// <summary>How a function carries its device, in JSON: only what differs from the defaults; an absent member has its default.</summary>
-internal sealed class VirtioPciOptionsConverter : JsonConverter<VirtioPciOptions>
+/// <remarks>Public for the JSON of an embedder's kinds, which is generated in their assembly.</remarks>
+public sealed class VirtioPciOptionsConverter : JsonConverter<VirtioPciOptions>
 {
     private const string Vectors = "vectors";
 
@@ -24,6 +25,7 @@ internal sealed class VirtioPciOptionsConverter : JsonConverter<VirtioPciOptions
         ("notification_data", static o => o.NotificationData, static (o, value) => o with { NotificationData = value }),
     ];
 
+    /// <inheritdoc/>
     public override VirtioPciOptions Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
         if (reader.TokenType != JsonTokenType.StartObject)
@@ -42,8 +44,11 @@ internal sealed class VirtioPciOptionsConverter : JsonConverter<VirtioPciOptions
         return read;
     }
 
+    /// <inheritdoc/>
     public override void Write(Utf8JsonWriter writer, VirtioPciOptions value, JsonSerializerOptions options)
     {
+        ArgumentNullException.ThrowIfNull(writer);
+        ArgumentNullException.ThrowIfNull(value);
         writer.WriteStartObject();
         foreach ((string name, Func<VirtioPciOptions, bool> get, _) in Switches)
         {

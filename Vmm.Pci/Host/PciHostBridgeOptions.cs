@@ -3,7 +3,7 @@ namespace Vmm.Pci.Host;
 /// <summary>What a <see cref="PciHostBridge"/> is made with.</summary>
 public sealed record PciHostBridgeOptions : PciBusOptions
 {
-    /// <summary>Where configuration space lies in memory (ECAM): 1 MiB a bus, a multiple of 1 MiB.</summary>
+    /// <summary>Where configuration space lies in memory (ECAM): 1 MiB a bus, a multiple of 1 MiB; 0xb0000000 unless told.</summary>
     public ulong EcamBase { get; init; } = 0xb000_0000;
 
     /// <summary>How many buses the window holds, 1 to 256; bus numbers start at 0.</summary>

@@ -33,7 +33,7 @@ public sealed class EmbedderKindTests
         (int status, string output) = Run(new StrangeKind(Request), "--model", "strange,packed=on");
 
         status.Should().Be(0, output);
-        output.Should().Contain("strange,packed=on: queues exercised: 0 of 1").And.Contain(" passed, 0 failed");
+        output.Should().Contain("strange,packed=on: queues exercised: 0 (of 1)").And.Contain(" passed, 0 failed");
     }
 
     [Fact]

@@ -38,7 +38,7 @@ internal sealed class FurnishedMachine : IDisposable
         _transport = transport ?? new VirtioPciOptions();
         _disk = new TemporaryFile(content ?? new byte[1 << 20]);
         _plugged = new TemporaryFile(_disk.Content);
-        Time = new FakeTime(now ?? new DateTimeOffset(2024, 2, 28, 23, 59, 58, TimeSpan.Zero));
+        Time = new ManualTime(now ?? new DateTimeOffset(2024, 2, 28, 23, 59, 58, TimeSpan.Zero));
         Rig = new MachineRig(
             MachineRig.Options with
             {
@@ -62,7 +62,7 @@ internal sealed class FurnishedMachine : IDisposable
 
     public MachineRig Rig { get; }
 
-    public FakeTime Time { get; }
+    public ManualTime Time { get; }
 
     public FakeNetBackend Card { get; } = new();
 

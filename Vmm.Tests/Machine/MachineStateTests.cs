@@ -80,7 +80,7 @@ public sealed class MachineStateTests
     [Fact]
     public void A_state_of_another_make_is_refused_by_name()
     {
-        MachineOptions options = MachineRig.Options with { Time = new FakeTime(_start) };
+        MachineOptions options = MachineRig.Options with { Time = new ManualTime(_start) };
         using var rig = new MachineRig(options);
         using var larger = new MachineRig(options with { Memory = new MemoryOptions(128 << 20), CpuCount = 2 });
         using var equipped = new MachineRig(options with { Devices = [new EntropyOptions()] });

@@ -68,11 +68,11 @@ public sealed class PortDeviceStateTests
     [Fact]
     public void A_clock_keeps_its_distance_from_that_of_the_host()
     {
-        var time = new FakeTime(_start);
+        var time = new ManualTime(_start);
         using var first = new RealTimeClock(new FakeLine(), time);
         WriteClock(first, 9, 0x31);
         WriteClock(first, 0x40, 0x77);
-        using var second = new RealTimeClock(new FakeLine(), new FakeTime(_start + TimeSpan.FromDays(2)));
+        using var second = new RealTimeClock(new FakeLine(), new ManualTime(_start + TimeSpan.FromDays(2)));
         WriteClock(second, 0x41, 0x55);
 
         SavedState state = Move(first, second);
@@ -89,11 +89,11 @@ public sealed class PortDeviceStateTests
     [Fact]
     public void A_clock_that_is_being_set_keeps_what_was_written_so_far()
     {
-        using var first = new RealTimeClock(new FakeLine(), new FakeTime(_start));
+        using var first = new RealTimeClock(new FakeLine(), new ManualTime(_start));
         WriteClock(first, 0x0b, 0x82);
         WriteClock(first, 9, 0x99);
         WriteClock(first, 8, 0x13);
-        using var second = new RealTimeClock(new FakeLine(), new FakeTime(_start + TimeSpan.FromDays(2)));
+        using var second = new RealTimeClock(new FakeLine(), new ManualTime(_start + TimeSpan.FromDays(2)));
 
         SavedState state = Move(first, second);
 
@@ -107,11 +107,11 @@ public sealed class PortDeviceStateTests
     [Fact]
     public void An_interrupt_of_the_clock_that_nobody_has_taken_is_asserted_and_the_next_comes()
     {
-        var time = new FakeTime(_start);
+        var time = new ManualTime(_start);
         using var first = new RealTimeClock(new FakeLine(), time);
         WriteClock(first, 0x0b, 0x12);
         time.Advance(TimeSpan.FromSeconds(2));
-        var timeAfter = new FakeTime(_start);
+        var timeAfter = new ManualTime(_start);
         var line = new FakeLine();
         using var second = new RealTimeClock(line, timeAfter);
 
@@ -127,7 +127,7 @@ public sealed class PortDeviceStateTests
     [Fact]
     public void A_clock_goes_on_after_the_last_year_that_it_can_be_set_to()
     {
-        var time = new FakeTime(_start);
+        var time = new ManualTime(_start);
         var line = new FakeLine();
         using var clock = new RealTimeClock(line, time);
         WriteClock(clock, 0x0b, 0x82);
@@ -147,12 +147,12 @@ public sealed class PortDeviceStateTests
     [Fact]
     public void A_PM_timer_goes_on_from_where_it_stood_and_nothing_is_asked_for()
     {
-        var time = new FakeTime(_start);
+        var time = new ManualTime(_start);
         var first = new PowerControl(time);
         time.Advance(TimeSpan.FromSeconds(5));
         first.Registers.Write(4, 2, 0x1401);
         first.Registers.Write(2, 2, 0x0120);
-        var timeAfter = new FakeTime(_start + TimeSpan.FromDays(1));
+        var timeAfter = new ManualTime(_start + TimeSpan.FromDays(1));
         var second = new PowerControl(timeAfter);
         second.PowerOffRequested += () => throw new InvalidOperationException("the guest has not asked");
 
@@ -212,12 +212,12 @@ public sealed class PortDeviceStateTests
     [MemberData(nameof(Tampered))]
     public void A_state_that_cannot_be_is_refused_and_nothing_changes(string name, string there, string instead, string member)
     {
-        using var clock = new RealTimeClock(new FakeLine(), new FakeTime(_start));
+        using var clock = new RealTimeClock(new FakeLine(), new ManualTime(_start));
         var devices = new Dictionary<string, IComponent>
         {
             ["serial"] = new SerialPort(new FakeLine(), new FakeSink()),
             ["rtc"] = clock,
-            ["acpi"] = new PowerControl(new FakeTime(_start)),
+            ["acpi"] = new PowerControl(new ManualTime(_start)),
             ["reset-control"] = new ResetControl(new ConstantHandler(0)),
         };
         IComponent device = devices[name];

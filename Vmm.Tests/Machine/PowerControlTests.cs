@@ -6,7 +6,7 @@ namespace Vmm.Tests.Machine;
 /// <summary>ACPI fixed hardware, the reset register and the keyboard controller's reset line.</summary>
 public sealed class PowerControlTests
 {
-    private readonly FakeTime _time = new(DateTimeOffset.UnixEpoch);
+    private readonly ManualTime _time = new(DateTimeOffset.UnixEpoch);
     private readonly PowerControl _power;
     private int _off;
     private int _resets;

@@ -8,7 +8,7 @@ public sealed class RealTimeClockTests : IDisposable
 {
     private static readonly DateTimeOffset Start = new(2026, 11, 21, 14, 5, 9, TimeSpan.Zero);
 
-    private readonly FakeTime _time = new(Start);
+    private readonly ManualTime _time = new(Start);
     private readonly FakeLine _line = new();
     private readonly RealTimeClock _clock;
 

@@ -9,7 +9,7 @@ public enum RequestOutcome
     /// <summary>A part of it is done: it goes on at once, after a stop and guest memory that goes have had their turn.</summary>
     Continue,
 
-    /// <summary>It cannot be done yet: it stays in the ring, and the device calls <see cref="QueueHandler.Run"/> later.</summary>
+    /// <summary>It cannot be done yet: it stays in the ring, to be looked at again after <see cref="QueueHandler.Wake"/>, a watch or a kick.</summary>
     Later,
 
     /// <summary>
