@@ -14,7 +14,7 @@ namespace Vmm.Machine;
 /// <summary>The root ports of a machine, and the functions that were put into their slots while it runs.</summary>
 /// <remarks>
 /// What is in a slot belongs to the machine. Thread-safe; not to be called from inside a guest's access. Lock order: the gate of a slot, then
-/// the slots' lock, which is a leaf apart from the gate of a slot that is empty; and under a gate the locks of the PCI hierarchy. A slot is
+/// the slots' lock, which is a leaf; and under a gate the locks of the PCI hierarchy. A slot is
 /// free for the next function when everything of the last one is gone, not already when it is off the bus.
 /// </remarks>
 internal sealed class MachineSlots : IDisposable
@@ -95,10 +95,13 @@ internal sealed class MachineSlots : IDisposable
                 throw new InvalidOperationException($"{slot.Name}: the slot holds {present.Name}");
             }
 
-            (slot.Function, slot.Released) = (function, released);
+            // A removal of this function comes after its addition. Not to be waited for here: whoever has it may want the lock.
+            if (!slot.Gate.TryEnter())
+            {
+                throw new InvalidOperationException($"{slot.Name}: the last device is not all gone yet");
+            }
 
-            // Nobody holds it while the slot is empty. A removal of this function comes after its addition.
-            slot.Gate.Enter();
+            (slot.Function, slot.Released) = (function, released);
         }
 
         try
@@ -210,7 +213,8 @@ internal sealed class MachineSlots : IDisposable
                 Task released = slot.Port.HotRemove(removal);
                 lock (_lock)
                 {
-                    return Finish(slot, released);
+                    // A state that was restored since may have brought the same one.
+                    return slot.Asked == released ? slot.Removal : Finish(slot, released);
                 }
             }
 
@@ -275,6 +279,12 @@ internal sealed class MachineSlots : IDisposable
         try
         {
             slot.Function!.Dispose();
+        }
+        catch (Exception failure)
+        {
+            // Whoever asked may not wait for the end any more.
+            _logger.RemovalFailed(failure);
+            throw;
         }
         finally
         {

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Globalization;
+using System.Threading;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Hypervisor;
@@ -19,6 +20,7 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
     private IFunctionBus? _bus;
     private bool _sealed;
     private bool _disposed;
+    private bool _leaving;
 
     bool ICapabilityOwner.IsOnRootBus => _bus is { IsRoot: true };
 
@@ -82,7 +84,7 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
         if (!_disposed)
         {
             _bus?.RemoveForDisposal(this);
-            WaitForBlockingCalls();
+            EndLeaving();
             _disposed = true;
             Dispose(true);
         }
@@ -188,6 +190,14 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
     }
 
     /// <summary>
+    /// The function has left its bus, and no access reaches it any more: what takes long, a reset of something on the host, is done here. On the
+    /// thread that removed or disposes it, under no lock of the bus.
+    /// </summary>
+    protected virtual void OnLeft()
+    {
+    }
+
+    /// <summary>
     /// BARs decode where they did not, or not where they did; <see cref="GetMappedAddress"/> tells. Called under the mapping lock, outside of any
     /// access.
     /// </summary>
@@ -246,13 +256,21 @@ public partial class PciFunction : ICapabilityOwner, IBarOwner, IComponent
         _bus = null;
         _capabilities.Detached();
         Intx.Detach();
+        Volatile.Write(ref _leaving, true);
     }
 
-    /// <summary>Waits for the accesses that may take long and were in flight when the function left its bus. Under no lock of the bus.</summary>
-    internal void WaitForBlockingCalls()
+    /// <summary>
+    /// Waits for the accesses that may take long and were in flight when the function left its bus, and has it do what takes long itself. Under no lock
+    /// of the bus.
+    /// </summary>
+    internal void EndLeaving()
     {
         Decoding.WaitForBlockingCalls();
         BlockingConfiguration?.Wait();
+        if (Interlocked.Exchange(ref _leaving, false))
+        {
+            CallHook(static function => function.OnLeft(), 0);
+        }
     }
 
     /// <summary>The bus has another number now.</summary>

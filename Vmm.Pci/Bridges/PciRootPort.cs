@@ -259,6 +259,9 @@ public sealed partial class PciRootPort : PciBridge
         Interlocked.Exchange(ref _removal, null)?.TrySetResult();
     }
 
+    /// <summary>The slot can be filled and emptied while the machine runs.</summary>
+    internal bool HasHotPlug => _options.HotPlug;
+
     private void ThrowUnlessHotPlug()
     {
         if (!_options.HotPlug || Bus is null)

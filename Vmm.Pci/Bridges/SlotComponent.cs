@@ -28,6 +28,7 @@ internal sealed class SlotComponent(PciRootPort port) : IComponent
     public Action PrepareRestore(SavedState state)
     {
         SlotState slot = state.Read(SlotState.Kind, SlotState.Version, PciStateJson.Default.SlotState);
+        SavedState.Require(!slot.RemovalAsked || port.HasHotPlug, "removalAsked", "false for a slot without hot-plug", "true");
         SavedState.Require(!slot.RemovalAsked || port.Secondary.Find(0) is not null, "removalAsked", "false for an empty slot", "true");
         return () => port.RestoreRemoval(slot.RemovalAsked);
     }

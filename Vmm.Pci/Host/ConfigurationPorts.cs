@@ -105,13 +105,13 @@ internal sealed class ConfigurationPorts(PciHostBridge bridge) : IRegionHandler,
     /// <summary>The same out of the epoch. Apart, so that those who do not wait pay for no scope.</summary>
     private uint ReadBlocking(PciFunction function, int register, int width)
     {
-        using BlockingScope scope = bridge.Root.Ports!.Domain.Block(function.BlockingConfiguration!);
+        using BlockingScope scope = (bridge.Root.Ports ?? bridge.Root.Memory).Domain.Block(function.BlockingConfiguration!);
         return function.ReadFromBus(register, width);
     }
 
     private void WriteBlocking(PciFunction function, int register, int width, uint value)
     {
-        using BlockingScope scope = bridge.Root.Ports!.Domain.Block(function.BlockingConfiguration!);
+        using BlockingScope scope = (bridge.Root.Ports ?? bridge.Root.Memory).Domain.Block(function.BlockingConfiguration!);
         function.WriteFromBus(register, width, value);
     }
 

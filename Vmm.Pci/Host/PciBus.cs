@@ -171,10 +171,10 @@ public sealed class PciBus : IFunctionBus
     {
         ArgumentNullException.ThrowIfNull(function);
         TakeOff(function);
-        function.WaitForBlockingCalls();
+        function.EndLeaving();
     }
 
-    /// <summary>As <see cref="Remove"/>, without waiting for the accesses that may take long.</summary>
+    /// <summary>As <see cref="Remove"/>, without what may take long (<see cref="PciFunction.EndLeaving"/>).</summary>
     internal void TakeOff(PciFunction function)
     {
         lock (Hierarchy.Topology)

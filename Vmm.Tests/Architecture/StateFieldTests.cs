@@ -37,6 +37,7 @@ public sealed class StateFieldTests
             ["<Address>k__BackingField"] = "the place is compared by the component's name",
             ["_bus"] = Built,
             ["_sealed"] = Life,
+            ["_leaving"] = Life,
             ["_disposed"] = Life,
         },
         ["Vmm.Pci.ConfigSpace.PciConfigurationSpace"] = new()

@@ -27,6 +27,16 @@ public sealed partial class DeviceGuideTests
     }
 
     [Fact]
+    public void The_kind_in_the_account_of_the_machine_is_one_that_is_tested()
+    {
+        string machine = File.ReadAllText(Repository.PathOf("docs/machine.md"));
+        string block = BlockPattern().Matches(machine).Select(static match => match.Groups[1].Value)
+            .Single(static text => text.Contains("class EduKind", StringComparison.Ordinal));
+
+        IsExcerpt(LinesOf(block), LinesOf(File.ReadAllText(Repository.PathOf("Vmm.Tests/Machine/EduKind.cs")))).Should().BeTrue();
+    }
+
+    [Fact]
     public void Members_that_the_table_names_exist()
     {
         Type[] types =

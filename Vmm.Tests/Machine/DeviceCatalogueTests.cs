@@ -6,6 +6,7 @@ using System.Linq;
 using System.Net;
 using System.Reflection;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Vmm.Cli;
 using Vmm.DeviceModel.Memory;
@@ -81,6 +82,24 @@ public sealed class DeviceCatalogueTests
         }
 
         kernel.ShouldHoldNothing();
+    }
+
+    [Fact]
+    public void JSON_of_an_embedders_kind_reaches_the_converters_of_inherited_members()
+    {
+        Type[] inherited =
+        [
+            .. typeof(DeviceOptions).Assembly.GetExportedTypes().Where(static type => type.IsAssignableTo(typeof(DeviceOptions)) && !type.IsSealed),
+        ];
+        Type[] converters =
+        [
+            .. inherited.SelectMany(static type => type.GetProperties())
+                .Select(static property => property.GetCustomAttribute<JsonConverterAttribute>()?.ConverterType).OfType<Type>().Distinct(),
+        ];
+
+        converters.Should().NotBeEmpty().And.OnlyContain(
+            static converter => converter.IsPublic && converter.GetConstructor(Type.EmptyTypes) != null,
+            "generated code of another assembly makes them; what it cannot make it leaves out, and absent members lose their defaults");
     }
 
     [Fact]

@@ -43,6 +43,7 @@ public sealed partial class PassthroughFunction : PciFunction
     private readonly TokenBucket _errorReports = new(burst: 3);
     private readonly TokenBucket _requestReports = new(burst: 1, perSecond: 0.1);
     private readonly HostDeviceComponent _host;
+    private readonly Action _followBusMaster;
     private DeviceEvents? _events;
     private bool _released;
     private long _failedResets;
@@ -63,6 +64,7 @@ public sealed partial class PassthroughFunction : PciFunction
         (_backend, _bars, _access, _options, _logger) = (backend, bars, access, options, logger);
         Layout = layout;
         _host = new HostDeviceComponent(this);
+        _followBusMaster = FollowBusMaster;
         _emulated = new uint[ConfigurationSpace.Length / 4];
         _withheld = new uint[ConfigurationSpace.Length / 4];
         foreach (var bar in bars.Bars)
@@ -217,7 +219,10 @@ public sealed partial class PassthroughFunction : PciFunction
     }
 
     /// <inheritdoc/>
-    protected override void OnLeaving() => Release();
+    protected override void OnLeaving() => Quiesce();
+
+    /// <inheritdoc/>
+    protected override void OnLeft() => ResetDevice();
 
     /// <inheritdoc/>
     protected override void OnDecodingChanged() => _peers?.Refresh();
@@ -231,8 +236,15 @@ public sealed partial class PassthroughFunction : PciFunction
     /// <inheritdoc/>
     protected override void OnBusMasterChanged()
     {
-        PushCommand();
-        _interrupts.Apply();
+        // Also when a bridge's register has changed it, whose accesses do not count as waiting: what is asked of the host comes after the access.
+        if (Bus is { } bus)
+        {
+            bus.RunAfterAccess(_followBusMaster);
+        }
+        else
+        {
+            FollowBusMaster();
+        }
     }
 
     /// <inheritdoc/>
@@ -249,7 +261,12 @@ public sealed partial class PassthroughFunction : PciFunction
         base.Dispose(disposing);
         if (disposing)
         {
-            Release();
+            if (!_released)
+            {
+                Quiesce();
+                ResetDevice();
+            }
+
             _events?.Dispose();
             _interrupts.Dispose();
             _bars.Dispose();
@@ -257,18 +274,18 @@ public sealed partial class PassthroughFunction : PciFunction
         }
     }
 
-    /// <summary>Has the device do nothing on its own any more (VFIO-10): interrupts off, bus master off, reset.</summary>
-    private void Release()
+    /// <summary>Has the device do nothing on its own any more (VFIO-10): interrupts off, bus master off; the reset that follows may take long.</summary>
+    private void Quiesce()
     {
-        if (_released)
-        {
-            return;
-        }
-
         _interrupts.Stop();
         _released = true;
         PushCommand(always: true);
-        ResetDevice();
+    }
+
+    private void FollowBusMaster()
+    {
+        PushCommand();
+        _interrupts.Apply();
     }
 
     private void ResetDevice()

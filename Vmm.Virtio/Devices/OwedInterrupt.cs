@@ -1,3 +1,4 @@
+using System;
 using System.Diagnostics.CodeAnalysis;
 using System.Threading;
 using Vmm.DeviceModel.Epochs;
@@ -27,15 +28,19 @@ internal sealed class OwedInterrupt
     private const int Limit = 2;
 
     private readonly IInterruptVector _interrupt;
+    private readonly Action<Exception> _onFailure;
     private readonly Timer _timer;
     private int _owed;
     private int _armed;
     private int _ticking;
     private volatile bool _closed = true;
 
-    public OwedInterrupt(IInterruptVector interrupt)
+    /// <param name="interrupt">Signalled by the timer.</param>
+    /// <param name="onFailure">Told of the exception of an interrupt that the embedder made; must not throw or wait.</param>
+    public OwedInterrupt(IInterruptVector interrupt, Action<Exception> onFailure)
     {
         _interrupt = interrupt;
+        _onFailure = onFailure;
         _timer = new Timer(static owed => ((OwedInterrupt)owed!).Tick(), this, Timeout.Infinite, Timeout.Infinite);
     }
 
@@ -81,12 +86,22 @@ internal sealed class OwedInterrupt
     private void Tick()
     {
         Interlocked.Increment(ref _ticking);
-        Interlocked.Exchange(ref _armed, 0);
-        if (!_closed && TryTake())
+        try
         {
-            _interrupt.Signal();
+            Interlocked.Exchange(ref _armed, 0);
+            if (!_closed && TryTake())
+            {
+                _interrupt.Signal();
+            }
         }
-
-        Interlocked.Decrement(ref _ticking);
+        catch (Exception failure)
+        {
+            // On a thread of the pool nobody else catches it.
+            _onFailure(failure);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _ticking);
+        }
     }
 }

@@ -138,16 +138,12 @@ public abstract class QueueHandler
         if (!WaitUntil(static handler => Volatile.Read(ref handler._place) != AtQueue, Environment.TickCount64 + TimeAtQueue))
         {
             Queue.Revoke();
+            AddDetached();
             return;
         }
 
         DetachOnce();
-        if (InFlight != 0)
-        {
-            _binding.Detached.Add(this);
-            _binding.OnDetached(this);
-        }
-        else if (Volatile.Read(ref _place) == Outside)
+        if (!AddDetached() && Volatile.Read(ref _place) == Outside)
         {
             OnStop();
         }
@@ -192,9 +188,13 @@ public abstract class QueueHandler
                 _binding.Kick.Signal();
             }
         }
-        catch (Exception failure)
+        catch (Exception failure) when (!_closed)
         {
             Fail(failure);
+        }
+        catch (Exception)
+        {
+            // The device goes on without this queue, perhaps with another in its place: it does not need a reset for what this one did late.
         }
         finally
         {
@@ -279,6 +279,19 @@ public abstract class QueueHandler
     /// <summary>The queue was taken away: what completes from now on does so here. On the thread that stops it.</summary>
     private protected virtual void Detach()
     {
+    }
+
+    /// <returns>False if nothing is in flight.</returns>
+    private bool AddDetached()
+    {
+        if (InFlight == 0)
+        {
+            return false;
+        }
+
+        _binding.Detached.Add(this);
+        _binding.OnDetached(this);
+        return true;
     }
 
     private void DetachOnce()

@@ -324,7 +324,11 @@ public abstract partial class RequestHandler
         }
 
         _spare[_spareCount++] = chain;
-        Interlocked.Decrement(ref _inFlight);
+        if (Interlocked.Decrement(ref _inFlight) == 0 && IsClosed)
+        {
+            // Taken away from under the worker's hands, which has ended the last of them all the same.
+            EndDetached();
+        }
     }
 
     private void LetGoOfFinished()

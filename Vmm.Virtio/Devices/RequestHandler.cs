@@ -43,7 +43,13 @@ public abstract partial class RequestHandler : QueueHandler
         ArgumentOutOfRangeException.ThrowIfLessThan(signalEvery, 1);
         _signalEvery = signalEvery;
         _inOrder = (queue.Features & RingFeatures.InOrder) != 0;
-        _owed = new OwedInterrupt(queue.Interrupt);
+        _owed = new OwedInterrupt(queue.Interrupt, failure =>
+        {
+            if (!IsClosed)
+            {
+                Fail(failure);
+            }
+        });
     }
 
     /// <summary>
@@ -120,7 +126,7 @@ public abstract partial class RequestHandler : QueueHandler
                     return false;
                 }
             }
-            else if (_continued && WaitsBetweenParts())
+            else if (_continued && !HasFinished && WaitsBetweenParts())
             {
                 // The other queues of the worker have their turn.
                 return true;

@@ -13,6 +13,7 @@ namespace Vmm.Virtio.Transport;
 /// </remarks>
 internal sealed class QueueRegisters
 {
+    private readonly Lock _vectorLock = new();
     private int _size;
     private int _vector = VirtioPciIds.NoVector;
     private bool _enabled;
@@ -148,9 +149,18 @@ internal sealed class QueueRegisters
     /// <returns>False if the carrier has no such vector, or there is no such queue.</returns>
     public bool TryMap(ushort vector)
     {
-        bool has = Interrupt is { } interrupt && interrupt.TryMap(vector);
-        Volatile.Write(ref _vector, has ? vector : VirtioPciIds.NoVector);
-        return has;
+        if (Interrupt is not { } interrupt)
+        {
+            return false;
+        }
+
+        // Drivers write it one after the other; of two that do not, the register says what the last one mapped.
+        lock (_vectorLock)
+        {
+            bool has = interrupt.TryMap(vector);
+            Volatile.Write(ref _vector, has ? vector : VirtioPciIds.NoVector);
+            return has;
+        }
     }
 
     /// <summary>Gives every register its power-on value.</summary>

@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using System.Threading.Tasks;
 using Vmm.Pci.Access;
 using Vmm.Tests.Fakes;
 using Vmm.Vfio;
@@ -27,7 +28,7 @@ public sealed class PassthroughLifeCycleTests
         device.Calls.Clear();
         device.Fail = call =>
         {
-            mapped |= call == "reset" && rig.Rig.Slots.Mapped.Count != 0;
+            mapped |= call == "write 7 4 2 2" && rig.Rig.Slots.Mapped.Count != 0;
             live = call == "reset" ? device.LiveMappings : live;
             return false;
         };
@@ -39,6 +40,46 @@ public sealed class PassthroughLifeCycleTests
         rig.Function.Dispose();
         device.LiveMappings.Should().Be(0);
         device.Calls[3..].Should().Equal("dispose");
+    }
+
+    [Fact]
+    [Trait("Behaviour", "CON-3")]
+    [Trait("Behaviour", "VFIO-10")]
+    public async Task A_device_whose_reset_does_not_end_holds_up_nobody_else()
+    {
+        using var resetting = new ManualResetEventSlim();
+        using var gate = new ManualResetEventSlim();
+        FakePciDevice device = VfioRig.Card();
+        using var rig = new VfioRig(device);
+        rig.Enable();
+        device.Fail = call =>
+        {
+            if (call == "reset")
+            {
+                resetting.Set();
+                gate.Wait(Patience);
+            }
+
+            return false;
+        };
+        Task removing = Start(() => rig.Rig.Bridge.Root.Remove(rig.Function));
+        resetting.Wait(Patience).Should().BeTrue();
+
+        using var other = PassthroughFunction.Attach(VfioRig.Card());
+        await Start(() =>
+        {
+            rig.Rig.Bridge.Root.Add(other, device: 20);
+            rig.Rig.Bridge.Root.Reset();
+            rig.Rig.Bridge.Root.Remove(other);
+        }).WaitAsync(Patience);
+
+        removing.IsCompleted.Should().BeFalse("its reset has not ended");
+        gate.Set();
+        await removing.WaitAsync(Patience);
+        rig.Function.Dispose();
+
+        static Task Start(Action action) =>
+            Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
     [Fact]

@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
+using Vmm.DeviceModel.Events;
+using Vmm.DeviceModel.Interrupts;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
@@ -152,6 +154,25 @@ public sealed class SlowSubmitTests
         }
     }
 
+    [Fact]
+    [Trait("Behaviour", "CON-8")]
+    public void An_interrupt_of_the_embedders_that_throws_on_the_timer_breaks_the_queue_and_nothing_else()
+    {
+        using var told = new ManualResetEventSlim();
+        var owed = new OwedInterrupt(new ThrowingVector(), failure =>
+        {
+            failure.Should().BeOfType<ObjectDisposedException>();
+            told.Set();
+        });
+        owed.Open();
+        owed.Owe();
+
+        told.Wait(Long).Should().BeTrue();
+        var closing = new Thread(owed.Close);
+        closing.Start();
+        closing.Join(Long).Should().BeTrue("what threw is not running any more");
+    }
+
     private static VirtioDeviceRig Open(
         RingForm form, Action<BlockRequest> onSubmit, bool writesThrough = false, TimeSpan? stopLimit = null)
     {
@@ -171,5 +192,12 @@ public sealed class SlowSubmitTests
     {
         GuestBuffer data = type == In ? Writable(disk.Ram.Allocate(512), 512) : Readable(disk.Ram.Allocate(512), 512);
         return disk.Drivers[0].Add(Readable(disk.Ram.Place(Header(type, 0)), 16), data, Writable(disk.Ram.Allocate(1), 1));
+    }
+
+    private sealed class ThrowingVector : IInterruptVector
+    {
+        public void Signal() => throw new ObjectDisposedException("the embedder's");
+
+        public EventFd GetEventFd() => throw new NotSupportedException();
     }
 }
