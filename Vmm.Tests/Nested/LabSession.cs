@@ -71,6 +71,12 @@ public static class LabSession
     /// <summary>Runs a program of the checkout and returns its status and output.</summary>
     public static (int Status, string Output) Execute(int timeoutSeconds, string program, params string[] arguments)
     {
+        var (status, output, errors) = ExecuteApart(timeoutSeconds, program, arguments);
+        return (status, output + errors);
+    }
+
+    private static (int Status, string Output, string Errors) ExecuteApart(int timeoutSeconds, string program, string[] arguments)
+    {
         var start = new ProcessStartInfo(Repository.PathOf(program), arguments)
         {
             RedirectStandardOutput = true,
@@ -88,7 +94,7 @@ public static class LabSession
             process.WaitForExit();
         }
 
-        return (process.ExitCode, output.Result + errors.Result);
+        return (process.ExitCode, output.Result, errors.Result);
     }
 
     /// <summary>Compiles a C program of the checkout for guests, which have no libraries.</summary>
@@ -162,8 +168,9 @@ public static class LabSession
 
     private static string Output(string program, params string[] arguments)
     {
-        var (status, output) = Execute(600, program, arguments);
-        status.Should().Be(0, "{0} has to succeed: {1}", program, output);
+        // What it says of its progress, as when it fetches something for the first time, is not its answer.
+        var (status, output, errors) = ExecuteApart(600, program, arguments);
+        status.Should().Be(0, "{0} has to succeed: {1}", program, output + errors);
         return output.Trim().Split('\n')[^1];
     }
 
