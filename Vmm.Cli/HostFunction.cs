@@ -22,7 +22,7 @@ internal sealed class HostFunction : IDisposable
         Target = new ConformanceTarget { Name = device.Name, Access = _access, Reach = TargetReach.None, IsScratch = isScratch };
     }
 
-    /// <summary>What to hand to <see cref="ConformanceRun"/>.</summary>
+    /// <summary>The target to hand to <see cref="ConformanceRun"/>.</summary>
     public ConformanceTarget Target { get; }
 
     /// <summary>Reads one --device; nothing is opened yet.</summary>

@@ -41,7 +41,7 @@ public sealed class ModelFunction : IDisposable
         };
     }
 
-    /// <summary>What to hand to <see cref="ConformanceRun"/>.</summary>
+    /// <summary>The target to hand to <see cref="ConformanceRun"/>.</summary>
     public ConformanceTarget Target { get; }
 
     /// <summary>How the value looks, for help texts.</summary>

@@ -7,8 +7,8 @@ namespace Vmm.Machine;
 
 /// <summary>A machine as one component: what shows it, saves it and restores it.</summary>
 /// <param name="options">Its make.</param>
-/// <param name="devices">What is on its PCI bus.</param>
-/// <param name="platform">What is at fixed ports; null for a machine that does not run.</param>
+/// <param name="devices">The devices on its PCI bus.</param>
+/// <param name="platform">The devices at fixed ports; null for a machine that does not run.</param>
 internal sealed class MachineComponent(MachineOptions options, MachineDevices devices, MachinePlatform? platform) : IComponent
 {
     public string Name => "machine";

@@ -13,7 +13,7 @@ namespace Vmm.Machine;
 
 /// <summary>The root ports of a machine, and the functions that were put into their slots while it runs.</summary>
 /// <remarks>
-/// What is in a slot belongs to the machine. Thread-safe; not to be called from inside a guest's access. Lock order: the gate of a slot, then
+/// The function in a slot belongs to the machine. Thread-safe; not to be called from inside a guest's access. Lock order: the gate of a slot, then
 /// the slots' lock, which is a leaf; and under a gate the locks of the PCI hierarchy. A slot is
 /// free for the next function when everything of the last one is gone, not already when it is off the bus.
 /// </remarks>

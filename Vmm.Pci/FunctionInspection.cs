@@ -8,7 +8,7 @@ using Vmm.Pci.Spec;
 
 namespace Vmm.Pci;
 
-/// <summary>What every PCI function shows of itself: registers, BARs, interrupts and capabilities.</summary>
+/// <summary>The inspection of every PCI function: registers, BARs, interrupts and capabilities.</summary>
 internal static class FunctionInspection
 {
     public static void Inspect(PciFunction function, InspectionNode node)

@@ -78,7 +78,7 @@ public partial class PciFunction : IDisposable
     /// <summary>Shown in logs.</summary>
     public string Name { get; }
 
-    /// <summary>What stands behind it, in words, for who looks at it: <c>disk.img, read-only</c>. Set by its owner; null for nothing.</summary>
+    /// <summary>The back-end in words, for who looks at the function: <c>disk.img, read-only</c>. Set by its owner; null for nothing.</summary>
     public string? Description { get; set; }
 
     /// <summary>The bus that the function is on, or null.</summary>

@@ -7,7 +7,7 @@ namespace Vmm.DeviceModel.Bus;
 /// <param name="Writes">Pieces written.</param>
 public readonly record struct ClaimCounters(long Reads, long Writes)
 {
-    /// <summary>What was counted at a pair of positions so far.</summary>
+    /// <summary>The counts of a pair of positions so far.</summary>
     internal static ClaimCounters At(AccessDomain domain, int position)
     {
         (long reads, long writes) = domain.Sum(position);

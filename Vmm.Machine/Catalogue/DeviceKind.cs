@@ -78,7 +78,7 @@ public abstract class DeviceKind
     public abstract PciFunction Create(DeviceOptions options, DeviceContext context);
 
     /// <summary>Makes a device on a back-end that goes with it, to be checked by itself.</summary>
-    /// <param name="options">What <see cref="ParseModel"/> read.</param>
+    /// <param name="options">The options that <see cref="ParseModel"/> read.</param>
     /// <param name="context">A place in no machine.</param>
     /// <returns>A function of no bus, the caller's from now on.</returns>
     /// <exception cref="MachineException">The host cannot give something; nothing is left open.</exception>

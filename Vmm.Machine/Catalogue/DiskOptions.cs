@@ -3,6 +3,6 @@ namespace Vmm.Machine.Catalogue;
 /// <summary>One virtio block device over a raw file.</summary>
 /// <param name="Path">The file or block device.</param>
 /// <param name="ReadOnly">The guest may not write; the file is opened for reading only.</param>
-/// <param name="Serial">What the guest reads as the disk's serial number, at most 20 bytes of ASCII; by default the id, if it is ASCII.</param>
+/// <param name="Serial">The disk's serial number as the guest reads it, at most 20 bytes of ASCII; by default the id, if it is ASCII.</param>
 /// <param name="QueueCount">Request queues, or null for the device's default.</param>
 public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null, int? QueueCount = null) : VirtioOptions;

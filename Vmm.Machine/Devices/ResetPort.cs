@@ -4,7 +4,7 @@ using Vmm.DeviceModel.State;
 
 namespace Vmm.Machine.Devices;
 
-/// <summary>What is left of the keyboard controller: its command port, whose pulse command resets the processor. It has no state.</summary>
+/// <summary>The keyboard controller as far as it is still used: its command port, whose pulse command resets the processor. It has no state.</summary>
 public sealed class ResetPort : IComponent
 {
     /// <summary>Ports of the device.</summary>

@@ -47,7 +47,7 @@ public abstract class PciCapability
     /// <summary>Where the capability lies in configuration space; 0 until it is added.</summary>
     public int Offset { get; private set; }
 
-    /// <summary>What it is, in words, for who looks at the function.</summary>
+    /// <summary>The capability in words, for who looks at the function.</summary>
     public virtual string Description => string.Create(CultureInfo.InvariantCulture, $"id 0x{Id:x2}, {Length} bytes");
 
     /// <summary>The function that the capability was added to, or null.</summary>

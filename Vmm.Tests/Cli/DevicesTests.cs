@@ -183,7 +183,7 @@ public sealed class DevicesTests : IDisposable
         Directory.Exists("/sys/class/net/vmmdev0").Should().BeFalse();
     }
 
-    /// <summary>What is written under a component, value by value and part by part, in its order.</summary>
+    /// <summary>The lines under a component, value by value and part by part, in its order.</summary>
     private static string[] Facts(string output, string component)
     {
         string[] lines = output.Split('\n');

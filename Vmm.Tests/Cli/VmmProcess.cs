@@ -17,7 +17,7 @@ internal static class VmmProcess
     /// <summary>Runs any program; one that takes longer than it may is killed, with all that it started.</summary>
     /// <param name="program">Its name or path.</param>
     /// <param name="arguments">Its words.</param>
-    /// <param name="environment">What is set besides that of the tests; null removes.</param>
+    /// <param name="environment">Variables set besides those of the tests; null removes one.</param>
     /// <param name="limit">How long it may take; a minute without it.</param>
     public static VmmResult RunProgram(
         string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment = null, TimeSpan? limit = null)

@@ -70,7 +70,7 @@ internal sealed class FurnishedMachine : IDisposable
 
     public MemoryStream SerialOutput { get; } = new();
 
-    /// <summary>What is on the disks now.</summary>
+    /// <summary>The content of the disks now.</summary>
     public byte[] Content => _disk.Content;
 
     public IEnumerable<VirtioPciFunction> Functions => Rig.Devices.Devices.Select(static device => device.Function).OfType<VirtioPciFunction>();

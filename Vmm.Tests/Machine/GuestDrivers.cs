@@ -45,7 +45,7 @@ internal sealed class GuestDrivers : IDisposable
 
     /// <summary>Each driver has its device do something, often enough that rings wrap.</summary>
     /// <param name="machine">The machine that the guest is in.</param>
-    /// <param name="content">What its disk holds.</param>
+    /// <param name="content">The bytes of its disk.</param>
     public void Work(FurnishedMachine machine, byte[] content)
     {
         byte[] data = new byte[1024];

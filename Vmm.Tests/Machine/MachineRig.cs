@@ -20,7 +20,7 @@ internal sealed class MachineRig : IDisposable
 
     /// <param name="options">The machine.</param>
     /// <param name="hypervisor">Its seams; new ones without it.</param>
-    /// <param name="memory">What its RAM lies in, which stays the caller's; its own without it.</param>
+    /// <param name="memory">The memory that its RAM lies in, which stays the caller's; its own without it.</param>
     public MachineRig(MachineOptions options, RecordingHypervisor? hypervisor = null, HostMemory? memory = null)
     {
         _host = memory is null ? HostMemory.AllocateAnonymous(RamSize) : null;

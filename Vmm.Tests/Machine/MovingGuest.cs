@@ -24,7 +24,7 @@ internal sealed class MovingGuest : IDisposable
     /// <summary>The RAM of whichever machine it is in.</summary>
     public HostMemory Ram { get; } = HostMemory.AllocateAnonymous(MachineRig.RamSize);
 
-    /// <summary>What is in the RAM.</summary>
+    /// <summary>The content of the RAM.</summary>
     public Span<byte> Content =>
         _view.Current.TryGetWindow(0, (int)Ram.Length, out GuestWindow all) ? all.Span : throw new InvalidOperationException("RAM is one piece");
 

@@ -86,7 +86,7 @@ public sealed partial class PassthroughFunction : PciFunction
     protected override IReadOnlyList<IComponent> Components => [_host];
 
     /// <inheritdoc/>
-    /// <remarks>What is in a device of the host stays there.</remarks>
+    /// <remarks>The state inside a device of the host stays there.</remarks>
     public override SavedState Save() => throw new InvalidOperationException($"{Name} is a device of the host, whose state cannot be saved");
 
     /// <summary>The device is given to guests as this describes.</summary>

@@ -9,7 +9,7 @@ namespace Vmm.Virtio.Driver;
 public abstract partial class DriverQueue
 {
     /// <summary>
-    /// What completions signal, if <see cref="VirtioDriverOptions.HandsOutEvents"/> and the queue has a vector: the caller waits on it, after
+    /// The eventfd that completions signal, if <see cref="VirtioDriverOptions.HandsOutEvents"/> and the queue has a vector: the caller waits on it, after
     /// <see cref="ArmInterrupt"/>. What else shares the vector signals it too. Valid until the close.
     /// </summary>
     public EventFd? CompletionEvent { get; internal set; }
@@ -53,7 +53,7 @@ public abstract partial class DriverQueue
 
     /// <summary>Waits for a completed request, by interrupt where there is one.</summary>
     /// <param name="timeout">How long.</param>
-    /// <param name="token">What <see cref="TrySubmit(ReadOnlySpan{DriverSegment})"/> returned.</param>
+    /// <param name="token">The token that <see cref="TrySubmit(ReadOnlySpan{DriverSegment})"/> returned.</param>
     /// <param name="length">Bytes that the device says it wrote.</param>
     /// <returns>False if none completed in time.</returns>
     /// <exception cref="DriverException">The device needs a reset, or returned what it was not given.</exception>

@@ -174,7 +174,7 @@ public abstract partial class DriverQueue
     }
 
     /// <summary>Takes a completed request.</summary>
-    /// <param name="token">What <see cref="TrySubmit(ReadOnlySpan{DriverSegment})"/> returned.</param>
+    /// <param name="token">The token that <see cref="TrySubmit(ReadOnlySpan{DriverSegment})"/> returned.</param>
     /// <param name="length">Bytes that the device says it wrote.</param>
     /// <returns>False if none has completed.</returns>
     /// <exception cref="DriverException">The device returned what it was not given, or says that it wrote more than it could.</exception>

@@ -11,7 +11,7 @@ using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
 namespace Vmm.Tests.Virtio.Devices;
 
-/// <summary>What has ended is told to the driver, also while the back-end takes its time over the request that comes next (CON-2, IO-4).</summary>
+/// <summary>Requests that have ended are told to the driver, also while the back-end takes its time over the request that comes next (CON-2, IO-4).</summary>
 [Trait("Behaviour", "CON-2")]
 public sealed class SlowSubmitTests
 {
