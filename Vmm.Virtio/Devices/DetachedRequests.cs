@@ -5,7 +5,7 @@ using System.Threading;
 namespace Vmm.Virtio.Devices;
 
 /// <summary>
-/// The requests that a device's former queues have left behind: those that had not ended when their queue had to stop. A queue that begins anew, and every
+/// The requests that a device's former queues have left behind, which had not ended when the queue had to stop. A queue that begins anew, and every
 /// queue of a device that does, begins its first request when the last of them has ended, so that a late write does not overtake a new one, and a
 /// guest that resets again and again does not pile them up. Queues that ran beside the one that was stopped go on: they were in no order with it.
 /// </summary>

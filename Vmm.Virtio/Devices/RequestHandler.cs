@@ -45,9 +45,18 @@ public abstract partial class RequestHandler : QueueHandler
         _inOrder = (queue.Features & RingFeatures.InOrder) != 0;
         _owed = new OwedInterrupt(queue.Interrupt, failure =>
         {
-            if (!IsClosed)
+            if (IsClosed)
+            {
+                return;
+            }
+
+            try
             {
                 Fail(failure);
+            }
+            catch (Exception)
+            {
+                // Telling the driver goes by the same sink, which throws again. The queue is broken by now, and the thread is the pool's.
             }
         });
     }
