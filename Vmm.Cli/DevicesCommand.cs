@@ -37,7 +37,7 @@ internal sealed class DevicesCommand
 
         // Looking must not empty the file that a console writes to.
         MachineOptions options = arguments.Machine with { AppendOutput = true, LoggerFactory = loggers };
-        using MachinePreview machine = MachinePreview.Create(options);
+        using var machine = MachinePreview.Create(options);
         if (result.GetValue(_configurationSpace))
         {
             PciConfigurationDump.Write(machine.HostBridge, output);

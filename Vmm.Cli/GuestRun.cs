@@ -25,9 +25,9 @@ internal sealed class GuestRun
     public MachineExit Execute()
     {
         using ILoggerFactory? loggers = Logging.Create(_arguments.LogLevel);
-        using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
-        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
-        using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
+        using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
         _ = OpenFileLimit.Raise();
         MachineOptions options = _arguments.Machine;
         bool terminal = options.Serial.Kind == CharacterKind.Terminal
@@ -50,7 +50,7 @@ internal sealed class GuestRun
 
     private MachineExit RunOnce(MachineOptions options)
     {
-        using VirtualMachine machine = VirtualMachine.Create(options);
+        using var machine = VirtualMachine.Create(options);
         lock (_lock)
         {
             if (_stopRequested)

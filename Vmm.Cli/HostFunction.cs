@@ -32,7 +32,7 @@ internal sealed class HostFunction : IDisposable
     /// <exception cref="UsageException">The value is wrong.</exception>
     public static Func<HostFunction> Read(string option, string text)
     {
-        OptionValue words = OptionValue.Parse(option, text, "path", "scratch");
+        var words = OptionValue.Parse(option, text, "path", "scratch");
         string path = words.Require("path");
         bool isScratch = words.GetSwitch("scratch");
         return () => new HostFunction(new VfioHost().Attach(path), isScratch);

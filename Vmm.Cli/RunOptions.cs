@@ -191,7 +191,7 @@ public sealed class RunOptions
             return 1;
         }
 
-        OptionValue words = OptionValue.Parse("--cpus", text, "boot");
+        var words = OptionValue.Parse("--cpus", text, "boot");
         words.Require("boot");
         return words.GetNumber("boot", 1, MachineLimits.Cpus)!.Value;
     }
@@ -203,7 +203,7 @@ public sealed class RunOptions
             return new MemoryOptions();
         }
 
-        OptionValue words = OptionValue.Parse("--memory", text, "size", "shared", "hugepages", "thp");
+        var words = OptionValue.Parse("--memory", text, "size", "shared", "hugepages", "thp");
         words.Require("size");
         ulong size = words.GetSize("size")!.Value;
         bool hugePages = words.GetSwitch("hugepages");

@@ -24,7 +24,7 @@ public sealed record TraceArguments(string Path, IReadOnlyList<string>? Devices)
     public static TraceArguments Parse(string text, MachineOptions machine)
     {
         ArgumentNullException.ThrowIfNull(text);
-        OptionValue words = OptionValue.ParseNamed(Option, text, out string? path, "file", "devices");
+        var words = OptionValue.ParseNamed(Option, text, out string? path, "file", "devices");
         if (path is not null && words.Get("file") is { } second)
         {
             throw new UsageException(Option, second, "a second file");

@@ -42,7 +42,7 @@ internal static unsafe class AccessingInstruction
         for (int back = 0; back <= before; back++)
         {
             byte[] bytes = code[(MaxLength - back)..(MaxLength + (back == 0 ? after : 0))].ToArray();
-            Decoder decoder = Decoder.Create(special.CodeBits, new ByteArrayCodeReader(bytes), unchecked(registers.Rip - (ulong)back));
+            var decoder = Decoder.Create(special.CodeBits, new ByteArrayCodeReader(bytes), unchecked(registers.Rip - (ulong)back));
             Instruction candidate = decoder.Decode();
             if (candidate.IsInvalid || (back > 0 && candidate.Length != back))
             {

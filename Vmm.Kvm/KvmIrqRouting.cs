@@ -167,7 +167,7 @@ public sealed unsafe class KvmIrqRouting : IIrqRouting
     private void SetTable()
     {
         int count = _fixedRoutes.Length + _routes.Count;
-        var buffer = new byte[sizeof(kvm_irq_routing) + (count * sizeof(kvm_irq_routing_entry))];
+        byte[] buffer = new byte[sizeof(kvm_irq_routing) + (count * sizeof(kvm_irq_routing_entry))];
         fixed (byte* pointer = buffer)
         {
             var header = (kvm_irq_routing*)pointer;

@@ -220,7 +220,7 @@ internal sealed unsafe class VcpuExitDispatcher
             return what;
         }
 
-        var data = new string[count];
+        string[] data = new string[count];
         for (int i = 0; i < data.Length; i++)
         {
             data[i] = _run->internal_data[i].ToString("X", CultureInfo.InvariantCulture);

@@ -45,7 +45,7 @@ public sealed class MachinePreview : IDisposable
     public static MachinePreview Create(MachineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        MemoryLayout layout = MemoryLayout.Create(options.Memory.Size, PhysicalAddressWidth.FromLeaf(AddressSizes()));
+        var layout = MemoryLayout.Create(options.Memory.Size, PhysicalAddressWidth.FromLeaf(AddressSizes()));
         var domain = new AccessDomain(options.LoggerFactory);
         var memory = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Memory, Name = "memory", Domain = domain });
         var ports = new AddressSpace(new AddressSpaceOptions { Kind = AddressSpaceKind.Port, Name = "port", Domain = domain });

@@ -191,7 +191,7 @@ public sealed partial class VirtualMachine : IDisposable
     private void Build()
     {
         KernelImage kernel = Keep(KernelImage.Open(Options.KernelPath));
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         if (Options.CpuCount > system.MaxVcpus)
         {
             throw new MachineException("cpus", $"boot={Options.CpuCount}", $"this host's KVM runs at most {system.MaxVcpus} vCPUs in a machine");

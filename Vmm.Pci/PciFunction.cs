@@ -161,7 +161,7 @@ public partial class PciFunction : IDisposable
             return uint.MaxValue;
         }
 
-        var hook = _readHooks[offset >> 2];
+        PciCapability? hook = _readHooks[offset >> 2];
         return hook is null ? _space.Read(offset, width) : _capabilities.Read(hook, offset, width);
     }
 
@@ -184,8 +184,8 @@ public partial class PciFunction : IDisposable
             return;
         }
 
-        var write = _space.Write(offset, width, value);
-        var hook = _writeHooks[offset >> 2];
+        ConfigurationWrite write = _space.Write(offset, width, value);
+        PciCapability? hook = _writeHooks[offset >> 2];
         if (hook is not null)
         {
             _capabilities.Written(hook, write);

@@ -55,7 +55,7 @@ public sealed class Sampler
             _ = Sample(row, blocksPerSample);
         }
 
-        var samples = new double[_samples];
+        double[] samples = new double[_samples];
         long allocated = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < samples.Length; i++)
         {

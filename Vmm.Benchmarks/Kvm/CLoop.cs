@@ -21,7 +21,7 @@ internal sealed unsafe class CLoop : IDisposable
     {
         string source = FindSource();
         string library = Path.Combine(Path.GetTempPath(), $"vmm-exit-loop-{Environment.ProcessId}.so");
-        using (Process compiler = Process.Start("/usr/bin/gcc", ["-O2", "-shared", "-fPIC", "-o", library, source]))
+        using (var compiler = Process.Start("/usr/bin/gcc", ["-O2", "-shared", "-fPIC", "-o", library, source]))
         {
             compiler.WaitForExit();
             if (compiler.ExitCode != 0)

@@ -22,7 +22,7 @@ internal sealed class ExitArea : IBenchmarkArea
     {
         try
         {
-            using KvmSystem system = KvmSystem.Open();
+            using var system = KvmSystem.Open();
             if (!CLoop.HasCompiler)
             {
                 _missing = "no gcc here";

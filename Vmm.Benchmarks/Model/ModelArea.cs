@@ -51,7 +51,7 @@ internal sealed class ModelArea : IBenchmarkArea
     private static GuestMemory CreateMemory(int regions)
     {
         var memory = new GuestMemory();
-        HostMemory host = HostMemory.AllocateAnonymous(4 << 20);
+        var host = HostMemory.AllocateAnonymous(4 << 20);
         for (int i = 0; i < regions; i++)
         {
             memory.Add((ulong)i << 32, host, 0, 4 << 20);

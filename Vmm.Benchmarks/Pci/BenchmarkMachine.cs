@@ -39,7 +39,7 @@ internal sealed class BenchmarkMachine : IMsiSink, IIrqRouting
         Bridge.ClaimConfigurationAccess();
         for (int device = 1; device < 32; device++)
         {
-            var function = CreateFunction();
+            PciFunction function = CreateFunction();
             Bridge.Root.Add(function, device);
             function.SetBarAddress(0, FirstBar + (BarLength * (ulong)device));
             function.WriteConfiguration(4, 2, 6);

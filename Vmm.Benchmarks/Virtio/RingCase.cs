@@ -38,7 +38,7 @@ internal sealed unsafe class RingCase : IQueueInterrupt
 
     public RingCase(int descriptorsPerChain, bool indirect, bool eventIndex, int dataLength = 4096, int regions = 1)
     {
-        HostMemory ram = HostMemory.AllocateAnonymous(64 << 20);
+        var ram = HostMemory.AllocateAnonymous(64 << 20);
         _ram = ram.Pointer;
         _memory.Add(0, ram, 0, 64 << 20);
         for (int i = 1; i < regions; i++)

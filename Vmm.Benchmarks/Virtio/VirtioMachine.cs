@@ -3,6 +3,7 @@ using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
@@ -69,7 +70,7 @@ internal sealed class VirtioMachine : IMsiSink
         Write(CommonConfigurationOffset.QueueMsixVector, 2, 1);
         Write(CommonConfigurationOffset.QueueEnable, 2, 1);
         Write(CommonConfigurationOffset.DeviceStatus, 1, 0xf);
-        var msix = Function.Msix!;
+        MsixCapability msix = Function.Msix!;
         Memory.Write(Bar + msix.TableOffset + 16, 4, 0xfee0_0000);
         Memory.Write(Bar + msix.TableOffset + 16 + 12, 4, 0);
         Function.WriteConfiguration(msix.Offset + 2, 2, 0x8000);

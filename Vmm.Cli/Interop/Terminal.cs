@@ -22,7 +22,7 @@ internal sealed unsafe class Terminal : IDisposable
             return null;
         }
 
-        var saved = new byte[TerminalCalls.AttributesLength];
+        byte[] saved = new byte[TerminalCalls.AttributesLength];
         fixed (byte* pointer = saved)
         {
             if (TerminalCalls.tcgetattr(StandardInput, pointer) != 0)

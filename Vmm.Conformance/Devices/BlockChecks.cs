@@ -37,7 +37,7 @@ internal static class BlockChecks
 
     private static void Read(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         check.Require(scene.Disk.Capacity != 0, "a capacity", "0 sectors");
         scene.Expect(BlockStatus.Ok, scene.Request(BlockRequestType.Read, 0, Sector, true), "a read of sector 0");
         scene.Expect(BlockStatus.Ok, scene.Request(BlockRequestType.Read, scene.Disk.Capacity - 1, Sector, true), "a read of the last sector");
@@ -45,7 +45,7 @@ internal static class BlockChecks
 
     private static void ReadStable(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         scene.Expect(BlockStatus.Ok, scene.Request(BlockRequestType.Read, 0, Sector, true), "a read");
         byte[] first = scene.Data[..Sector].ToArray();
         for (int i = 0; i < 10; i++)
@@ -58,28 +58,28 @@ internal static class BlockChecks
 
     private static void Range(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         scene.Expect(BlockStatus.IoError, scene.Request(BlockRequestType.Read, scene.Disk.Capacity, Sector, true), "a read behind the last sector");
         scene.Expect(BlockStatus.IoError, scene.Request(BlockRequestType.Read, scene.Disk.Capacity - 1, 2 * Sector, true), "a read across the end");
     }
 
     private static void RangeWrap(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         scene.Expect(BlockStatus.IoError, scene.Request(BlockRequestType.Read, ulong.MaxValue, Sector, true), "a read of sector 2^64 - 1");
         scene.Expect(BlockStatus.IoError, scene.Request(BlockRequestType.Read, 1UL << 55, Sector, true), "a read of sector 2^55");
     }
 
     private static void Unsupported(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         scene.Expect(BlockStatus.Unsupported, scene.Request(Unknown, 0, Sector, true), "a request of an unknown type");
         scene.Expect(BlockStatus.Unsupported, scene.Request(Unknown, 0, Sector, false), "a request of an unknown type");
     }
 
     private static void AfterError(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         for (int i = 0; i < 20; i++)
         {
             _ = scene.Request(i % 2 == 0 ? Unknown : BlockRequestType.Read, ulong.MaxValue, Sector, true);
@@ -89,7 +89,7 @@ internal static class BlockChecks
 
     private static void Id(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         byte[]? first = null;
         for (int i = 0; i < 3; i++)
         {
@@ -122,13 +122,13 @@ internal static class BlockChecks
 
     private static void Flush(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check, BlockScene.FlushFeature);
+        var scene = BlockScene.Start(check, BlockScene.FlushFeature);
         scene.Expect(BlockStatus.Ok, scene.Request(BlockRequestType.Flush, 0, 0, false), "a flush");
     }
 
     private static void Write(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         for (byte i = 1; i < 10; i++)
         {
             scene.Data[..(2 * Sector)].Fill(i);
@@ -145,7 +145,7 @@ internal static class BlockChecks
 
     private static void WriteRange(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check);
+        var scene = BlockScene.Start(check);
         scene.Data[..(2 * Sector)].Fill(0x77);
         scene.Expect(
             BlockStatus.IoError, scene.Request(BlockRequestType.Write, scene.Disk.Capacity, Sector, false), "a write behind the last sector");
@@ -154,7 +154,7 @@ internal static class BlockChecks
 
     private static void ReadOnly(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check, BlockScene.ReadOnlyFeature);
+        var scene = BlockScene.Start(check, BlockScene.ReadOnlyFeature);
         scene.Expect(BlockStatus.Ok, scene.Request(BlockRequestType.Read, 0, Sector, true), "a read");
         byte[] before = scene.Data[..Sector].ToArray();
         scene.Data[..Sector].Fill((byte)(before[0] + 1));
@@ -165,20 +165,20 @@ internal static class BlockChecks
 
     private static void Discard(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check, BlockScene.DiscardFeature);
+        var scene = BlockScene.Start(check, BlockScene.DiscardFeature);
         scene.Expect(BlockStatus.Ok, scene.Range(BlockRequestType.Discard, 8, 8, 0), "a discard");
     }
 
     private static void DiscardUnmap(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check, BlockScene.DiscardFeature);
+        var scene = BlockScene.Start(check, BlockScene.DiscardFeature);
         scene.Expect(BlockStatus.Unsupported, scene.Range(BlockRequestType.Discard, 8, 8, 1), "a discard with the unmap flag");
         scene.Expect(BlockStatus.Unsupported, scene.Range(BlockRequestType.Discard, 8, 8, 1 << 9), "a discard with an unknown flag");
     }
 
     private static void DiscardRange(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check, BlockScene.DiscardFeature);
+        var scene = BlockScene.Start(check, BlockScene.DiscardFeature);
         scene.Expect(BlockStatus.IoError, scene.Range(BlockRequestType.Discard, scene.Disk.Capacity, 8, 0), "a discard behind the last sector");
         scene.Expect(
             BlockStatus.IoError, scene.Range(BlockRequestType.Discard, ulong.MaxValue - 7, 8, 0),
@@ -187,7 +187,7 @@ internal static class BlockChecks
 
     private static void Zeroes(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check, BlockScene.ZeroesFeature);
+        var scene = BlockScene.Start(check, BlockScene.ZeroesFeature);
         scene.Data[..(4 * Sector)].Fill(0x5a);
         scene.Expect(BlockStatus.Ok, scene.Request(BlockRequestType.Write, 16, 4 * Sector, false), "a write");
         scene.Expect(BlockStatus.Ok, scene.Range(BlockRequestType.WriteZeroes, 17, 2, 0), "a write of zeroes");
@@ -202,7 +202,7 @@ internal static class BlockChecks
 
     private static void ZeroesFlags(CheckContext check)
     {
-        BlockScene scene = BlockScene.Start(check, BlockScene.ZeroesFeature);
+        var scene = BlockScene.Start(check, BlockScene.ZeroesFeature);
         scene.Expect(BlockStatus.Unsupported, scene.Range(BlockRequestType.WriteZeroes, 8, 8, 1 << 9), "a write of zeroes with an unknown flag");
     }
 
@@ -210,7 +210,7 @@ internal static class BlockChecks
     {
         int queues = (int)BlockScene.Start(check, BlockScene.QueuesFeature).Disk.Driver.ReadDeviceConfiguration(static field => field(0x22, 2));
         check.Require(queues != 0, "num_queues of 1 at least", "0");
-        BlockScene scene = BlockScene.Start(check, BlockScene.QueuesFeature, queues);
+        var scene = BlockScene.Start(check, BlockScene.QueuesFeature, queues);
         for (int i = 0; i < queues * 3; i++)
         {
             scene.Expect(BlockStatus.Ok, scene.Request(BlockRequestType.Read, 0, Sector, true, i % queues), $"a read on queue {i % queues}");

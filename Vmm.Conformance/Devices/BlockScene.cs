@@ -46,7 +46,7 @@ internal sealed class BlockScene
             Completion = CompletionMode.Polling,
             Timeout = check.Limits.Reply,
         };
-        VirtioBlockDriver disk = VirtioBlockDriver.Open(check.Access, options, queues);
+        var disk = VirtioBlockDriver.Open(check.Access, options, queues);
         if (disk.Queues[0].Queue.Size < 3)
         {
             check.Skip("the queue has fewer than 3 descriptors");

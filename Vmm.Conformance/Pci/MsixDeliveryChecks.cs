@@ -29,7 +29,7 @@ internal static class MsixDeliveryChecks
 
     private static void Deliver(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check);
+        var scene = WorkScene.StartWithMessages(check);
         scene.Do();
         scene.AwaitOne(0, "for one used buffer");
     }
@@ -136,7 +136,7 @@ internal static class MsixDeliveryChecks
 
     private static void Disabled(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check);
+        var scene = WorkScene.StartWithMessages(check);
         new MsixFixture(check).MessageControl = 0;
         scene.Do();
         scene.Silent("while MSI-X is disabled");
@@ -155,7 +155,7 @@ internal static class MsixDeliveryChecks
 
     private static void PinSilent(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessagesAndPin(check);
+        var scene = WorkScene.StartWithMessagesAndPin(check);
         uint command = check.Access.ReadConfiguration(Reg.Command, 2);
         check.Access.WriteConfiguration(Reg.Command, 2, command & ~(uint)PciCommand.InterruptDisable);
         scene.Do();

@@ -24,14 +24,14 @@ internal static class PinChecks
 
     private static void Assert(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithPin(check);
+        var scene = WorkScene.StartWithPin(check);
         scene.Do();
         AwaitPin(check, scene, 1, "the pin asserted for a used buffer");
     }
 
     private static void Status(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithPin(check);
+        var scene = WorkScene.StartWithPin(check);
         check.Require(!HasStatus(check), "Interrupt Status clear before the event", "set");
         scene.Do();
         AwaitStatus(check);
@@ -41,7 +41,7 @@ internal static class PinChecks
 
     private static void StatusReadOnly(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithPin(check);
+        var scene = WorkScene.StartWithPin(check);
         scene.Do();
         AwaitStatus(check);
         check.Access.WriteConfiguration(Reg.Status, 2, (uint)PciStatus.InterruptStatus);
@@ -50,7 +50,7 @@ internal static class PinChecks
 
     private static void Disable(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithPin(check);
+        var scene = WorkScene.StartWithPin(check);
         SetDisabled(check, true);
         scene.Do();
         scene.Silent("under Interrupt Disable");
@@ -58,7 +58,7 @@ internal static class PinChecks
 
     private static void DisabledStatus(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithPin(check);
+        var scene = WorkScene.StartWithPin(check);
         SetDisabled(check, true);
         scene.Do();
         AwaitStatus(check);
@@ -66,7 +66,7 @@ internal static class PinChecks
 
     private static void Enable(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithPin(check);
+        var scene = WorkScene.StartWithPin(check);
         SetDisabled(check, true);
         scene.Do();
         AwaitStatus(check);
@@ -76,7 +76,7 @@ internal static class PinChecks
 
     private static void Again(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithPin(check);
+        var scene = WorkScene.StartWithPin(check);
         scene.Do();
         AwaitPin(check, scene, 1, "the pin asserted for a used buffer");
         scene.Driver.ReadIsr();
@@ -87,7 +87,7 @@ internal static class PinChecks
 
     private static void Dma(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Driver.SetBusMaster(false);
         scene.Ask();
         check.Never(() => scene.Queue.UsedIndex != 0, "no buffer used while Bus Master is clear", () => $"used index {scene.Queue.UsedIndex}");
@@ -95,7 +95,7 @@ internal static class PinChecks
 
     private static void Resume(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Driver.SetBusMaster(false);
         scene.Driver.SetBusMaster(true);
         scene.Do();

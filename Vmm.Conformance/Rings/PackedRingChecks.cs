@@ -21,7 +21,7 @@ internal static class PackedRingChecks
     {
         foreach (int size in new[] { 7, 13 })
         {
-            RingFixture scene = RingFixture.Start(check, Packed, size);
+            var scene = RingFixture.Start(check, Packed, size);
             check.Equal("queue_size", (uint)size, (uint)scene.Queue.Size);
             scene.DoMany(1000, 2);
         }
@@ -29,7 +29,7 @@ internal static class PackedRingChecks
 
     private static void EventForm(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, Packed);
+        var scene = RingFixture.Start(check, Packed);
         for (int i = 0; i < 50; i++)
         {
             scene.Do();
@@ -40,7 +40,7 @@ internal static class PackedRingChecks
 
     private static void EventPlace(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, Packed | EventIndex, 16);
+        var scene = RingFixture.Start(check, Packed | EventIndex, 16);
         for (int i = 0; i < 50; i++)
         {
             scene.Do();
@@ -52,7 +52,7 @@ internal static class PackedRingChecks
 
     private static void DriverEvent(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, Packed);
+        var scene = RingFixture.Start(check, Packed);
         for (int i = 0; i < 20; i++)
         {
             uint before = BinaryPrimitives.ReadUInt32LittleEndian(scene.DriverArea);

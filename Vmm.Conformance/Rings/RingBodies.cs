@@ -14,26 +14,26 @@ internal static class RingBodies
 
     public static void Used(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         scene.DoMany(Few * 4, 16);
     }
 
     public static void Once(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         scene.DoMany(Few, 8);
         check.Never(scene.Queue.HasCompletion, "each buffer used once", static () => "a used buffer that was not made available");
     }
 
     public static void Wrap(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         scene.DoMany(66_000, 32, mayBeSlow: true);
     }
 
     public static void Several(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         for (int round = 0; round < 20; round++)
         {
             while (scene.TryAsk())
@@ -47,7 +47,7 @@ internal static class RingBodies
 
     public static void Indirect(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring | RingFeatures.IndirectDescriptors);
+        var scene = RingFixture.Start(check, ring | RingFeatures.IndirectDescriptors);
         for (int i = 0; i < Few; i++)
         {
             // A table of its own and plain descriptors by turns.
@@ -59,7 +59,7 @@ internal static class RingBodies
 
     public static void Framing(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         if (scene.Queue.Size < 8)
         {
             check.Skip("the queue has fewer than 8 descriptors");
@@ -77,7 +77,7 @@ internal static class RingBodies
 
     public static void LongChain(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         scene.Cut = pieces => Stretch(pieces, scene.Queue.Size);
         scene.DoMany(3, 1);
     }
@@ -85,26 +85,26 @@ internal static class RingBodies
     public static void Smallest(CheckContext check, ulong ring)
     {
         int size = check.Work.LeastDescriptors;
-        RingFixture scene = RingFixture.Start(check, ring, size);
+        var scene = RingFixture.Start(check, ring, size);
         check.Equal("queue_size", (uint)size, (uint)scene.Queue.Size);
         scene.DoMany(Few, 1);
     }
 
     public static void Largest(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring, Virtqueue.MaximumSize);
+        var scene = RingFixture.Start(check, ring, Virtqueue.MaximumSize);
         scene.DoMany(Math.Min(scene.Queue.Size * 3, 20_000), 64, mayBeSlow: true);
     }
 
     public static void InOrder(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring | RingFeatures.InOrder);
+        var scene = RingFixture.Start(check, ring | RingFeatures.InOrder);
         scene.DoMany(Few * 4, 16);
     }
 
     public static void Told(CheckContext check, ulong features)
     {
-        RingFixture scene = RingFixture.Start(check, features, completion: CompletionMode.Messages);
+        var scene = RingFixture.Start(check, features, completion: CompletionMode.Messages);
         for (int i = 0; i < 20; i++)
         {
             long before = scene.Queue.Interrupts;
@@ -123,7 +123,7 @@ internal static class RingBodies
 
     public static void Quiet(CheckContext check, ulong features)
     {
-        RingFixture scene = RingFixture.Start(check, features, completion: CompletionMode.Messages);
+        var scene = RingFixture.Start(check, features, completion: CompletionMode.Messages);
         for (int i = 0; i < 20; i++)
         {
             scene.Ask();
@@ -139,7 +139,7 @@ internal static class RingBodies
 
     public static void Kicks(CheckContext check, ulong features)
     {
-        RingFixture scene = RingFixture.Start(check, features);
+        var scene = RingFixture.Start(check, features);
         for (int round = 0; round < Few * 2; round++)
         {
             for (int burst = round % 5; burst >= 0 && scene.TryAsk(); burst--)
@@ -153,7 +153,7 @@ internal static class RingBodies
 
     public static void ReadableKept(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         if (check.Work.Request.IsEmpty)
         {
             check.Skip("the device is given nothing to read");
@@ -174,7 +174,7 @@ internal static class RingBodies
 
     public static void WritableOnly(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring);
+        var scene = RingFixture.Start(check, ring);
         var places = new List<DriverSegment>();
         scene.Cut = pieces =>
         {
@@ -193,7 +193,7 @@ internal static class RingBodies
 
     public static void Reset(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring | TransportFeatures.RingReset);
+        var scene = RingFixture.Start(check, ring | TransportFeatures.RingReset);
         foreach (int size in new[] { 64, 16, 8, 4 })
         {
             scene.DoMany(50, 2);
@@ -205,7 +205,7 @@ internal static class RingBodies
 
     public static void NotificationData(CheckContext check, ulong ring)
     {
-        RingFixture scene = RingFixture.Start(check, ring | TransportFeatures.NotificationData);
+        var scene = RingFixture.Start(check, ring | TransportFeatures.NotificationData);
         scene.DoMany(Few * 4, 4);
     }
 

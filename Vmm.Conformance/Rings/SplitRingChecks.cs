@@ -29,13 +29,13 @@ internal static class SplitRingChecks
 
     private static void Table(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, 0);
+        var scene = RingFixture.Start(check, 0);
         Unchanged(check, scene, () => scene.DescriptorArea[..(scene.Queue.Size * DescriptorSize)].ToArray(), "the descriptor table");
     }
 
     private static void Available(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, 0);
+        var scene = RingFixture.Start(check, 0);
         Unchanged(check, scene, () => scene.DriverArea[..(4 + (2 * scene.Queue.Size))].ToArray(), "the available ring");
     }
 
@@ -53,13 +53,13 @@ internal static class SplitRingChecks
 
     private static void Flags(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, 0);
+        var scene = RingFixture.Start(check, 0);
         FlagsStay(check, scene, 1);
     }
 
     private static void EventFlags(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, EventIndex);
+        var scene = RingFixture.Start(check, EventIndex);
         FlagsStay(check, scene, 0);
     }
 
@@ -75,7 +75,7 @@ internal static class SplitRingChecks
 
     private static void EventIgnoresFlags(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, EventIndex, completion: CompletionMode.Messages);
+        var scene = RingFixture.Start(check, EventIndex, completion: CompletionMode.Messages);
         BinaryPrimitives.WriteUInt16LittleEndian(scene.DriverArea, 1);
         scene.Queue.ArmInterrupt();
         ExpectInterrupt(check, scene, 1);
@@ -83,14 +83,14 @@ internal static class SplitRingChecks
 
     private static void EventLater(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, EventIndex, completion: CompletionMode.Messages);
+        var scene = RingFixture.Start(check, EventIndex, completion: CompletionMode.Messages);
         BinaryPrimitives.WriteUInt16LittleEndian(scene.DriverArea[(4 + (2 * scene.Queue.Size))..], 3);
         ExpectInterrupt(check, scene, 4);
     }
 
     private static void FlagsIgnoreEvent(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, 0, completion: CompletionMode.Messages);
+        var scene = RingFixture.Start(check, 0, completion: CompletionMode.Messages);
         BinaryPrimitives.WriteUInt16LittleEndian(scene.DriverArea[(4 + (2 * scene.Queue.Size))..], 0x7000);
         scene.Queue.ArmInterrupt();
         ExpectInterrupt(check, scene, 1);
@@ -113,7 +113,7 @@ internal static class SplitRingChecks
 
     private static void IndirectWrite(CheckContext check)
     {
-        RingFixture scene = RingFixture.Start(check, Indirect);
+        var scene = RingFixture.Start(check, Indirect);
         for (int i = 0; i < 20; i++)
         {
             scene.TryAsk(indirect: true);

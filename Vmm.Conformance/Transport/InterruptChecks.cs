@@ -25,14 +25,14 @@ internal static class InterruptChecks
 
     private static void Notification(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         scene.Do();
     }
 
     private static void Again(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Driver.Notify(scene.Queue);
         scene.Do();
         scene.Driver.Notify(scene.Queue);
@@ -44,7 +44,7 @@ internal static class InterruptChecks
 
     private static void Several(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.RequireTwo();
         check.Work.Submit(scene.Queue);
         check.Work.Submit(scene.Queue);
@@ -54,7 +54,7 @@ internal static class InterruptChecks
 
     private static void Data(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, TransportFeatures.NotificationData);
+        var scene = WorkScene.Start(check, TransportFeatures.NotificationData);
         scene.Do();
         scene.Do();
     }
@@ -63,21 +63,21 @@ internal static class InterruptChecks
 
     private static void Queue(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         check.Await(() => (scene.Driver.ReadIsr() & IsrStatus.Queue) != 0, "bit 0 of the ISR byte set", () => "clear");
     }
 
     private static void Configuration(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Break();
         check.Await(() => (scene.Driver.ReadIsr() & IsrStatus.Configuration) != 0, "bit 1 of the ISR byte set", () => "clear");
     }
 
     private static void Clear(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         check.Await(() => scene.Driver.ReadIsr() != IsrStatus.None, "the ISR byte set", () => "0");
         check.Equal("ISR when it is read again", 0, (ulong)scene.Driver.ReadIsr());
@@ -85,7 +85,7 @@ internal static class InterruptChecks
 
     private static void Reserved(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         IsrStatus seen = IsrStatus.None;
         check.Await(() => (seen = scene.Driver.ReadIsr()) != IsrStatus.None, "the ISR byte set", () => "0");
@@ -94,7 +94,7 @@ internal static class InterruptChecks
 
     private static void Status(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
 
         // What the device said for no reason at its start (2.7.7.1) is taken away first.
         _ = Deadline.WaitFor(() => HasStatus(check), check.Limits.Quiet);
@@ -108,7 +108,7 @@ internal static class InterruptChecks
 
     private static void SetAgain(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         for (int i = 0; i < 3; i++)
         {
             scene.Do();

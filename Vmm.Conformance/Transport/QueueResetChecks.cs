@@ -37,21 +37,21 @@ internal static class QueueResetChecks
 
     private static void Completes(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         scene.Do();
         Reset(check, scene);
     }
 
     private static void Disables(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         Reset(check, scene);
         check.Equal("queue_enable", 0, scene.Driver.Get(Offset.QueueEnable, 2));
     }
 
     private static void Stops(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         scene.Do();
         Reset(check, scene);
         scene.Ask();
@@ -78,7 +78,7 @@ internal static class QueueResetChecks
 
     private static void Enable(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         scene.Do();
         Reset(check, scene);
         Use(check, scene.Driver, scene.Driver.SetUpQueue(check.Work.Queue));
@@ -86,7 +86,7 @@ internal static class QueueResetChecks
 
     private static void Size(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         scene.Do();
         Reset(check, scene);
         RawQueue queue = scene.Driver.SetUpQueue(check.Work.Queue, size: 16);
@@ -96,7 +96,7 @@ internal static class QueueResetChecks
 
     private static void Clears(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         Reset(check, scene);
         scene.Driver.SetUpQueue(check.Work.Queue);
         check.Equal("queue_reset", 0, scene.Driver.Get(Offset.QueueReset, 2));
@@ -105,7 +105,7 @@ internal static class QueueResetChecks
 
     private static void Again(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         for (int i = 0; i < 5; i++)
         {
             Reset(check, scene);
@@ -130,7 +130,7 @@ internal static class QueueResetChecks
 
     private static void Status(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check, Feature);
+        var scene = WorkScene.Start(check, Feature);
         DeviceStatus before = scene.Driver.Status;
         Reset(check, scene);
         check.Equal("device_status", (ulong)before, (ulong)scene.Driver.Status);

@@ -43,14 +43,14 @@ internal static class ResetChecks
 
     private static void Running(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         scene.Driver.Reset();
     }
 
     private static void Broken(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Break();
         scene.Driver.Reset();
         WorkScene.Start(check).Do();
@@ -58,7 +58,7 @@ internal static class ResetChecks
 
     private static void InFlight(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.RequireTwo();
         scene.Ask();
         scene.Ask();
@@ -69,7 +69,7 @@ internal static class ResetChecks
 
     private static void Quiet(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         scene.Driver.Reset();
         scene.Ask();
@@ -78,7 +78,7 @@ internal static class ResetChecks
 
     private static void Silent(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, 0, 0);
+        var scene = WorkScene.StartWithMessages(check, 0, 0);
         scene.Driver.Reset();
         int before = scene.Messages.Total;
         scene.Ask();
@@ -143,7 +143,7 @@ internal static class ResetChecks
 
     private static void Isr(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         scene.Driver.Reset();
         check.Equal("ISR", 0, (ulong)scene.Driver.ReadIsr());

@@ -102,7 +102,7 @@ internal static class StatusChecks
 
     private static void Many(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         for (int i = 0; i < 3 * scene.Queue.Size; i++)
         {
             scene.Do();
@@ -111,13 +111,13 @@ internal static class StatusChecks
 
     private static void NeedsReset(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         check.Require(scene.TryBreak(), "DEVICE_NEEDS_RESET set", $"device_status = {scene.Driver.Status}");
     }
 
     private static void NeedsResetTold(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, VirtioPciIds.NoVector, 0);
+        var scene = WorkScene.StartWithMessages(check, VirtioPciIds.NoVector, 0);
         scene.Break();
         check.Await(() => scene.Messages[0] != 0, "a configuration change notification", scene.Messages.ToString);
     }

@@ -95,7 +95,7 @@ internal static class VectorChecks
 
     private static void Shared(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, 0, 0);
+        var scene = WorkScene.StartWithMessages(check, 0, 0);
         scene.Do();
         scene.AwaitOne(0, "for a used buffer on the shared vector");
         if (scene.TryBreak())
@@ -107,14 +107,14 @@ internal static class VectorChecks
 
     private static void UsedBuffer(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, 1, 0);
+        var scene = WorkScene.StartWithMessages(check, 1, 0);
         scene.Do();
         scene.AwaitOne(1, "of vector 1");
     }
 
     private static void Change(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, 0, 1);
+        var scene = WorkScene.StartWithMessages(check, 0, 1);
         scene.Break();
         check.Await(() => scene.Messages[1] >= 1, "an interrupt of vector 1", scene.Messages.ToString);
         check.Equal("interrupts of vector 0", 0, (ulong)scene.Messages[0]);
@@ -122,21 +122,21 @@ internal static class VectorChecks
 
     private static void NoneQueue(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, None, 0);
+        var scene = WorkScene.StartWithMessages(check, None, 0);
         scene.Do();
         scene.Silent("for a queue without a vector");
     }
 
     private static void NoneConfiguration(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, 0, None);
+        var scene = WorkScene.StartWithMessages(check, 0, None);
         scene.Break();
         scene.Silent("for a configuration change without a vector");
     }
 
     private static void Remap(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check, 0);
+        var scene = WorkScene.StartWithMessages(check, 0);
         scene.Driver.Select(scene.Queue.Index);
         scene.Driver.SetVector(Offset.QueueMsixVector, 1);
         scene.Do();
@@ -145,7 +145,7 @@ internal static class VectorChecks
 
     private static void Suppress(CheckContext check)
     {
-        WorkScene scene = WorkScene.StartWithMessages(check);
+        var scene = WorkScene.StartWithMessages(check);
         scene.Queue.SetAvailableFlags(1);
         scene.Do();
         scene.Do();

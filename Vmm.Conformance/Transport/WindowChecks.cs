@@ -89,7 +89,7 @@ internal static class WindowChecks
     private static void Isr(CheckContext check)
     {
         StructureLocation isr = check.Structures.Isr ?? throw new CheckSkippedException("there is no ISR structure");
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         Aim(check, isr.Bar, isr.Offset, 1);
         check.Await(
@@ -99,7 +99,7 @@ internal static class WindowChecks
 
     private static void Notify(CheckContext check)
     {
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         check.Work.Submit(scene.Queue);
         WriteAt(check, check.Structures.Notification, (int)scene.Queue.NotifyOffset, 2, (uint)scene.Queue.Index);
         check.Await(() => scene.Queue.UsedIndex == 1, "used index 1 after a notification through the window", () => $"{scene.Queue.UsedIndex}");
@@ -108,7 +108,7 @@ internal static class WindowChecks
     private static void Quiet(CheckContext check)
     {
         StructureLocation isr = check.Structures.Isr ?? throw new CheckSkippedException("there is no ISR structure");
-        WorkScene scene = WorkScene.Start(check);
+        var scene = WorkScene.Start(check);
         scene.Do();
         check.Await(() => PinHasReason(check), "Interrupt Status set", () => "clear");
         Aim(check, isr.Bar, isr.Offset, 1);

@@ -143,7 +143,7 @@ internal sealed class FlatView
     /// <summary>Marks the segments whose granules are not listed. The small ones are listed first, so that the table stays in proportion.</summary>
     private static bool[] ChooseLarge(FlatSegment[] segments, int granuleShift, out int granules)
     {
-        var isLarge = new bool[segments.Length];
+        bool[] isLarge = new bool[segments.Length];
         var order = new (ulong Granules, int Index)[segments.Length];
         for (int i = 0; i < segments.Length; i++)
         {

@@ -33,7 +33,7 @@ internal static class FlatViewBuilder
         }
 
         sorted.Sort(static (a, b) => a.Start.CompareTo(b.Start));
-        var bounds = new ulong[points.Count];
+        ulong[] bounds = new ulong[points.Count];
         points.CopyTo(bounds);
         var segments = new List<FlatSegment>(bounds.Length);
         var open = new PriorityQueue<int, (int Priority, ulong Sequence)>(StrongestFirst.Instance);

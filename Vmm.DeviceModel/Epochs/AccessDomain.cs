@@ -110,7 +110,7 @@ public sealed class AccessDomain
     public void RunAfterAccess(Action effect)
     {
         ArgumentNullException.ThrowIfNull(effect);
-        AccessSlot? slot = AccessSlot.Find(Identity);
+        var slot = AccessSlot.Find(Identity);
         if (slot is null || !slot.IsInside)
         {
             RunEffect(effect);
@@ -163,7 +163,7 @@ public sealed class AccessDomain
     [MethodImpl(MethodImplOptions.NoInlining)]
     internal AccessSlot FindOrAddSlot()
     {
-        AccessSlot? slot = AccessSlot.Find(Identity);
+        var slot = AccessSlot.Find(Identity);
         if (slot is not null)
         {
             return slot;

@@ -151,7 +151,7 @@ internal sealed class AccessSlot
     private void CountAfterGrowing(int position)
     {
         // Whoever sums meanwhile sees the old array or the new one, both with everything counted until now.
-        var counts = new long[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)position + 1)];
+        long[] counts = new long[(int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)position + 1)];
         Counts.CopyTo(counts, 0);
         counts[position]++;
         Volatile.Write(ref Counts, counts);

@@ -253,7 +253,7 @@ public sealed unsafe partial class Worker : IDisposable
 
     private void Loop()
     {
-        var events = stackalloc Libc.epoll_event[MaxEvents];
+        Libc.epoll_event* events = stackalloc Libc.epoll_event[MaxEvents];
         while (!_stopping)
         {
             int count = Libc.epoll_wait(_epoll.Number, events, MaxEvents, -1);

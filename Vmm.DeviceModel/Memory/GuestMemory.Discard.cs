@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel.Epochs;
 
 namespace Vmm.DeviceModel.Memory;
 
@@ -21,7 +22,7 @@ public sealed unsafe partial class GuestMemory
     /// </returns>
     public bool TryDiscard(ulong address, ulong length)
     {
-        using var scope = Domain.Enter();
+        using AccessDomain.ReadScope scope = Domain.Enter();
         GuestMemoryMap map = Current;
         ulong page = (ulong)Environment.SystemPageSize;
         if (Volatile.Read(ref _listening) != 0 || ((address | length) & (page - 1)) != 0 || !map.Contains(address, length))

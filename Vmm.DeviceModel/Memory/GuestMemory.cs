@@ -79,7 +79,7 @@ public sealed unsafe partial class GuestMemory
         Domain.ThrowIfInside();
         lock (_changes)
         {
-            foreach (var region in _current.Regions)
+            foreach (GuestMemoryRegion region in _current.Regions)
             {
                 if (region.Address <= address + (length - 1) && address <= region.Address + (region.Length - 1))
                 {
@@ -187,8 +187,8 @@ public sealed unsafe partial class GuestMemory
     /// <returns>False, and nothing promised about the destination, if any byte is not RAM.</returns>
     public bool TryRead(ulong address, Span<byte> destination)
     {
-        using var scope = Domain.Enter();
-        var map = Current;
+        using AccessDomain.ReadScope scope = Domain.Enter();
+        GuestMemoryMap map = Current;
         if (!GuestRange.TryCreate(address, (ulong)destination.Length, out _))
         {
             return false;
@@ -219,8 +219,8 @@ public sealed unsafe partial class GuestMemory
     /// <returns>False, with nothing written, if any byte is not RAM.</returns>
     public bool TryWrite(ulong address, ReadOnlySpan<byte> source)
     {
-        using var scope = Domain.Enter();
-        var map = Current;
+        using AccessDomain.ReadScope scope = Domain.Enter();
+        GuestMemoryMap map = Current;
         if (!map.Contains(address, (ulong)source.Length))
         {
             return false;

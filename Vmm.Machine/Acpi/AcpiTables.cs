@@ -42,7 +42,7 @@ public static class AcpiTables
         uint fadt = Append(image, CreateFadt(facs, dsdt));
         uint madt = Append(image, CreateMadt(options.CpuCount));
         uint mcfg = Append(image, CreateMcfg());
-        var entries = new byte[3 * 8];
+        byte[] entries = new byte[3 * 8];
         BinaryPrimitives.WriteUInt64LittleEndian(entries, fadt);
         BinaryPrimitives.WriteUInt64LittleEndian(entries.AsSpan(8), madt);
         BinaryPrimitives.WriteUInt64LittleEndian(entries.AsSpan(16), mcfg);
@@ -68,7 +68,7 @@ public static class AcpiTables
 
     private static byte[] CreateRootPointer(uint xsdt)
     {
-        var rsdp = new byte[36];
+        byte[] rsdp = new byte[36];
         "RSD PTR "u8.CopyTo(rsdp);
         "VMMDEV"u8.CopyTo(rsdp.AsSpan(9));
         rsdp[15] = 2;
@@ -81,7 +81,7 @@ public static class AcpiTables
 
     private static byte[] CreateFacs()
     {
-        var facs = new byte[64];
+        byte[] facs = new byte[64];
         "FACS"u8.CopyTo(facs);
         facs[4] = 64;
         facs[32] = 2;
@@ -100,7 +100,7 @@ public static class AcpiTables
             | (1 << 6)                                          // no fixed RTC wake-up
             | (1 << 8)                                          // the PM timer has 32 bits
             | (1 << 10);                                        // the reset register works
-        var table = new byte[Length];
+        byte[] table = new byte[Length];
         void U16(int offset, ushort value) => BinaryPrimitives.WriteUInt16LittleEndian(table.AsSpan(offset), value);
         void U32(int offset, uint value) => BinaryPrimitives.WriteUInt32LittleEndian(table.AsSpan(offset), value);
         void U64(int offset, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(table.AsSpan(offset), value);
@@ -178,7 +178,7 @@ public static class AcpiTables
 
     private static byte[] CreateMcfg()
     {
-        var body = new byte[8 + 16];
+        byte[] body = new byte[8 + 16];
         BinaryPrimitives.WriteUInt64LittleEndian(body.AsSpan(8), MemoryLayout.EcamStart);
         body[19] = MemoryLayout.EcamBuses - 1;
         return Table("MCFG", 1, body);
@@ -186,7 +186,7 @@ public static class AcpiTables
 
     private static byte[] Table(string signature, byte revision, ReadOnlySpan<byte> body)
     {
-        var table = new byte[HeaderLength + body.Length];
+        byte[] table = new byte[HeaderLength + body.Length];
         Encoding.ASCII.GetBytes(signature).CopyTo(table, 0);
         BinaryPrimitives.WriteInt32LittleEndian(table.AsSpan(4), table.Length);
         table[8] = revision;

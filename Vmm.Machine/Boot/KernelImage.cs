@@ -49,7 +49,7 @@ public abstract class KernelImage : IDisposable
         try
         {
             long length = RandomAccess.GetLength(file);
-            var head = new byte[(int)Math.Min(length, BzImage.HeaderLength)];
+            byte[] head = new byte[(int)Math.Min(length, BzImage.HeaderLength)];
             GuestLoader.ReadExactly(file, head, 0, "kernel", path);
             if (head.Length >= 4 && BinaryPrimitives.ReadUInt32BigEndian(head) == PvhElf.Magic)
             {

@@ -55,7 +55,7 @@ public sealed class PvhElf : KernelImage
             throw Bad("truncated: the program headers lie outside the file");
         }
 
-        var table = new byte[count * ProgramHeaderLength];
+        byte[] table = new byte[count * ProgramHeaderLength];
         GuestLoader.ReadExactly(file, table, (long)tableOffset, "kernel", path);
         uint? entry = null;
         for (int i = 0; i < count; i++)
@@ -211,7 +211,7 @@ public sealed class PvhElf : KernelImage
             throw Bad($"a note segment of {length} bytes");
         }
 
-        var notes = new byte[(int)length];
+        byte[] notes = new byte[(int)length];
         GuestLoader.ReadExactly(File, notes, (long)offset, "kernel", Path);
         ReadOnlySpan<byte> rest = notes;
         while (rest.Length >= 12)

@@ -29,7 +29,7 @@ internal static class VcpuStartState
     public static void ApplyEntry(KvmVcpu vcpu, BootState state)
     {
         bool longMode = state.Protocol == BootProtocol.Linux64;
-        VcpuSegment data = VcpuSegment.Data(BootLayout.DataSelector);
+        var data = VcpuSegment.Data(BootLayout.DataSelector);
         VcpuSpecialRegisters special = vcpu.GetSpecialRegisters() with
         {
             Cs = longMode ? VcpuSegment.Code64(BootLayout.CodeSelector) : VcpuSegment.Code32(BootLayout.CodeSelector),

@@ -32,7 +32,7 @@ public sealed class BalloonKind : VirtioKind<BalloonOptions>
     /// <inheritdoc/>
     public override BalloonOptions? Parse(string text)
     {
-        OptionValue words = OptionValue.Parse(Option, text, ["size", "deflate_on_oom", "free_page_reporting", .. VirtioWords.Known]);
+        var words = OptionValue.Parse(Option, text, ["size", "deflate_on_oom", "free_page_reporting", .. VirtioWords.Known]);
         words.Require("size");
         ulong size = words.GetSize("size")!.Value;
         if (size % BalloonDevice.PageSize != 0 || size / BalloonDevice.PageSize > uint.MaxValue)

@@ -9,7 +9,7 @@ public static class CharacterWords
     /// <exception cref="UsageException">The value is wrong.</exception>
     public static CharacterOptions ReadSerial(string option, string text)
     {
-        OptionValue words = OptionValue.ParseNamed(option, text, out string? name, "file");
+        var words = OptionValue.ParseNamed(option, text, out string? name, "file");
         return (name, words.Get("file")) switch
         {
             ("off", null) => new CharacterOptions(CharacterKind.Off),

@@ -39,7 +39,7 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
             return null;
         }
 
-        OptionValue words = OptionValue.ParseNamed(Option, text, out string? name, ["file", .. VirtioWords.Known]);
+        var words = OptionValue.ParseNamed(Option, text, out string? name, ["file", .. VirtioWords.Known]);
         return new ConsoleOptions(CharacterWords.Read(words, name) ?? throw new UsageException(Option, text, "want off, tty or file=FILE"))
         {
             Id = words.Get("id"),

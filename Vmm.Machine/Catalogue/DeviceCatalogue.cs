@@ -109,7 +109,8 @@ public sealed class DeviceCatalogue
 
     private JsonTypeInfo<DeviceOptions> CreateJson()
     {
-        var resolvers = Kinds.Select(static kind => kind.Json).OfType<IJsonTypeInfoResolver>().Prepend(DeviceOptionsJson.Default).Distinct();
+        IEnumerable<IJsonTypeInfoResolver> resolvers = Kinds.Select(static kind => kind.Json).OfType<IJsonTypeInfoResolver>()
+            .Prepend(DeviceOptionsJson.Default).Distinct();
         var options = new JsonSerializerOptions(DeviceOptionsJson.Default.Options)
         {
             TypeInfoResolver = JsonTypeInfoResolver.Combine([.. resolvers]).WithAddedModifier(AddKinds),

@@ -36,7 +36,7 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     /// <inheritdoc/>
     public override DiskOptions? Parse(string text)
     {
-        OptionValue words = OptionValue.Parse(Option, text, ["path", "readonly", "serial", "num_queues", .. VirtioWords.Known]);
+        var words = OptionValue.Parse(Option, text, ["path", "readonly", "serial", "num_queues", .. VirtioWords.Known]);
         string? serial = words.Get("serial");
         if (serial is not null && !Ascii.IsValid(serial))
         {

@@ -40,7 +40,7 @@ public sealed class EntropyKind : VirtioKind<EntropyOptions>
             return null;
         }
 
-        OptionValue words = OptionValue.Parse(Option, text, ["src", .. VirtioWords.Known]);
+        var words = OptionValue.Parse(Option, text, ["src", .. VirtioWords.Known]);
         return new EntropyOptions(words.Require("src"))
         {
             Id = words.Get("id"),

@@ -50,7 +50,7 @@ public sealed class HostDeviceKind : DeviceKind<HostDeviceOptions>
     /// <inheritdoc/>
     public override HostDeviceOptions? Parse(string text)
     {
-        OptionValue words = OptionValue.Parse(Option, text, "path", "x_nv_gpudirect_clique", "p2p", "mmap", "iommufd", "id");
+        var words = OptionValue.Parse(Option, text, "path", "x_nv_gpudirect_clique", "p2p", "mmap", "iommufd", "id");
         return new HostDeviceOptions(words.Require("path"))
         {
             Id = words.Get("id"),

@@ -52,7 +52,7 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <inheritdoc/>
     public override NetOptions? Parse(string text)
     {
-        OptionValue words = OptionValue.Parse(Option, text, ["tap", "mac", "ip", "mask", "num_queues", .. VirtioWords.Known]);
+        var words = OptionValue.Parse(Option, text, ["tap", "mac", "ip", "mask", "num_queues", .. VirtioWords.Known]);
         string tap = words.Require("tap");
         if (Encoding.UTF8.GetByteCount(tap) > InterfaceNameLimit)
         {

@@ -27,13 +27,13 @@ public static class BarPlanner
             throw new ArgumentException($"0x{request.PageSize:x} is no page size", nameof(request));
         }
 
-        var tables = Tables(request);
-        var trapped = TrappedPages(request, tables);
-        var mappings = HostMappings(request, trapped);
+        List<BarPiece> tables = Tables(request);
+        List<RegionArea> trapped = TrappedPages(request, tables);
+        List<RegionArea> mappings = HostMappings(request, trapped);
         var mapped = new List<BarPiece>();
         for (int i = 0; i < mappings.Count; i++)
         {
-            foreach (var part in Cut(mappings[i], trapped))
+            foreach (RegionArea part in Cut(mappings[i], trapped))
             {
                 mapped.Add(new BarPiece(BarPieceKind.Mapped, part.Offset, part.Length, i));
             }
@@ -69,7 +69,7 @@ public static class BarPlanner
             tables.Add(new BarPiece(BarPieceKind.PendingBits, pending.Offset, pending.Length));
         }
 
-        foreach (var piece in tables)
+        foreach (BarPiece piece in tables)
         {
             RequireInside(new RegionArea(piece.Offset, piece.Length), request.Size);
         }
@@ -86,7 +86,7 @@ public static class BarPlanner
     private static List<RegionArea> TrappedPages(BarRequest request, List<BarPiece> tables)
     {
         var pages = new List<(ulong Start, ulong End)>();
-        foreach (var range in request.Trapped.Concat(tables.Select(piece => new RegionArea(piece.Offset, piece.Length))))
+        foreach (RegionArea range in request.Trapped.Concat(tables.Select(piece => new RegionArea(piece.Offset, piece.Length))))
         {
             RequireInside(range, request.Size);
             pages.Add((range.Offset & ~(request.PageSize - 1), RoundUp(range.Offset + range.Length, request.PageSize)));
@@ -94,7 +94,7 @@ public static class BarPlanner
 
         pages.Sort();
         var merged = new List<(ulong Start, ulong End)>();
-        foreach (var range in pages)
+        foreach ((ulong Start, ulong End) range in pages)
         {
             if (merged.Count != 0 && range.Start <= merged[^1].End)
             {
@@ -114,7 +114,7 @@ public static class BarPlanner
     {
         var mappings = new List<RegionArea>();
         ulong end = 0;
-        foreach (var area in request.MappableAreas.OrderBy(area => area.Offset))
+        foreach (RegionArea area in request.MappableAreas.OrderBy(area => area.Offset))
         {
             bool whole = area.Length != 0 && (area.Offset & (request.PageSize - 1)) == 0 && (area.Length & (request.PageSize - 1)) == 0;
             if (!whole || !GuestRange.Fits(area.Offset, area.Length, request.Size) || area.Offset < end)
@@ -141,7 +141,7 @@ public static class BarPlanner
     {
         ulong start = area.Offset;
         ulong end = area.Offset + area.Length;
-        foreach (var hole in holes)
+        foreach (RegionArea hole in holes)
         {
             if (hole.Offset >= end)
             {
@@ -166,7 +166,7 @@ public static class BarPlanner
     {
         var all = new List<BarPiece>();
         ulong at = 0;
-        foreach (var piece in pieces)
+        foreach (BarPiece piece in pieces)
         {
             if (piece.Offset > at)
             {

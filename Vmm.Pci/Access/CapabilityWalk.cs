@@ -26,7 +26,7 @@ public static class CapabilityWalk
             return found;
         }
 
-        var visited = new bool[PciConfigurationSpace.ConventionalLength / 4];
+        bool[] visited = new bool[PciConfigurationSpace.ConventionalLength / 4];
         for (int at = image[ConfigurationRegisters.CapabilitiesPointer] & ~3; at != 0; at = image[at + 1] & ~3)
         {
             defect = at is < ConfigurationRegisters.FirstCapability or > LastHeader ? $"the list points to 0x{at:x2}, outside of 0x40 to 0xfc"
@@ -57,7 +57,7 @@ public static class CapabilityWalk
             return found;
         }
 
-        var visited = new bool[PciConfigurationSpace.ExpressLength / 4];
+        bool[] visited = new bool[PciConfigurationSpace.ExpressLength / 4];
         int at = ConfigurationRegisters.FirstExtendedCapability;
         while (at != 0)
         {
@@ -95,7 +95,7 @@ public static class CapabilityWalk
         for (int i = 0; i < found.Count; i++)
         {
             int limit = end;
-            foreach (var other in found)
+            foreach (DeviceCapability other in found)
             {
                 if (other.Offset > found[i].Offset)
                 {

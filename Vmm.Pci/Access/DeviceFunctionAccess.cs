@@ -57,7 +57,7 @@ public sealed class DeviceFunctionAccess : IPciFunctionAccess, IDisposable
         _device = device;
         _iovas = iovas ?? CreateIovaSpace(device.Dma);
         byte[] image = ReadImage();
-        var capabilities = CapabilityWalk.Standard(image, out _);
+        IReadOnlyList<DeviceCapability> capabilities = CapabilityWalk.Standard(image, out _);
         _powerState = capabilities.FirstOrDefault(static capability => capability.Id == CapabilityIds.PowerManagement) is { Room: >= 8 } power
             ? power.Offset + PowerManagementCapability.ControlStatus
             : 0;

@@ -31,7 +31,7 @@ internal sealed class MappedBars : IDisposable
     /// <param name="logger">Where a refusal is logged.</param>
     public MappedBars(IPciDeviceBackend device, ReadOnlySpan<byte> image, IReadOnlyList<DeviceCapability> capabilities, ILogger logger)
     {
-        var msix = capabilities.FirstOrDefault(capability => capability.Id == Spec.CapabilityIds.Msix && capability.Room >= MsixLength);
+        DeviceCapability msix = capabilities.FirstOrDefault(capability => capability.Id == Spec.CapabilityIds.Msix && capability.Room >= MsixLength);
         uint table = msix.Room == 0 ? uint.MaxValue : BinaryPrimitives.ReadUInt32LittleEndian(image[(msix.Offset + 4)..]);
         ulong entries = msix.Room == 0 ? 0 : (BinaryPrimitives.ReadUInt16LittleEndian(image[(msix.Offset + 2)..]) & 0x7fful) + 1;
         for (int bar = 0; bar < BarCount; bar++)

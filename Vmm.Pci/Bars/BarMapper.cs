@@ -44,7 +44,7 @@ internal sealed class BarMapper
     {
         lock (route.MappingLock)
         {
-            foreach (var mapping in _mappings)
+            foreach (BarMapping mapping in _mappings)
             {
                 mapping.CreateClaims(place, _owner.Name);
             }
@@ -56,10 +56,10 @@ internal sealed class BarMapper
     /// <summary>Stops decoding and lets go of the bus. Not from inside an access.</summary>
     public void Detach()
     {
-        var route = _route!;
+        IBarRoute route = _route!;
         lock (route.MappingLock)
         {
-            foreach (var mapping in _mappings)
+            foreach (BarMapping mapping in _mappings)
             {
                 mapping.Unmap(mapping.Bar.Kind == PciBarKind.Io ? route.Ports : route.Memory);
                 mapping.DropClaims();
@@ -76,7 +76,7 @@ internal sealed class BarMapper
     /// </summary>
     public void WaitForBlockingCalls()
     {
-        foreach (var mapping in _mappings)
+        foreach (BarMapping mapping in _mappings)
         {
             mapping.WaitForBlockingCalls();
         }
@@ -135,7 +135,7 @@ internal sealed class BarMapper
             throw new ArgumentException($"BAR {bar.Index}: no handled region has {width} bytes at 0x{offset:x}", nameof(offset));
         }
 
-        var mapping = MappingOf(bar);
+        BarMapping mapping = MappingOf(bar);
         var doorbell = new BarDoorbell(this, mapping, region, name, offset - region.Offset, width, target, dataMatch);
         mapping.Add(doorbell);
         Schedule();
@@ -151,7 +151,7 @@ internal sealed class BarMapper
         {
             Apply(route.Memory, mappers, static mapping => mapping.Bar.Kind != PciBarKind.Io);
             Apply(route.Ports, mappers, static mapping => mapping.Bar.Kind == PciBarKind.Io);
-            foreach (var mapper in mappers)
+            foreach (BarMapper mapper in mappers)
             {
                 mapper._owner.DecodingChanged();
             }
@@ -161,7 +161,7 @@ internal sealed class BarMapper
     private static void Apply(AddressSpace? space, IReadOnlyList<BarMapper> mappers, Predicate<BarMapping> belongs)
     {
         bool changes = false;
-        foreach (var mapper in mappers)
+        foreach (BarMapper mapper in mappers)
         {
             changes |= mapper.Retarget(space, belongs);
         }
@@ -173,14 +173,14 @@ internal sealed class BarMapper
 
         try
         {
-            var transaction = space.BeginTransaction();
-            foreach (var mapper in mappers)
+            AddressSpaceTransaction transaction = space.BeginTransaction();
+            foreach (BarMapper mapper in mappers)
             {
                 mapper.ForEach(belongs, mapping => mapping.Stage(transaction));
             }
 
             transaction.Commit(waitsForBlocking: false);
-            foreach (var mapper in mappers)
+            foreach (BarMapper mapper in mappers)
             {
                 mapper.ForEach(belongs, static mapping => mapping.Committed());
             }
@@ -188,7 +188,7 @@ internal sealed class BarMapper
         catch (HostException)
         {
             // Everything was rolled back. One BAR that cannot be mapped must not take the others with it: each is tried alone.
-            foreach (var mapper in mappers)
+            foreach (BarMapper mapper in mappers)
             {
                 mapper.ForEach(belongs, mapping => mapper.MapAlone(space, mapping));
             }
@@ -239,7 +239,7 @@ internal sealed class BarMapper
             return;
         }
 
-        foreach (var mapping in _mappings)
+        foreach (BarMapping mapping in _mappings)
         {
             if (belongs(mapping))
             {
@@ -250,7 +250,7 @@ internal sealed class BarMapper
 
     private BarMapping MappingOf(PciBar bar)
     {
-        foreach (var mapping in _mappings)
+        foreach (BarMapping mapping in _mappings)
         {
             if (mapping.Bar == bar)
             {

@@ -70,7 +70,7 @@ internal sealed class BarMapping(PciBar bar)
             _claims.Add((new HandlerClaim(prefix, bar.Size, AllOnesRegion.Instance, ClaimPriority.Background) { Device = device }, 0, null));
         }
 
-        foreach (var region in bar.Regions)
+        foreach (PciBarRegion region in bar.Regions)
         {
             string name = $"{prefix} {region.Name}";
             Claim claim = region.Handler is { } handler
@@ -88,7 +88,7 @@ internal sealed class BarMapping(PciBar bar)
     /// </summary>
     public void WaitForBlockingCalls()
     {
-        foreach (var claim in Volatile.Read(ref _blocking))
+        foreach (Claim? claim in Volatile.Read(ref _blocking))
         {
             claim.BlockingCalls?.Wait();
         }
@@ -99,7 +99,7 @@ internal sealed class BarMapping(PciBar bar)
         _claims.Clear();
         lock (_doorbellLock)
         {
-            foreach (var doorbell in _doorbells)
+            foreach (BarDoorbell doorbell in _doorbells)
             {
                 doorbell.Claim = null;
             }
@@ -123,7 +123,7 @@ internal sealed class BarMapping(PciBar bar)
         }
 
         bool changes = Target != MappedAt;
-        foreach (var doorbell in _current)
+        foreach (BarDoorbell doorbell in _current)
         {
             changes |= doorbell.IsRegistered != (Target is not null && !doorbell.IsRemoved);
         }
@@ -136,7 +136,7 @@ internal sealed class BarMapping(PciBar bar)
     {
         if (MappedAt is not null && Target is null)
         {
-            foreach (var (claim, _, _) in _claims)
+            foreach ((Claim claim, _, _) in _claims)
             {
                 transaction.Remove(claim);
             }
@@ -151,7 +151,7 @@ internal sealed class BarMapping(PciBar bar)
 
         if (target != MappedAt)
         {
-            foreach (var (claim, offset, _) in _claims)
+            foreach ((Claim claim, ulong offset, _) in _claims)
             {
                 if (MappedAt is null)
                 {
@@ -164,7 +164,7 @@ internal sealed class BarMapping(PciBar bar)
             }
         }
 
-        foreach (var doorbell in _current)
+        foreach (BarDoorbell doorbell in _current)
         {
             StageDoorbell(transaction, doorbell);
         }
@@ -174,7 +174,7 @@ internal sealed class BarMapping(PciBar bar)
     public void Committed()
     {
         MappedAt = Target;
-        foreach (var doorbell in _current)
+        foreach (BarDoorbell doorbell in _current)
         {
             SettleDoorbell(doorbell);
         }
@@ -186,7 +186,7 @@ internal sealed class BarMapping(PciBar bar)
     {
         try
         {
-            var transaction = space.BeginTransaction();
+            AddressSpaceTransaction transaction = space.BeginTransaction();
             Stage(transaction);
             transaction.Commit(waitsForBlocking: false);
             Committed();
@@ -209,8 +209,8 @@ internal sealed class BarMapping(PciBar bar)
             return;
         }
 
-        var transaction = space.BeginTransaction();
-        foreach (var (claim, _, _) in _claims)
+        AddressSpaceTransaction transaction = space.BeginTransaction();
+        foreach ((Claim claim, _, _) in _claims)
         {
             transaction.Remove(claim);
         }
@@ -219,7 +219,7 @@ internal sealed class BarMapping(PciBar bar)
         MappedAt = null;
         lock (_doorbellLock)
         {
-            foreach (var doorbell in _doorbells)
+            foreach (BarDoorbell doorbell in _doorbells)
             {
                 doorbell.IsRegistered = false;
             }
@@ -230,7 +230,7 @@ internal sealed class BarMapping(PciBar bar)
 
     private static MemoryClaim CreateMemoryClaim(string name, string device, PciBarRegion region)
     {
-        var access = region.HasOwnAccess ? region.Access : null;
+        IRegionHandler? access = region.HasOwnAccess ? region.Access : null;
         return new MemoryClaim(
             name, region.Memory!, region.MemoryOffset, region.Length, region.ReadOnly, ClaimPriority.Bar, access, mayDispatch: true)
         {
@@ -267,7 +267,7 @@ internal sealed class BarMapping(PciBar bar)
 
     private HandlerClaim ClaimOf(PciBarRegion region)
     {
-        foreach (var (claim, _, candidate) in _claims)
+        foreach ((Claim claim, _, PciBarRegion? candidate) in _claims)
         {
             if (candidate == region)
             {

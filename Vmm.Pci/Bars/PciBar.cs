@@ -110,7 +110,7 @@ public sealed class PciBar
         get
         {
             ulong covered = 0;
-            foreach (var region in Regions)
+            foreach (PciBarRegion region in Regions)
             {
                 covered += region.Length;
             }
@@ -124,7 +124,7 @@ public sealed class PciBar
     /// <param name="length">Bytes, at least 1.</param>
     public PciBarRegion? FindRegion(ulong offset, ulong length)
     {
-        foreach (var region in (PciBarRegion[])Regions)
+        foreach (PciBarRegion region in (PciBarRegion[])Regions)
         {
             if (offset >= region.Offset && offset - region.Offset < region.Length)
             {
@@ -172,7 +172,7 @@ public sealed class PciBar
     private void CheckRegions()
     {
         PciBarRegion? previous = null;
-        foreach (var region in Regions)
+        foreach (PciBarRegion region in Regions)
         {
             if (region.Last >= Size)
             {

@@ -310,7 +310,7 @@ public sealed partial class PciRootPort : PciBridge
     private bool RemoveFunctions()
     {
         var functions = Secondary.Functions.Reverse().ToList();
-        foreach (var function in functions)
+        foreach (PciFunction? function in functions)
         {
             Secondary.Remove(function);
             function.Reset();

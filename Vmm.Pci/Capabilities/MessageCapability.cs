@@ -39,7 +39,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
     /// <summary>Forgets the events that were not delivered: the device was reset and has none any more.</summary>
     public void ClearPending()
     {
-        foreach (var vector in Vectors)
+        foreach (MessageVector vector in Vectors)
         {
             vector.ClearPending();
         }
@@ -100,7 +100,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
     /// <inheritdoc/>
     protected internal override void OnReset()
     {
-        foreach (var vector in Vectors)
+        foreach (MessageVector vector in Vectors)
         {
             vector.Reset();
         }
@@ -109,13 +109,13 @@ public abstract class MessageCapability : PciCapability, IDisposable
     /// <inheritdoc/>
     protected internal override void OnAttached()
     {
-        var owner = List!.Owner;
+        ICapabilityOwner owner = List!.Owner;
         Sink = owner.MsiSink ?? NoMsiSink.Instance;
         RequesterId = owner.RequesterId;
         lock (_creation)
         {
             _routing = owner.IrqRouting;
-            foreach (var vector in Vectors)
+            foreach (MessageVector vector in Vectors)
             {
                 vector.Sources?.CreateRoutes(_routing);
             }
@@ -149,7 +149,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
         RouteBatch? batch = null;
         try
         {
-            foreach (var vector in Vectors)
+            foreach (MessageVector vector in Vectors)
             {
                 if (vector.Sources is null)
                 {
@@ -200,7 +200,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
             return;
         }
 
-        var routing = _routing
+        IIrqRouting routing = _routing
             ?? throw new InvalidOperationException("the function is on no bus with interrupt routing, so nobody could deliver an eventfd's signals");
         var eventFd = new EventFd();
         try
@@ -219,7 +219,7 @@ public abstract class MessageCapability : PciCapability, IDisposable
         lock (_creation)
         {
             _routing = null;
-            foreach (var vector in Vectors)
+            foreach (MessageVector vector in Vectors)
             {
                 vector.Sources?.Abandon();
             }

@@ -210,7 +210,7 @@ public abstract partial class MessageVector : IInterruptVector
     /// <summary>Gives the vector's own eventfd back, which delivers nothing any more. The gate is held.</summary>
     internal MessageSource? AbandonOwn()
     {
-        var own = _own;
+        MessageSource? own = _own;
         Volatile.Write(ref _own, null);
         return own;
     }

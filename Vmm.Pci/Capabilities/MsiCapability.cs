@@ -130,7 +130,7 @@ public sealed class MsiCapability : MessageCapability
         }
 
         uint pending = 0;
-        foreach (var vector in _vectors)
+        foreach (MsiVector vector in _vectors)
         {
             pending |= vector.IsPending ? 1u << vector.Index : 0;
         }

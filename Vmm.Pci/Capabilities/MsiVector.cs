@@ -1,3 +1,5 @@
+using Vmm.DeviceModel.Interrupts;
+
 namespace Vmm.Pci.Capabilities;
 
 /// <summary>One of the messages of an MSI capability (PCI 3.0, 6.8.1).</summary>
@@ -18,7 +20,7 @@ public sealed class MsiVector : MessageVector
     private protected override bool Reload()
     {
         StoreMask(_owner.IsVectorMasked(Index));
-        var message = _owner.MessageOf(Index);
+        MsiMessage message = _owner.MessageOf(Index);
         return StoreMessage(message.Address, message.Data);
     }
 

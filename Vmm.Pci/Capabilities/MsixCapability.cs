@@ -176,7 +176,7 @@ public sealed class MsixCapability : MessageCapability
 
     private void CheckRegion(string what, int bar, uint offset, IRegionHandler handler)
     {
-        foreach (var candidate in Function!.Bars)
+        foreach (PciBar candidate in Function!.Bars)
         {
             if (candidate.Index == bar && candidate.FindRegion(offset, 1) is { } region && region.Handler == handler && region.Offset == offset)
             {

@@ -21,7 +21,7 @@ internal sealed class RouteBatch(IIrqRouting? routing)
         Hold(vector);
         if (vector.UpdateFromFunction() && vector.Sources is { } sources)
         {
-            foreach (var source in sources.All)
+            foreach (MessageSource source in sources.All)
             {
                 Await(vector, source);
             }
@@ -58,7 +58,7 @@ internal sealed class RouteBatch(IIrqRouting? routing)
             try
             {
                 routing.ArmAll(_armings);
-                foreach (var (vector, source) in _waiting)
+                foreach ((MessageVector vector, MessageSource source) in _waiting)
                 {
                     vector.Sources!.SetArmed(source, true);
                 }
@@ -71,7 +71,7 @@ internal sealed class RouteBatch(IIrqRouting? routing)
             }
         }
 
-        foreach (var (vector, source) in _waiting)
+        foreach ((MessageVector vector, MessageSource source) in _waiting)
         {
             vector.Sources!.Arm(source, vector.Message);
         }
@@ -81,14 +81,14 @@ internal sealed class RouteBatch(IIrqRouting? routing)
     {
         try
         {
-            foreach (var vector in _held)
+            foreach (MessageVector vector in _held)
             {
                 vector.SendPending();
             }
         }
         finally
         {
-            foreach (var vector in _held)
+            foreach (MessageVector vector in _held)
             {
                 vector.Release();
             }

@@ -21,7 +21,7 @@ public static class PciConfigurationDump
     {
         ArgumentNullException.ThrowIfNull(bridge);
         ArgumentNullException.ThrowIfNull(writer);
-        foreach (var function in bridge.Root.CollectBelow().OrderBy(static function => function.Address))
+        foreach (PciFunction? function in bridge.Root.CollectBelow().OrderBy(static function => function.Address))
         {
             Write(function, writer);
         }

@@ -16,7 +16,7 @@ internal sealed class BusDecoding(PciBus bus) : IBarRoute
 
     public bool Decodes(PciBarKind kind, ulong address, ulong size)
     {
-        var space = kind == PciBarKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;
+        AddressSpaceKind space = kind == PciBarKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;
         if (space == AddressSpaceKind.Port && (address > 0xffff || size - 1 > 0xffff - address))
         {
             return false;
@@ -32,7 +32,7 @@ internal sealed class BusDecoding(PciBus bus) : IBarRoute
             return true;
         }
 
-        foreach (var window in bus.Windows)
+        foreach (PciWindow window in bus.Windows)
         {
             if (window.Kind == space && window.Contains(address, size))
             {

@@ -43,7 +43,8 @@ internal sealed class BusResources(PciBus bus)
     /// <summary>The ranges of a function that left the bus are free again.</summary>
     public void Free(PciFunction function)
     {
-        foreach (var (key, range) in _assigned.Where(pair => pair.Key.Function == function).ToList())
+        foreach (((PciFunction Function, int Index) key, (PciWindow Window, ulong Address) range)
+            in _assigned.Where(pair => pair.Key.Function == function).ToList())
         {
             _assigned.Remove(key);
             range.Window.Free(range.Address);
@@ -72,7 +73,7 @@ internal sealed class BusResources(PciBus bus)
     private int NumberBuses(int own, Action<PciResourceException> refused)
     {
         int last = own;
-        foreach (var bridge in bus.Bridges)
+        foreach (PciBridge bridge in bus.Bridges)
         {
             int secondary = last + 1;
             if (secondary > 255)
@@ -93,10 +94,10 @@ internal sealed class BusResources(PciBus bus)
     private void AssignRanges(Action<PciResourceException> refused)
     {
         // Large ones first: their alignment leaves no gaps then.
-        foreach (var request in Requests().OrderByDescending(static request => request.Size).ToList())
+        foreach (ResourceRequest request in Requests().OrderByDescending(static request => request.Size).ToList())
         {
-            var key = (request.Function, request.Index);
-            if (!_assigned.TryGetValue(key, out var range))
+            (PciFunction Function, int Index) key = (request.Function, request.Index);
+            if (!_assigned.TryGetValue(key, out (PciWindow Window, ulong Address) range))
             {
                 if (!TryAllocate(request, out range))
                 {
@@ -118,7 +119,7 @@ internal sealed class BusResources(PciBus bus)
             }
         }
 
-        foreach (var function in bus.Functions)
+        foreach (PciFunction function in bus.Functions)
         {
             if (function.Intx.Pin != InterruptPin.None)
             {
@@ -127,7 +128,7 @@ internal sealed class BusResources(PciBus bus)
             }
         }
 
-        foreach (var bridge in bus.Bridges)
+        foreach (PciBridge bridge in bus.Bridges)
         {
             bridge.Secondary.Resources.AssignRanges(refused);
         }
@@ -135,9 +136,9 @@ internal sealed class BusResources(PciBus bus)
 
     private IEnumerable<ResourceRequest> Requests()
     {
-        foreach (var function in bus.Functions)
+        foreach (PciFunction function in bus.Functions)
         {
-            foreach (var bar in function.Bars)
+            foreach (PciBar bar in function.Bars)
             {
                 bool io = bar.Kind == PciBarKind.Io;
                 bool high = bar.Kind == PciBarKind.Memory64 && bar.Placement == PciBarPlacement.Automatic;
@@ -147,14 +148,14 @@ internal sealed class BusResources(PciBus bus)
 
             if (function is PciBridge bridge)
             {
-                foreach (var kind in Enum.GetValues<BridgeWindowKind>())
+                foreach (BridgeWindowKind kind in Enum.GetValues<BridgeWindowKind>())
                 {
                     // A window keeps its size for as long as the bridge is there.
                     ulong size = bridge.Windows.Pool(kind) is { } pool ? pool.Last - pool.Base + 1 : bridge.Secondary.Resources.WindowSize(kind);
                     if (size != 0)
                     {
                         bool prefetchable = kind == BridgeWindowKind.Prefetchable;
-                        var space = kind == BridgeWindowKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;
+                        AddressSpaceKind space = kind == BridgeWindowKind.Io ? AddressSpaceKind.Port : AddressSpaceKind.Memory;
                         yield return new ResourceRequest(bridge, ResourceRequest.WindowIndex + (int)kind, size, space, prefetchable, prefetchable);
                     }
                 }
@@ -166,9 +167,9 @@ internal sealed class BusResources(PciBus bus)
     private ulong WindowSize(BridgeWindowKind kind)
     {
         ulong sum = 0;
-        foreach (var request in Requests())
+        foreach (ResourceRequest request in Requests())
         {
-            var wanted = request.Space == AddressSpaceKind.Port ? BridgeWindowKind.Io
+            BridgeWindowKind wanted = request.Space == AddressSpaceKind.Port ? BridgeWindowKind.Io
                 : request.Prefetchable ? BridgeWindowKind.Prefetchable : BridgeWindowKind.Memory;
             sum += wanted == kind ? request.Size : 0;
         }
@@ -180,7 +181,7 @@ internal sealed class BusResources(PciBus bus)
 
     private bool TryAllocate(in ResourceRequest request, out (PciWindow Window, ulong Address) range)
     {
-        foreach (var window in Candidates(request))
+        foreach (PciWindow window in Candidates(request))
         {
             if (window.TryAllocate(request.Size, out ulong address))
             {

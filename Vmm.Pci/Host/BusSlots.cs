@@ -25,7 +25,7 @@ internal sealed class BusSlots
         Volatile.Write(ref Places[place.DeviceFunction], function);
         Volatile.Write(ref _bridges, Places.OfType<PciBridge>().ToArray());
         var functions = FunctionsOf(place.Device).ToList();
-        foreach (var each in functions)
+        foreach (PciFunction? each in functions)
         {
             FunctionHeader.SetMultiFunction(each.ConfigurationSpace, functions.Count > 1);
         }
@@ -34,7 +34,7 @@ internal sealed class BusSlots
     /// <summary>Why a function of the bus cannot leave it yet, or null.</summary>
     public string? WhatGoesFirst(PciFunction function)
     {
-        var address = function.Address;
+        PciAddress address = function.Address;
         if (address.Function == 0 && FunctionsOf(address.Device).Count() > 1)
         {
             return $"{function.Name} at {address}: a device's function 0 is removed after its others";

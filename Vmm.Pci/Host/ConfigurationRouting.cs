@@ -6,11 +6,11 @@ internal static class ConfigurationRouting
     /// <summary>The function with a bus number and place, behind the bridges of a bus, or null.</summary>
     public static PciFunction? Find(PciBus from, int bus, int deviceFunction)
     {
-        var at = from;
+        PciBus at = from;
         while (true)
         {
             PciBridge? next = null;
-            foreach (var bridge in at.Bridges)
+            foreach (PciBridge bridge in at.Bridges)
             {
                 if (bus >= bridge.SecondaryBusNumber && bus <= bridge.SubordinateBusNumber)
                 {

@@ -11,7 +11,7 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultC
 {
     public ulong Read(ulong offset, int width)
     {
-        var function = Find(offset);
+        PciFunction? function = Find(offset);
         if (function is null)
         {
             return ulong.MaxValue;
@@ -22,7 +22,7 @@ internal sealed class EcamRegion(PciHostBridge bridge) : IRegionHandler, IFaultC
 
     public void Write(ulong offset, int width, ulong value)
     {
-        var function = Find(offset);
+        PciFunction? function = Find(offset);
         if (function is null)
         {
             return;

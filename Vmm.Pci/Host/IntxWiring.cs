@@ -16,8 +16,8 @@ internal sealed class IntxWiring(PciBus bus)
     /// <summary>The GSI that a pin of a device on this bus drives, swizzled through the bridges above.</summary>
     public int GetGsi(int device, InterruptPin pin)
     {
-        var routing = bus.InterruptRouting;
-        var at = bus;
+        PciInterruptRouting routing = bus.InterruptRouting;
+        PciBus at = bus;
         while (at is { Parent: { } parent, Bridge: { } bridge })
         {
             pin = PciInterruptRouting.Swizzle(device, pin);
@@ -49,7 +49,7 @@ internal sealed class IntxWiring(PciBus bus)
             return parent.Wiring.CreateSource(gsi, lines);
         }
 
-        if (!_lines.TryGetValue(gsi, out var line))
+        if (!_lines.TryGetValue(gsi, out SharedInterruptLine? line))
         {
             line = new SharedInterruptLine(lines.GetLine(gsi));
             _lines.Add(gsi, line);

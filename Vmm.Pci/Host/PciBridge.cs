@@ -48,7 +48,7 @@ public class PciBridge : PciFunction
         Secondary = new PciBus(this);
         Windows = new BridgeWindows(ConfigurationSpace, Options);
         Windows.Define();
-        var space = ConfigurationSpace;
+        PciConfigurationSpace space = ConfigurationSpace;
         space.Define(ConfigurationRegisters.HeaderType, 1, 1);
         space.Define(ConfigurationRegisters.PrimaryBus, 1, 0, 0xff);
         space.Define(ConfigurationRegisters.SecondaryBus, 1, 0, 0xff);
@@ -254,7 +254,7 @@ public class PciBridge : PciFunction
 
     private void RefreshUpstream()
     {
-        foreach (var function in Secondary.Functions)
+        foreach (PciFunction function in Secondary.Functions)
         {
             function.ApplyBusMaster();
         }

@@ -259,7 +259,7 @@ public sealed class PciBus : IFunctionBus
     /// <summary>Resets every function and what is behind the bridges among them, and programs nothing.</summary>
     internal void ResetFunctions()
     {
-        foreach (var function in Functions.ToList())
+        foreach (PciFunction? function in Functions.ToList())
         {
             function.Reset();
         }
@@ -285,7 +285,7 @@ public sealed class PciBus : IFunctionBus
     /// <summary>The bus number changed: the functions on the bus have other addresses.</summary>
     internal void Renumber()
     {
-        foreach (var function in Functions)
+        foreach (PciFunction function in Functions)
         {
             function.Renumber();
         }
@@ -295,7 +295,7 @@ public sealed class PciBus : IFunctionBus
     internal List<PciFunction> CollectBelow()
     {
         var functions = new List<PciFunction>();
-        foreach (var function in Functions)
+        foreach (PciFunction function in Functions)
         {
             functions.Add(function);
             if (function is PciBridge bridge)
@@ -331,7 +331,7 @@ public sealed class PciBus : IFunctionBus
 
     private void Join(PciFunction function, PciAddress address)
     {
-        var secondary = (function as PciBridge)?.Secondary;
+        PciBus? secondary = (function as PciBridge)?.Secondary;
         secondary?.Connect(this);
         try
         {

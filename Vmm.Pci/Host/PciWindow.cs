@@ -53,7 +53,7 @@ public sealed class PciWindow
             lock (_lock)
             {
                 ulong sum = 0;
-                foreach (var (first, last) in _free)
+                foreach ((ulong first, ulong last) in _free)
                 {
                     sum += last - first + 1;
                 }
@@ -83,7 +83,7 @@ public sealed class PciWindow
         {
             for (int i = 0; i < _free.Count; i++)
             {
-                var (first, last) = _free[i];
+                (ulong first, ulong last) = _free[i];
                 ulong start = (first + (size - 1)) & ~(size - 1);
                 if (start < first || start > last || size - 1 > last - start)
                 {

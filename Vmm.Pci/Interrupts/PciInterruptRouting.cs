@@ -38,7 +38,7 @@ public sealed class PciInterruptRouting
         {
             for (int device = 0; device < 32; device++)
             {
-                for (var pin = InterruptPin.A; pin <= InterruptPin.D; pin++)
+                for (InterruptPin pin = InterruptPin.A; pin <= InterruptPin.D; pin++)
                 {
                     yield return new InterruptRoute(device, pin, GetGsi(device, pin));
                 }

@@ -42,7 +42,7 @@ internal sealed class GuestMemoryMapper(GuestMemory guest) : IDmaMapper
     {
         lock (_lock)
         {
-            if (!_regions.TryGetValue(iova, out var region) || region.Length != length)
+            if (!_regions.TryGetValue(iova, out GuestMemoryRegion? region) || region.Length != length)
             {
                 throw new ArgumentException($"0x{length:x} bytes at IOVA 0x{iova:x} are not mapped so", nameof(iova));
             }

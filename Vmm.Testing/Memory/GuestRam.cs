@@ -40,7 +40,7 @@ public sealed unsafe class GuestRam : IDisposable
     /// <param name="length">Bytes, whole pages.</param>
     public GuestMemoryRegion AddRegion(ulong address, ulong length)
     {
-        HostMemory memory = HostMemory.AllocateAnonymous(length);
+        var memory = HostMemory.AllocateAnonymous(length);
         GuestMemoryRegion region = Memory.Add(address, memory, 0, length);
         _regions.Add((region, memory));
         return region;

@@ -22,7 +22,7 @@ public sealed class PageTranslator : IDmaTranslator
     public bool TryTranslate(ulong iova, ulong length, bool write, out ulong address, out ulong contiguous)
     {
         contiguous = Math.Min(length, PageSize - (iova % PageSize));
-        bool mapped = _pages.TryGetValue(iova / PageSize, out var page) && (write ? page.Write : page.Read);
+        bool mapped = _pages.TryGetValue(iova / PageSize, out (ulong Page, bool Read, bool Write) page) && (write ? page.Write : page.Read);
         address = mapped ? (page.Page * PageSize) + (iova % PageSize) : 0;
         return mapped;
     }

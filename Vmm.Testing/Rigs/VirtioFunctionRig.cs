@@ -99,7 +99,7 @@ public sealed class VirtioFunctionRig : IDisposable
         }
 
         RingForm form = (Features & RingFeatures.Packed) != 0 ? RingForm.Packed : RingForm.Split;
-        RingDriver driver = RingDriver.Create(form, Ram, size ?? Common.QueueSize, Features, index);
+        var driver = RingDriver.Create(form, Ram, size ?? Common.QueueSize, Features, index);
         Common.QueueSize = driver.Size;
         Common.QueueDescriptors = driver.Descriptors;
         Common.QueueDriver = driver.Driver;

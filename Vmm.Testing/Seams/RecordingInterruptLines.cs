@@ -48,7 +48,7 @@ public sealed class RecordingInterruptLines : IResampledLines
                 throw new HostException("KVM_IRQFD", 16, "refused");
             }
 
-            var connection = (gsi, source, resample);
+            (int gsi, EventFd source, EventFd resample) connection = (gsi, source, resample);
             _connections.Add(connection);
             return new Connection(this, connection);
         }

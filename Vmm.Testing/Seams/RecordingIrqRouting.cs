@@ -55,7 +55,7 @@ public sealed class RecordingIrqRouting : IIrqRouting
             int spent = armings.Count(static arming => !((RecordingIrqRoute)arming.Route).IsSpent);
             if (ArmsLeft < spent)
             {
-                foreach (var arming in armings)
+                foreach (RouteArming arming in armings)
                 {
                     arming.Route.Disarm();
                 }
@@ -64,7 +64,7 @@ public sealed class RecordingIrqRouting : IIrqRouting
             }
         }
 
-        foreach (var arming in armings)
+        foreach (RouteArming arming in armings)
         {
             ((RecordingIrqRoute)arming.Route).ArmWithOthers(arming.Message);
         }

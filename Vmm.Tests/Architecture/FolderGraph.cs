@@ -29,14 +29,15 @@ internal sealed class FolderGraph
     public static FolderGraph Of(string root, params (string From, string Member, string To)[] references) => new(references, root);
 
     /// <summary>Folders that a folder knows.</summary>
-    public IEnumerable<string> Known(string folder) => _edges.TryGetValue(folder, out var known) ? known.Keys : [];
+    public IEnumerable<string> Known(string folder) => _edges.TryGetValue(folder, out Dictionary<string, string>? known) ? known.Keys : [];
 
     /// <summary>The sets of folders that know each other, directly or by others; each set sorted.</summary>
     public List<string[]> Cycles()
     {
         var reached = _edges.Keys.ToDictionary(static folder => folder, Reach);
         return [.. _edges.Keys
-            .Select(folder => reached[folder].Where(other => reached.TryGetValue(other, out var back) && back.Contains(folder)).Order().ToArray())
+            .Select(folder => reached[folder].Where(other => reached.TryGetValue(other, out HashSet<string>? back) && back.Contains(folder))
+                .Order().ToArray())
             .Where(static cycle => cycle.Length > 0)
             .DistinctBy(static cycle => string.Join(' ', cycle))];
     }
@@ -44,7 +45,7 @@ internal sealed class FolderGraph
     /// <summary>A shortest way around in a set of folders that know each other, one line a step, each with one reference that makes it.</summary>
     public string Describe(IReadOnlyList<string> cycle)
     {
-        var way = cycle.Select(Around).MinBy(static way => way.Count)!;
+        List<string> way = cycle.Select(Around).MinBy(static way => way.Count)!;
         return string.Join('\n', way.Zip(way.Skip(1)).Select(step => $"{Name(step.First)} -> {Name(step.Second)}: {_edges[step.First][step.Second]}"));
     }
 

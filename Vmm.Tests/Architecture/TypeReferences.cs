@@ -39,39 +39,39 @@ internal sealed class TypeReferences
 
     private IEnumerable<(string From, string Member, string To)> ReadType(TypeDefinitionHandle handle)
     {
-        var type = _reader.GetTypeDefinition(handle);
+        TypeDefinition type = _reader.GetTypeDefinition(handle);
         string from = NameOf(handle);
         _found.Clear();
         Collect(type.BaseType);
         CollectAttributes(type.GetCustomAttributes());
         CollectConstraints(type.GetGenericParameters());
-        foreach (var implementation in type.GetInterfaceImplementations())
+        foreach (InterfaceImplementationHandle implementation in type.GetInterfaceImplementations())
         {
             Collect(_reader.GetInterfaceImplementation(implementation).Interface);
         }
 
-        foreach (var reference in Take(from, "its declaration"))
+        foreach ((string From, string Member, string To) reference in Take(from, "its declaration"))
         {
             yield return reference;
         }
 
-        foreach (var field in type.GetFields().Select(_reader.GetFieldDefinition))
+        foreach (FieldDefinition field in type.GetFields().Select(_reader.GetFieldDefinition))
         {
             field.DecodeSignature(_collector, null);
             CollectAttributes(field.GetCustomAttributes());
-            foreach (var reference in Take(from, _reader.GetString(field.Name)))
+            foreach ((string From, string Member, string To) reference in Take(from, _reader.GetString(field.Name)))
             {
                 yield return reference;
             }
         }
 
-        foreach (var method in type.GetMethods().Select(_reader.GetMethodDefinition))
+        foreach (MethodDefinition method in type.GetMethods().Select(_reader.GetMethodDefinition))
         {
             method.DecodeSignature(_collector, null);
             CollectAttributes(method.GetCustomAttributes());
             CollectConstraints(method.GetGenericParameters());
             CollectBody(method);
-            foreach (var reference in Take(from, _reader.GetString(method.Name)))
+            foreach ((string From, string Member, string To) reference in Take(from, _reader.GetString(method.Name)))
             {
                 yield return reference;
             }
@@ -87,7 +87,7 @@ internal sealed class TypeReferences
 
     private string NameOf(TypeDefinitionHandle handle)
     {
-        var type = _reader.GetTypeDefinition(handle);
+        TypeDefinition type = _reader.GetTypeDefinition(handle);
         while (!type.GetDeclaringType().IsNil)
         {
             type = _reader.GetTypeDefinition(type.GetDeclaringType());
@@ -98,7 +98,7 @@ internal sealed class TypeReferences
 
     private void CollectAttributes(CustomAttributeHandleCollection attributes)
     {
-        foreach (var attribute in attributes)
+        foreach (CustomAttributeHandle attribute in attributes)
         {
             Collect(_reader.GetCustomAttribute(attribute).Constructor);
         }
@@ -106,7 +106,8 @@ internal sealed class TypeReferences
 
     private void CollectConstraints(GenericParameterHandleCollection parameters)
     {
-        foreach (var constraint in parameters.SelectMany(parameter => _reader.GetGenericParameter(parameter).GetConstraints()))
+        foreach (GenericParameterConstraintHandle constraint
+            in parameters.SelectMany(parameter => _reader.GetGenericParameter(parameter).GetConstraints()))
         {
             Collect(_reader.GetGenericParameterConstraint(constraint).Type);
         }
@@ -119,18 +120,18 @@ internal sealed class TypeReferences
             return;
         }
 
-        var body = _file.GetMethodBody(method.RelativeVirtualAddress);
+        MethodBodyBlock body = _file.GetMethodBody(method.RelativeVirtualAddress);
         if (!body.LocalSignature.IsNil)
         {
             _reader.GetStandaloneSignature(body.LocalSignature).DecodeLocalSignature(_collector, null);
         }
 
-        foreach (var region in body.ExceptionRegions)
+        foreach (ExceptionRegion region in body.ExceptionRegions)
         {
             Collect(region.CatchType);
         }
 
-        var code = body.GetILReader();
+        BlobReader code = body.GetILReader();
         while (code.RemainingBytes > 0)
         {
             int value = code.ReadByte();
@@ -185,7 +186,7 @@ internal sealed class TypeReferences
                 CollectMember(_reader.GetMemberReference((MemberReferenceHandle)handle));
                 break;
             case HandleKind.MethodSpecification:
-                var generic = _reader.GetMethodSpecification((MethodSpecificationHandle)handle);
+                MethodSpecification generic = _reader.GetMethodSpecification((MethodSpecificationHandle)handle);
                 Collect(generic.Method);
                 generic.DecodeSignature(_collector, null);
                 break;

@@ -47,7 +47,7 @@ public sealed class CommandTests
         VmmProcess.Run("conformance", "--model", "rng,vectors=0", "--only", "VTP-ID-VENDOR", "--only", "MSIX-DELIVER", "--json", file.Path)
             .Status.Should().Be(0);
 
-        using JsonDocument report = JsonDocument.Parse(File.ReadAllText(file.Path));
+        using var report = JsonDocument.Parse(File.ReadAllText(file.Path));
         JsonElement target = report.RootElement.GetProperty("targets")[0];
         report.RootElement.GetProperty("kind").GetString().Should().Be("conformance-report");
         report.RootElement.GetProperty("version").GetInt32().Should().Be(1);

@@ -89,7 +89,7 @@ public sealed class EmbedderKindTests
 
         public override StrangeOptions Parse(string text)
         {
-            OptionValue words = OptionValue.Parse(Option, text, VirtioWords.Known);
+            var words = OptionValue.Parse(Option, text, VirtioWords.Known);
             return new StrangeOptions { Id = words.Get("id"), Transport = VirtioWords.Read(words) };
         }
 

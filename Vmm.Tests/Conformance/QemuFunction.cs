@@ -77,7 +77,7 @@ internal sealed class QemuFunction : IPciFunctionAccess, IDisposable
 
     public void EnableMessages(int count, Action<int> signalled)
     {
-        PciFacts facts = PciFacts.Read(this);
+        var facts = PciFacts.Read(this);
         (_message, _messages) = (signalled, count);
         for (int i = 0; i < count; i++)
         {
@@ -105,7 +105,7 @@ internal sealed class QemuFunction : IPciFunctionAccess, IDisposable
     {
         StopWatching();
         (_message, PinAsserted) = (null, null);
-        PciFacts facts = PciFacts.Read(this);
+        var facts = PciFacts.Read(this);
         if (facts.Msix != 0)
         {
             WriteConfiguration(facts.Msix + 2, 2, 0);

@@ -124,7 +124,7 @@ public sealed class WorkTests : IDisposable
         using var stream = new MemoryStream();
         ReportDocument.Create([ConformanceRun.Execute(Target() with { Work = _work }, [Find("RING-USED")])]).Write(stream);
 
-        using JsonDocument document = JsonDocument.Parse(stream.ToArray());
+        using var document = JsonDocument.Parse(stream.ToArray());
         JsonElement target = document.RootElement.GetProperty("targets")[0];
         target.GetProperty("queues").GetInt32().Should().Be(1);
         target.GetProperty("exercised_queues").EnumerateArray().Select(queue => queue.GetInt32()).Should().Equal(0);

@@ -13,7 +13,7 @@ public sealed partial class BehaviourIdsTests
     [Fact]
     public void Every_listed_behaviour_has_a_test_that_names_it()
     {
-        var tested = TestedIds();
+        HashSet<string> tested = TestedIds();
 
         ListedIds().Where(id => !tested.Contains(id)).Should().BeEmpty("each id in docs/behaviour.md needs a test with its trait");
     }
@@ -27,7 +27,7 @@ public sealed partial class BehaviourIdsTests
     [Fact]
     public void The_list_names_each_id_once()
     {
-        var ids = ListedIds();
+        List<string> ids = ListedIds();
         ids.Should().NotBeEmpty().And.OnlyHaveUniqueItems();
     }
 
@@ -63,10 +63,10 @@ public sealed partial class BehaviourIdsTests
     private static HashSet<string> TestedIds()
     {
         var ids = new HashSet<string>();
-        foreach (var type in typeof(BehaviourIdsTests).Assembly.GetTypes())
+        foreach (Type type in typeof(BehaviourIdsTests).Assembly.GetTypes())
         {
             bool typeHasTests = false;
-            foreach (var method in type.GetMethods(BindingFlags.Instance | BindingFlags.Public | BindingFlags.DeclaredOnly))
+            foreach (MethodInfo method in type.GetMethods(BindingFlags.Instance | BindingFlags.Public | BindingFlags.DeclaredOnly))
             {
                 if (method.GetCustomAttributes<FactAttribute>().Any())
                 {

@@ -20,7 +20,7 @@ public sealed class FakeDmaMapper : IDmaMapper
     /// <summary>Every map and unmap, for example <c>map 1000+2000 rw</c>, <c>unmap 1000+2000</c>.</summary>
     public List<string> Calls { get; } = [];
 
-    public IReadOnlyList<GuestRange> ValidRanges => [GuestRange.TryCreate(0, 1ul << 48, out var range) ? range : default];
+    public IReadOnlyList<GuestRange> ValidRanges => [GuestRange.TryCreate(0, 1ul << 48, out GuestRange range) ? range : default];
 
     public ulong Granularity => 4096;
 
@@ -40,7 +40,7 @@ public sealed class FakeDmaMapper : IDmaMapper
             throw new VfioException("VFIO_IOMMU_MAP_DMA", "fake", 22, "not aligned, or outside of the memory");
         }
 
-        foreach (var (start, size) in _mapped)
+        foreach ((ulong start, ulong size) in _mapped)
         {
             if (iova < start + size && start < iova + length)
             {

@@ -21,12 +21,12 @@ internal sealed unsafe class FakeIommufd(FakeVfioKernel kernel) : FakeVfioSpace(
                     ? refused
                     : GetRanges(ref As<iommu_ioas_iova_ranges>(argument));
             case IommufdRequests.IOMMU_IOAS_MAP:
-                var map = As<iommu_ioas_map>(argument);
+                iommu_ioas_map map = As<iommu_ioas_map>(argument);
                 return map.size != argument.Length || map.ioas_id != Space || (map.flags & 5) != 5
                     ? -Errno.EINVAL
                     : Map(nameof(IommufdRequests.IOMMU_IOAS_MAP), map.iova, map.length, map.user_va, (map.flags & 2) != 0);
             case IommufdRequests.IOMMU_IOAS_UNMAP:
-                ref var unmap = ref As<iommu_ioas_unmap>(argument);
+                ref iommu_ioas_unmap unmap = ref As<iommu_ioas_unmap>(argument);
                 int result = Unmap(nameof(IommufdRequests.IOMMU_IOAS_UNMAP), unmap.iova, unmap.length, out ulong unmapped);
                 unmap.length = unmapped;
                 return result;

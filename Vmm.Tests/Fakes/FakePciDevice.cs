@@ -102,7 +102,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
     {
         Configuration[6] |= 0x10;
         int pointer = 0x34;
-        foreach (var (offset, id, body) in list)
+        foreach ((int offset, byte id, byte[] body) in list)
         {
             Configuration[pointer] = (byte)offset;
             Configuration[offset] = id;
@@ -117,7 +117,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
     /// <summary>The body of an MSI-X capability.</summary>
     public static byte[] Msix(int vectors, uint table, uint pending)
     {
-        var body = new byte[10];
+        byte[] body = new byte[10];
         BinaryPrimitives.WriteUInt16LittleEndian(body, (ushort)(vectors - 1));
         BinaryPrimitives.WriteUInt32LittleEndian(body.AsSpan(2), table);
         BinaryPrimitives.WriteUInt32LittleEndian(body.AsSpan(6), pending);
@@ -127,7 +127,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
     /// <summary>The body of an MSI capability.</summary>
     public static byte[] Msi(int log2Vectors, bool is64Bit = true, bool masking = false)
     {
-        var body = new byte[(is64Bit ? 12 : 8) + (masking ? 10 : 0)];
+        byte[] body = new byte[(is64Bit ? 12 : 8) + (masking ? 10 : 0)];
         body[0] = (byte)((log2Vectors << 1) | (is64Bit ? 0x80 : 0));
         body[1] = (byte)(masking ? 1 : 0);
         return body;
@@ -173,7 +173,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
         }
 
         if (Fail?.Invoke($"read {(int)region} {offset:x} {destination.Length}") == true
-            || !_bytes.TryGetValue(region, out var bytes) || offset + (ulong)destination.Length > (ulong)bytes.Length)
+            || !_bytes.TryGetValue(region, out byte[]? bytes) || offset + (ulong)destination.Length > (ulong)bytes.Length)
         {
             return false;
         }
@@ -192,7 +192,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
 
         string call = $"write {(int)region} {offset:x} {source.Length} {value:x}";
         Calls.Add(call);
-        if (Fail?.Invoke(call) == true || !_bytes.TryGetValue(region, out var bytes) || offset + (ulong)source.Length > (ulong)bytes.Length)
+        if (Fail?.Invoke(call) == true || !_bytes.TryGetValue(region, out byte[]? bytes) || offset + (ulong)source.Length > (ulong)bytes.Length)
         {
             return false;
         }
@@ -218,7 +218,7 @@ public sealed class FakePciDevice : IPciDeviceBackend
             throw new VfioException("VFIO_DEVICE_SET_IRQS", Name, 22, "another kind of interrupt is enabled");
         }
 
-        bool enabled = _triggers.TryGetValue(index, out var old);
+        bool enabled = _triggers.TryGetValue(index, out EventFd?[]? old);
         if (enabled && start + triggers.Length > old!.Length && !_interrupts[index].CanGrow)
         {
             throw new VfioException("VFIO_DEVICE_SET_IRQS", Name, 22, "more than were enabled");

@@ -40,12 +40,12 @@ internal sealed unsafe class FakeVfioContainer(FakeVfioKernel kernel) : FakeVfio
             case VfioRequests.VFIO_IOMMU_GET_INFO:
                 return Note(nameof(VfioRequests.VFIO_IOMMU_GET_INFO)) is < 0 and var refused ? refused : GetInfo(argument);
             case VfioRequests.VFIO_IOMMU_MAP_DMA:
-                var map = As<vfio_iommu_type1_dma_map>(argument);
+                vfio_iommu_type1_dma_map map = As<vfio_iommu_type1_dma_map>(argument);
                 return map.argsz != argument.Length || (map.flags & 1) == 0
                     ? -Errno.EINVAL
                     : Map(nameof(VfioRequests.VFIO_IOMMU_MAP_DMA), map.iova, map.size, map.vaddr, (map.flags & 2) != 0);
             case VfioRequests.VFIO_IOMMU_UNMAP_DMA:
-                ref var unmap = ref As<vfio_iommu_type1_dma_unmap>(argument);
+                ref vfio_iommu_type1_dma_unmap unmap = ref As<vfio_iommu_type1_dma_unmap>(argument);
                 int result = Unmap(nameof(VfioRequests.VFIO_IOMMU_UNMAP_DMA), unmap.iova, unmap.size, out ulong unmapped);
                 unmap.size = unmapped;
                 return result;

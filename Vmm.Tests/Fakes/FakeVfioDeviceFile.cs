@@ -35,7 +35,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
     public override bool TryRead(ulong offset, Span<byte> destination)
     {
-        var (index, region, at) = Find(offset);
+        (PciRegionIndex index, FakeVfioRegion region, ulong at) = Find(offset);
         device.Accesses.Add((index, at, destination.Length, null));
         if (IsClosed || region.IsDead || (region.Flags & 1) == 0 || !GuestRange.Fits(at, (ulong)destination.Length, region.Size))
         {
@@ -48,7 +48,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
     public override bool TryWrite(ulong offset, ReadOnlySpan<byte> source)
     {
-        var (index, region, at) = Find(offset);
+        (PciRegionIndex index, FakeVfioRegion region, ulong at) = Find(offset);
         ulong value = 0;
         source.CopyTo(new Span<byte>(&value, sizeof(ulong)));
         device.Accesses.Add((index, at, source.Length, value));
@@ -68,7 +68,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
     public override HostMemory Map(ulong offset, ulong length, bool writable)
     {
-        var (index, region, at) = Find(offset);
+        (PciRegionIndex index, FakeVfioRegion region, ulong at) = Find(offset);
         int refused = Note("mmap", FormattableString.Invariant($"{(int)index} 0x{at:x}+0x{length:x}"));
         return refused != 0 || (region.Flags & 4) == 0
             ? throw new HostException("mmap", refused != 0 ? -refused : Errno.EINVAL, "the fake kernel refuses")
@@ -304,7 +304,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
             return -Errno.ENODEV;
         }
 
-        ref var info = ref As<vfio_pci_hot_reset_info>(argument[..sizeof(vfio_pci_hot_reset_info)]);
+        ref vfio_pci_hot_reset_info info = ref As<vfio_pci_hot_reset_info>(argument[..sizeof(vfio_pci_hot_reset_info)]);
         int room = (argument.Length - sizeof(vfio_pci_hot_reset_info)) / sizeof(vfio_pci_dependent_device);
         bool owned = dependents.All(dependent => dependent.Group != IommufdRequests.VFIO_PCI_DEVID_NOT_OWNED);
         info.flags = isOpenedByItself ? owned ? 3u : 1 : 0;
@@ -325,7 +325,7 @@ internal sealed unsafe class FakeVfioDeviceFile(FakeVfioKernel kernel, string pa
 
     private int HotReset(Span<byte> argument)
     {
-        var groups = MemoryMarshal.Cast<byte, int>(argument[sizeof(vfio_pci_hot_reset)..]).ToArray();
+        int[] groups = MemoryMarshal.Cast<byte, int>(argument[sizeof(vfio_pci_hot_reset)..]).ToArray();
         if (groups.Length != As<vfio_pci_hot_reset>(argument[..sizeof(vfio_pci_hot_reset)]).count)
         {
             return -Errno.EINVAL;

@@ -17,7 +17,8 @@ internal abstract class FakeVfioSpace(FakeVfioKernel kernel, string path) : Fake
         for (int i = 0; i < destination.Length; i++)
         {
             ulong at = iova + (ulong)i;
-            var (start, mapping) = Mappings.FirstOrDefault(m => at >= m.Key && at - m.Key < m.Value.Length);
+            (ulong start, (ulong Length, ulong Host, bool Writable) mapping) =
+                Mappings.FirstOrDefault(m => at >= m.Key && at - m.Key < m.Value.Length);
             if (mapping.Length == 0 || (write && !mapping.Writable))
             {
                 return false;
@@ -79,7 +80,7 @@ internal abstract class FakeVfioSpace(FakeVfioKernel kernel, string path) : Fake
             return refused;
         }
 
-        if (Mappings.TryGetValue(iova, out var mapping) && mapping.Length == length)
+        if (Mappings.TryGetValue(iova, out (ulong Length, ulong Host, bool Writable) mapping) && mapping.Length == length)
         {
             Mappings.Remove(iova);
             unmapped = length;

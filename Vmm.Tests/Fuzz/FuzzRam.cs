@@ -58,7 +58,7 @@ internal sealed unsafe partial class FuzzRam : IDisposable
             (ulong address, ulong length) = Layout[index];
             ulong head = Page + (address % Page);
             ulong room = ((head + length + Page - 1) & ~(Page - 1)) + Page;
-            HostMemory memory = HostMemory.AllocateAnonymous(room);
+            var memory = HostMemory.AllocateAnonymous(room);
             SetGuards(memory, head, length);
             try
             {

@@ -47,7 +47,7 @@ internal sealed class FuzzRun
         using var exceptions = new ExceptionWatch();
         for (int machine = 0; Counts.Operations < operations && (limit is null || Stopwatch.GetElapsedTime(start) < limit); machine++)
         {
-            FuzzOptions options = FuzzOptions.Of(_seed, machine);
+            var options = FuzzOptions.Of(_seed, machine);
             using (Breadcrumb.Leave(_seed, machine))
             {
                 if (RunMachine(options, exceptions, operations) is { } failure)

@@ -18,7 +18,7 @@ public sealed class FuzzSelfTests
     public void A_handler_that_throws_is_found_and_reduced_to_the_access()
     {
         var operations = new List<FuzzOperation>();
-        FuzzOptions options = FuzzOptions.Of(7, 0);
+        var options = FuzzOptions.Of(7, 0);
         using (var machine = new FuzzMachine(options, FuzzPlatform.InProcess(options)))
         {
             new FuzzGenerator(machine).Generate(operations, 300);
@@ -71,7 +71,7 @@ public sealed class FuzzSelfTests
         static List<FuzzOperation> Draw(ulong seed)
         {
             var operations = new List<FuzzOperation>();
-            FuzzOptions options = FuzzOptions.Of(seed, 0);
+            var options = FuzzOptions.Of(seed, 0);
             using var machine = new FuzzMachine(options, FuzzPlatform.InProcess(options));
             new FuzzGenerator(machine).Generate(operations, 2000);
             return operations;
@@ -81,7 +81,7 @@ public sealed class FuzzSelfTests
     [Fact]
     public unsafe void A_write_outside_of_ram_is_seen()
     {
-        FuzzOptions options = FuzzOptions.Of(5, 0);
+        var options = FuzzOptions.Of(5, 0);
         options.Guard.Should().Be(GuardKind.Pattern);
         using var machine = new FuzzMachine(options, FuzzPlatform.InProcess(options));
         machine.Ram.Check();
@@ -98,7 +98,7 @@ public sealed class FuzzSelfTests
 
     private static FuzzPlatform Trapped(FuzzOptions options)
     {
-        FuzzPlatform platform = FuzzPlatform.InProcess(options);
+        var platform = FuzzPlatform.InProcess(options);
         platform.Memory.Add(
             new HandlerClaim(
                 "trap", 0x1000,

@@ -26,7 +26,7 @@ public sealed class InProcessFuzzTests(ITestOutputHelper output)
     [Trait("Behaviour", "MEM-4")]
     public void Nothing_that_a_guest_does_throws_hangs_leaks_or_leaves_a_device_that_a_reset_does_not_mend(ulong? fixedSeed)
     {
-        FuzzSettings settings = FuzzSettings.Read(operations: 1_000_000, seconds: 25);
+        var settings = FuzzSettings.Read(operations: 1_000_000, seconds: 25);
         if (settings.Replay is not null)
         {
             FuzzRun.Replay(settings.Replay).Should().BeNull();

@@ -22,7 +22,7 @@ public sealed class KvmFuzzTests(ITestOutputHelper output)
     [Trait("Behaviour", "VTP-16")]
     public void Nothing_that_a_guest_does_stops_its_vCPUs_or_leaves_a_device_that_a_reset_does_not_mend(ulong? fixedSeed)
     {
-        FuzzSettings settings = FuzzSettings.Read(
+        var settings = FuzzSettings.Read(
             operations: KvmAvailability.Rounds(100_000, 10_000), seconds: (int)KvmAvailability.Patience(15).TotalSeconds);
         if (settings.Replay is not null)
         {

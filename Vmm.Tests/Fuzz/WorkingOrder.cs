@@ -2,8 +2,8 @@ using System;
 using System.Diagnostics;
 using System.Linq;
 using System.Security.Cryptography;
-using Vmm.Pci.Access;
 using Vmm.Pci;
+using Vmm.Pci.Access;
 using Vmm.Virtio.Driver;
 
 namespace Vmm.Tests.Fuzz;
@@ -94,7 +94,7 @@ internal sealed class WorkingOrder(FuzzMachine machine, Random random)
 
     private void VerifyDisk(int number)
     {
-        using VirtioBlockDriver disk = VirtioBlockDriver.Open(new FuzzFunctionAccess(machine, number), Options());
+        using var disk = VirtioBlockDriver.Open(new FuzzFunctionAccess(machine, number), Options());
         byte[] written = new byte[16 * VirtioBlockDriver.SectorSize];
         byte[] read = new byte[written.Length];
         random.NextBytes(written);
@@ -157,7 +157,7 @@ internal sealed class WorkingOrder(FuzzMachine machine, Random random)
 
     private VirtioPciDriver Start(int function, int queues)
     {
-        VirtioPciDriver driver = VirtioPciDriver.Open(new FuzzFunctionAccess(machine, function), Options());
+        var driver = VirtioPciDriver.Open(new FuzzFunctionAccess(machine, function), Options());
         driver.Start(queues);
         return driver;
     }

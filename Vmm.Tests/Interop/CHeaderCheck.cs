@@ -9,6 +9,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Threading.Tasks;
 
 namespace Vmm.Tests.Interop;
 
@@ -123,7 +124,7 @@ public sealed class CHeaderCheck
         string type, params (string Field, string? Member)[] members)
         where T : unmanaged
     {
-        var names = members.ToDictionary(m => m.Field, m => m.Member);
+        Dictionary<string, string?> names = members.ToDictionary(m => m.Field, m => m.Member);
         FieldInfo[] fields = typeof(T).GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic);
         _failures.AddRange(names.Keys.Except(fields.Select(f => f.Name)).Select(name => $"{typeof(T).Name} has no field '{name}'"));
         foreach (FieldInfo field in fields)
@@ -168,8 +169,8 @@ public sealed class CHeaderCheck
             ArgumentList = { "-std=gnu11", "-fsyntax-only", "-fmax-errors=50", "-x", "c", "-" },
         };
         using Process compiler = Process.Start(start) ?? throw new InvalidOperationException("the compiler did not start");
-        var errors = compiler.StandardError.ReadToEndAsync();
-        var output = compiler.StandardOutput.ReadToEndAsync();
+        Task<string> errors = compiler.StandardError.ReadToEndAsync();
+        Task<string> output = compiler.StandardOutput.ReadToEndAsync();
         try
         {
             compiler.StandardInput.Write(source);

@@ -70,7 +70,7 @@ public sealed class EndOfGuestTests
 
         // Long mode active without paging.
         Action set = () => vcpu.SetSpecialRegisters(special with { Cr0 = 0x11, Efer = 0x500, Cr4 = 0x20 });
-        HostException? refusal = Record.Exception(set) as HostException;
+        var refusal = Record.Exception(set) as HostException;
         if (refusal is not null)
         {
             refusal.Step.Should().Be("KVM_SET_SREGS");

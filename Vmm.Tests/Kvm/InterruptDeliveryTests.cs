@@ -20,7 +20,7 @@ public sealed class InterruptDeliveryTests
     [KvmFact]
     public void A_message_reaches_the_handler_of_a_halted_vcpu()
     {
-        using var machine = Start(1);
+        using TestMachine machine = Start(1);
         for (uint i = 1; i <= 200; i++)
         {
             machine.Machine.Msi.Send(Message(First), 0).Should().BeTrue();
@@ -33,7 +33,7 @@ public sealed class InterruptDeliveryTests
     [KvmFact]
     public void A_message_reaches_the_vcpu_it_names()
     {
-        using var machine = Start(2);
+        using TestMachine machine = Start(2);
         machine.Machine.Msi.Send(Message(First, apicId: 1), 0).Should().BeTrue();
         WaitForCount(machine, First, 1);
         machine.Machine.Msi.Send(Message(Second, apicId: 0), 0).Should().BeTrue();
@@ -43,14 +43,14 @@ public sealed class InterruptDeliveryTests
     [KvmFact]
     public void A_message_to_nobody_is_not_accepted()
     {
-        using var machine = Start(1);
+        using TestMachine machine = Start(1);
         machine.Machine.Msi.Send(Message(First, apicId: 7), 0).Should().BeFalse();
     }
 
     [KvmFact]
     public void An_irqfd_reaches_the_handler_and_loses_nothing_one_at_a_time()
     {
-        using var machine = Start(1);
+        using TestMachine machine = Start(1);
         using var source = new EventFd();
         using IIrqRoute route = machine.Machine.IrqRouting.CreateRoute(source);
         route.Arm(Message(First));
@@ -65,7 +65,7 @@ public sealed class InterruptDeliveryTests
     [Trait("Behaviour", "KVM-4")]
     public void What_is_signalled_while_masked_stays_in_the_eventfd_and_is_delivered_once_at_unmasking()
     {
-        using var machine = Start(1);
+        using TestMachine machine = Start(1);
         using var source = new EventFd();
         using IIrqRoute route = machine.Machine.IrqRouting.CreateRoute(source);
         route.Arm(Message(First));
@@ -88,7 +88,7 @@ public sealed class InterruptDeliveryTests
     [Trait("Behaviour", "KVM-4")]
     public void A_changed_message_takes_effect_for_the_next_event()
     {
-        using var machine = Start(1);
+        using TestMachine machine = Start(1);
         using var source = new EventFd();
         using IIrqRoute route = machine.Machine.IrqRouting.CreateRoute(source);
         for (uint i = 1; i <= 10; i++)

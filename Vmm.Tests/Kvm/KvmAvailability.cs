@@ -35,8 +35,8 @@ internal static unsafe class KvmAvailability
     {
         try
         {
-            using KvmSystem system = KvmSystem.Open();
-            using HostMemory ram = HostMemory.AllocateAnonymous(0x1_0000);
+            using var system = KvmSystem.Open();
+            using var ram = HostMemory.AllocateAnonymous(0x1_0000);
             using KvmVirtualMachine machine = system.CreateVirtualMachine(new KvmVirtualMachineOptions { InterruptController = false });
             using IDisposable slot = machine.MemorySlots.Map(0, ram.Length, (nint)ram.Pointer, readOnly: false);
             KvmVcpu vcpu = machine.CreateVcpu(0);

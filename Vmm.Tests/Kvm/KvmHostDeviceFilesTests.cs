@@ -89,7 +89,7 @@ public sealed class KvmHostDeviceFilesTests
     [KvmFact]
     public void The_kernel_makes_the_device_and_takes_files_of_vfio_only()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         using KvmVirtualMachine machine = system.CreateVirtualMachine();
         using var notOfVfio = new EventFd();
 

@@ -126,7 +126,7 @@ public sealed class KvmMemorySlotsTests
         using (slots.Map(0x8000, 0x1000, (nint)(memory + 0x1000), readOnly: false, isRam: true))
         using (slots.Map(0x9000, 0x1000, (nint)memory, readOnly: false, isRam: true))
         {
-            var bytes = new byte[8];
+            byte[] bytes = new byte[8];
             slots.Read(0x8FFE, bytes.AsSpan(0, 4)).Should().Be(4);
             bytes.Take(4).Should().Equal([2, 2, 1, 1]);
             slots.Read(0x9FFC, bytes).Should().Be(4);

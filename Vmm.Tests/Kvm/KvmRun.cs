@@ -15,17 +15,17 @@ internal static class KvmRun
     /// <returns>Whether none failed, and any was there unless a filter may have left them all out.</returns>
     public static bool Run(string results, string filter)
     {
-        var assembly = typeof(KvmRun).Assembly;
+        Assembly assembly = typeof(KvmRun).Assembly;
         using var framework = new XunitTestFramework(new NullMessageSink());
         var options = new FrameworkOptions();
         List<ITestCase> cases;
-        using (var discoverer = framework.GetDiscoverer(Reflector.Wrap(assembly)))
+        using (ITestFrameworkDiscoverer discoverer = framework.GetDiscoverer(Reflector.Wrap(assembly)))
         {
             cases = [.. Types(assembly).SelectMany(type => Discover(discoverer, type, options)).Where(test => IsWanted(test, filter))];
         }
 
         using var sink = new TrxSink();
-        using (var executor = framework.GetExecutor(assembly.GetName()))
+        using (ITestFrameworkExecutor executor = framework.GetExecutor(assembly.GetName()))
         {
             executor.RunTests(cases, sink, options);
             sink.WaitForEnd();
@@ -52,7 +52,7 @@ internal static class KvmRun
 
     private static bool IsWanted(ITestCase test, string filter)
     {
-        return test.Traits.TryGetValue("Category", out var categories) && categories.Contains("Kvm")
+        return test.Traits.TryGetValue("Category", out List<string>? categories) && categories.Contains("Kvm")
             && $"{test.TestMethod.TestClass.Class.Name}.{test.TestMethod.Method.Name}".Contains(filter, StringComparison.OrdinalIgnoreCase);
     }
 

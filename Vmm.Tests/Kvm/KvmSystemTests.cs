@@ -41,7 +41,7 @@ public sealed class KvmSystemTests
     [KvmFact]
     public void The_hypervisor_tells_its_limits()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         system.MaxVcpus.Should().BePositive();
         system.VcpuMapSize.Should().BeGreaterThanOrEqualTo(4096);
         system.CheckExtension(KvmCapability.MemorySlots).Should().BeGreaterThanOrEqualTo(32);
@@ -50,7 +50,7 @@ public sealed class KvmSystemTests
     [KvmFact]
     public void Supported_cpuid_has_the_basic_leaves()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         IReadOnlyList<CpuidEntry> entries = system.GetSupportedCpuid();
         entries.Select(entry => entry.Function).Should().Contain([0u, 1u, 0x4000_0000u, 0x8000_0000u]);
     }

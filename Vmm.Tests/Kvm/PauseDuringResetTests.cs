@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.IO;
 using System.IO.Pipes;
 using System.Threading;
+using Iced.Intel;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci.Host;
 using Vmm.Tests.Fakes;
@@ -86,7 +87,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
     {
         PauseOnce();
         using var machine = new TestMachine();
-        using HostMemory far = HostMemory.AllocateAnonymous(FarLength);
+        using var far = HostMemory.AllocateAnonymous(FarLength);
         var memory = new GuestMemory();
         memory.Add(0, machine.Ram, 0, TestMachine.RamSize);
         memory.Add(FarRam, far, 0, FarLength);
@@ -105,7 +106,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
             a.mov(__dword_ptr[(uint)Flag], 1);
             a.mov(__byte_ptr[(uint)driver.Common + Vmm.Virtio.Spec.CommonConfigurationOffset.DeviceStatus], 0);
             a.mov(__dword_ptr[(uint)TestMachine.DataAddress], 1);
-            var spin = a.CreateLabel();
+            Label spin = a.CreateLabel();
             a.Label(ref spin);
             a.pause();
             a.jmp(spin);
@@ -140,7 +141,7 @@ public sealed class PauseDuringResetTests(ITestOutputHelper output)
         using var machine = new TestMachine();
         machine.Load(32, a =>
         {
-            var spin = a.CreateLabel();
+            Label spin = a.CreateLabel();
             a.Label(ref spin);
             a.pause();
             a.jmp(spin);

@@ -28,7 +28,7 @@ public sealed class QueueEventFdTests
         InterruptGuest.Load(machine, [First, First + 1, First + 2]);
         machine.Group.Start();
         Wait(() => InterruptGuest.IsReady(machine));
-        using HostMemory memory = HostMemory.AllocateAnonymous(TransportRig.RamLength);
+        using var memory = HostMemory.AllocateAnonymous(TransportRig.RamLength);
         var ram = new GuestMemory();
         ram.Add(0, memory, 0, TransportRig.RamLength);
         var lines = new RecordingInterruptLines();
@@ -87,7 +87,7 @@ public sealed class QueueEventFdTests
 
         driver.DisableMsix();
         routing.ArmedCount.Should().Be(0);
-        var wire = lines[bridge.Root.InterruptRouting.GetGsi(1, function.Intx.Pin)];
+        RecordingInterruptLine wire = lines[bridge.Root.InterruptRouting.GetGsi(1, function.Intx.Pin)];
         eventFds[0].Signal();
         Wait(() => wire.IsAsserted);
         machine.Memory.Read(driver.Isr, 1).Should().Be(1);

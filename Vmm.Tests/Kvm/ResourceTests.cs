@@ -19,9 +19,9 @@ public sealed class ResourceTests
     [Trait("Category", "Long")]
     public unsafe void A_thousand_devices_later_every_count_is_where_it_was()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         using KvmVirtualMachine machine = system.CreateVirtualMachine();
-        using HostMemory memory = HostMemory.AllocateAnonymous(0x1000);
+        using var memory = HostMemory.AllocateAnonymous(0x1000);
         KvmResourceCounts before = machine.Counts;
         int descriptors = 0;
         for (ulong i = 0; i < 1000; i++)
@@ -51,9 +51,9 @@ public sealed class ResourceTests
     [Trait("Behaviour", "KVM-6")]
     public unsafe void Many_registrations_at_once_go_in_any_order()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         using KvmVirtualMachine machine = system.CreateVirtualMachine();
-        using HostMemory memory = HostMemory.AllocateAnonymous(0x1000);
+        using var memory = HostMemory.AllocateAnonymous(0x1000);
         EventFd[] bells = [.. Enumerable.Range(0, 200).Select(_ => new EventFd())];
         IDisposable[] all =
         [
@@ -76,9 +76,9 @@ public sealed class ResourceTests
     [Trait("Behaviour", "KVM-9")]
     public unsafe void A_slot_over_another_is_refused_with_its_address()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         using KvmVirtualMachine machine = system.CreateVirtualMachine();
-        using HostMemory memory = HostMemory.AllocateAnonymous(0x2000);
+        using var memory = HostMemory.AllocateAnonymous(0x2000);
         using IDisposable slot = machine.MemorySlots.Map(0x10_0000, 0x2000, (nint)memory.Pointer, readOnly: false);
         Action overlap = () => machine.MemorySlots.Map(0x10_1000, 0x1000, (nint)memory.Pointer, readOnly: false);
         overlap.Should().Throw<HostException>().WithMessage("KVM_SET_USER_MEMORY_REGION*0x101000*overlaps*");
@@ -89,7 +89,7 @@ public sealed class ResourceTests
     [Trait("Behaviour", "KVM-9")]
     public void A_machine_that_cannot_be_set_up_names_the_step()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         Action create = () => system.CreateVirtualMachine(new KvmVirtualMachineOptions { TssAddress = 0xFFFF_FFFF_0000 });
         create.Should().Throw<HostException>().Which.Step.Should().Be("KVM_SET_TSS_ADDR");
     }
@@ -98,7 +98,7 @@ public sealed class ResourceTests
     [Trait("Behaviour", "KVM-9")]
     public void A_vcpu_too_many_or_twice_is_refused_with_the_limit()
     {
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         using KvmVirtualMachine machine = system.CreateVirtualMachine();
         machine.CreateVcpu(0);
         machine.Invoking(m => m.CreateVcpu(0)).Should().Throw<HostException>().WithMessage("KVM_CREATE_VCPU*vCPU 0*");
@@ -110,8 +110,8 @@ public sealed class ResourceTests
     [Trait("Behaviour", "KVM-6")]
     public unsafe void Registrations_disposed_after_their_machine_are_harmless()
     {
-        using KvmSystem system = KvmSystem.Open();
-        using HostMemory memory = HostMemory.AllocateAnonymous(0x1000);
+        using var system = KvmSystem.Open();
+        using var memory = HostMemory.AllocateAnonymous(0x1000);
         using var bell = new EventFd();
         KvmVirtualMachine machine = system.CreateVirtualMachine();
         IDisposable slot = machine.MemorySlots.Map(0, 0x1000, (nint)memory.Pointer, readOnly: false);

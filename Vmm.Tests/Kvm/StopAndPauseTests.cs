@@ -161,7 +161,7 @@ public sealed class StopAndPauseTests
         using var machine = new TestMachine(2);
         machine.Load(32, CountForEver);
         machine.Group.Start();
-        Task collections = Task.Run(() =>
+        var collections = Task.Run(() =>
         {
             for (int i = 0; i < 50; i++)
             {
@@ -270,7 +270,7 @@ public sealed class StopAndPauseTests
 
     private static void HammerPauses(TestMachine machine)
     {
-        Task hammer = Task.Run(() =>
+        var hammer = Task.Run(() =>
         {
             for (int i = 0; i < Pauses; i++)
             {

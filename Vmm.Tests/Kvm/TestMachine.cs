@@ -162,13 +162,13 @@ internal sealed class TestMachine : IDisposable
         VcpuSpecialRegisters special = vcpu.GetSpecialRegisters();
         if (bits == 16)
         {
-            VcpuSegment data = VcpuSegment.RealMode(0);
+            var data = VcpuSegment.RealMode(0);
             special = special with { Cs = VcpuSegment.RealMode(0, code: true), Ds = data, Es = data, Ss = data, Fs = data, Gs = data };
         }
         else
         {
             BuildTables();
-            VcpuSegment data = VcpuSegment.Data(0x10);
+            var data = VcpuSegment.Data(0x10);
             special = special with
             {
                 Cs = bits == 64 ? VcpuSegment.Code64(0x18) : VcpuSegment.Code32(0x08),

@@ -88,7 +88,7 @@ public sealed class VcpuCpuidTests
     public void The_guest_sees_its_own_id()
     {
         using var machine = new TestMachine(2) { ExitsWanted = 2 };
-        using KvmSystem system = KvmSystem.Open();
+        using var system = KvmSystem.Open();
         IReadOnlyList<CpuidEntry> supported = system.GetSupportedCpuid();
         foreach (KvmVcpu vcpu in machine.Machine.Vcpus)
         {

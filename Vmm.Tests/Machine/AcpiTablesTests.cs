@@ -93,7 +93,7 @@ public sealed class AcpiTablesTests
     [InlineData(2097152, 48)]
     public void The_bridge_names_the_windows_that_it_forwards(int mebibytes, int bits)
     {
-        MemoryLayout layout = MemoryLayout.Create((ulong)mebibytes << 20, bits);
+        var layout = MemoryLayout.Create((ulong)mebibytes << 20, bits);
         byte[] dsdt = Tables(Create(1, mebibytes, bits: bits))["DSDT"];
 
         // QWord address space descriptors of memory (ACPI 6.4, 6.4.3.5.1): granularity, first and last address, translation, length.
@@ -170,7 +170,7 @@ public sealed class AcpiTablesTests
             byte[] head = [0x08, .. "_ADR"u8, 0x0C, 0x00, 0x00, (byte)slot, 0x00, 0x08, .. "_PRT"u8, 0x12];
             int at = dsdt.AsSpan().IndexOf(head);
             at.Should().BePositive("slot {0}", slot);
-            var rows = dsdt.AsSpan(at, 80);
+            Span<byte> rows = dsdt.AsSpan(at, 80);
             for (int pin = 0; pin < 4; pin++)
             {
                 byte[] row = [0x0B, 0xFF, 0xFF, .. Integer(pin), 0x00, 0x0A, (byte)(20 + ((slot + pin) % 4))];

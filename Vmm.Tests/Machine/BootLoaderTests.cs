@@ -381,7 +381,7 @@ public sealed class BootLoaderTests : IDisposable
 
     private byte[] Read(ulong address, int length)
     {
-        var bytes = new byte[length];
+        byte[] bytes = new byte[length];
         _memory.TryRead(address, bytes).Should().BeTrue();
         return bytes;
     }

@@ -2,6 +2,7 @@ using System;
 using System.IO.Pipes;
 using System.Linq;
 using System.Threading;
+using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Events;
 using Vmm.Machine.Devices;
 
@@ -24,7 +25,7 @@ public sealed class DescriptorSinkTests : IDisposable
         using var sink = new DescriptorSink(_worker, (int)pipe.ClientSafePipeHandle.DangerousGetHandle());
         _worker.Start();
         byte[] expected = [.. Enumerable.Range(0, 200_000).Select(i => (byte)(i * 31))];
-        var received = new byte[expected.Length];
+        byte[] received = new byte[expected.Length];
         var reader = new Thread(() => pipe.ReadExactly(received));
         reader.Start();
         foreach (byte value in expected)
@@ -67,7 +68,7 @@ public sealed class DescriptorSinkTests : IDisposable
     public void A_reader_that_is_gone_makes_nobody_wait()
     {
         var pipe = new AnonymousPipeServerStream(PipeDirection.In);
-        using var client = pipe.ClientSafePipeHandle;
+        using SafePipeHandle client = pipe.ClientSafePipeHandle;
         using var sink = new DescriptorSink(_worker, (int)client.DangerousGetHandle());
         int drained = 0;
         sink.Drained += () => Interlocked.Increment(ref drained);

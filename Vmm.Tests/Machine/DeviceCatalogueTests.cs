@@ -221,7 +221,7 @@ public sealed class DeviceCatalogueTests
         MachineOptions machine = options.Read(command.Parse(words, VmmCommand.CreateParserConfiguration())).Machine;
         machine.Devices.Should().Equal(new EduOptions(3), new EduOptions(4) { Id = "lesson" });
 
-        using MachinePreview preview = MachinePreview.Create(machine);
+        using var preview = MachinePreview.Create(machine);
         preview.Devices.Select(device => (device.Id, device.Function.Name, device.Function.Identity.RevisionId))
             .Should().Equal(("edu0", "edu0", 3), ("lesson", "lesson", 4));
         FluentActions.Invoking(() => MachinePreview.Create(machine with { Catalogue = DeviceCatalogue.Default }))

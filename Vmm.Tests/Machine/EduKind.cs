@@ -23,7 +23,7 @@ public sealed class EduKind : DeviceKind<EduOptions>
 
     public override EduOptions? Parse(string text)
     {
-        OptionValue words = OptionValue.Parse(Option, text, "version", "id");
+        var words = OptionValue.Parse(Option, text, "version", "id");
         words.Require("version");
         return new EduOptions(words.GetNumber("version", 0, 255)!.Value) { Id = words.Get("id") };
     }

@@ -14,7 +14,7 @@ internal static class KernelBuilder
     /// <summary>A bzImage of boot protocol 2.15 with recognisable code.</summary>
     public static byte[] BzImage(int codeLength = 0x1000, Action<byte[]>? change = null)
     {
-        var image = new byte[CodeOffset + codeLength];
+        byte[] image = new byte[CodeOffset + codeLength];
         image[0x1F1] = SetupSectors;
         U32(image, 0x1F4, (uint)codeLength / 16);
         U16(image, 0x1FE, 0xAA55);
@@ -44,7 +44,7 @@ internal static class KernelBuilder
     {
         const int Notes = 0x100;
         const int Code = 0x1000;
-        var image = new byte[0x2000];
+        byte[] image = new byte[0x2000];
         new byte[] { 0x7F, (byte)'E', (byte)'L', (byte)'F', 2, 1, 1 }.CopyTo(image, 0);
         U16(image, 16, 2);
         U16(image, 18, 62);

@@ -231,7 +231,7 @@ public sealed class MachineDevicesTests : IDisposable
     public void What_devices_share_is_made_once_and_goes_last()
     {
         var order = new List<string>();
-        var made = 0;
+        int made = 0;
         PciFunction Create(DeviceContext context)
         {
             context.Share(() => new Part(order, ++made)).Number.Should().Be(1);

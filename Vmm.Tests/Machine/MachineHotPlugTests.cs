@@ -136,7 +136,7 @@ public sealed class MachineHotPlugTests : IDisposable
             Devices = [new DiskOptions(Disk), new EntropyOptions("/dev/urandom")],
             RootPorts = [Port("a", 7), Port("b", 9)],
         };
-        using VirtualMachine machine = VirtualMachine.Create(options);
+        using var machine = VirtualMachine.Create(options);
         machine.RootPorts.Select(static port => port.Address.ToString()).Should().Equal("00:03.0", "00:04.0");
         machine.RootPorts.Select(static port => (port.PrimaryBusNumber, port.SecondaryBusNumber, port.SubordinateBusNumber))
             .Should().Equal((0, 1, 1), (0, 2, 2));

@@ -40,7 +40,7 @@ internal sealed class MachineRig : IDisposable
         {
             _ram.Add(0, memory ?? _host!);
             _platform = new MachinePlatform(options, Ports, Hypervisor.InterruptLines, Stops.Add, NullLogger.Instance);
-            MemoryLayout layout = MemoryLayout.Create(RamSize, 40);
+            var layout = MemoryLayout.Create(RamSize, 40);
             Devices = new MachineDevices(options, layout, (Memory, Ports), _ram.Memory, Hypervisor, Stops.Add, NullLogger.Instance);
             Component = new MachineComponent(options, Devices, _platform);
         }

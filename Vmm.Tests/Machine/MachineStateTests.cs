@@ -149,7 +149,7 @@ public sealed class MachineStateTests
         using var disk = VirtioBlockDriver.Open(guest.Reach(new PciAddress(0, 2, 0)));
         using var after = VirtioEntropyDriver.Open(guest.Reach(new PciAddress(0, 3, 0)));
         VirtioPciFunction[] functions = [.. rig.Devices.Devices.Select(static device => (VirtioPciFunction)device.Function)];
-        Task read = Task.Run(() => disk.Read(0, new byte[512]));
+        var read = Task.Run(() => disk.Read(0, new byte[512]));
         stuck.Entered.Wait(FurnishedMachine.Patience).Should().BeTrue();
 
         var watch = Stopwatch.StartNew();

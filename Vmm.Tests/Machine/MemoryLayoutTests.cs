@@ -21,7 +21,7 @@ public sealed class MemoryLayoutTests
     [InlineData(5 * GiB, 3 * GiB, 2 * GiB)]
     public void RAM_that_does_not_fit_below_the_hole_lies_above_it(ulong size, ulong low, ulong high)
     {
-        MemoryLayout layout = MemoryLayout.Create(size, 40);
+        var layout = MemoryLayout.Create(size, 40);
         layout.LowLength.Should().Be(low);
         layout.Ram.Skip(1).Select(range => (range.Address, range.Length)).Should().Equal(high == 0 ? [] : [(MemoryLayout.HoleEnd, high)]);
         layout.CreateMemoryMap().Where(e => e.Type == MemoryMapType.Ram).Sum(e => (long)e.Length)
@@ -40,7 +40,7 @@ public sealed class MemoryLayoutTests
     [InlineData(4096 * GiB, 52)]
     public void Nothing_overlaps_and_everything_is_addressable(ulong size, int bits)
     {
-        MemoryLayout layout = MemoryLayout.Create(size, bits);
+        var layout = MemoryLayout.Create(size, bits);
         (ulong Start, ulong End)[] ranges =
         [
             .. Ends([layout.Ram[0]]),
@@ -67,7 +67,7 @@ public sealed class MemoryLayoutTests
     [InlineData(8192 * GiB, 52)]
     public void Nothing_lies_where_AMD_hosts_have_HyperTransport(ulong size, int bits)
     {
-        MemoryLayout layout = MemoryLayout.Create(size, bits);
+        var layout = MemoryLayout.Create(size, bits);
         (ulong Start, ulong End)[] used = Ends([.. layout.Ram, .. layout.Pci64Windows]);
         used.Should().OnlyContain(range => range.End <= 0xFD_0000_0000 || range.Start >= 0x100_0000_0000);
         layout.CreateMemoryMap().Where(entry => entry.Type == MemoryMapType.Ram && entry.Address >= MemoryLayout.HoleEnd)
@@ -78,7 +78,7 @@ public sealed class MemoryLayoutTests
     [Fact]
     public void RAM_goes_on_at_1_TiB_where_it_reaches_HyperTransport()
     {
-        MemoryLayout layout = MemoryLayout.Create(2048 * GiB, 46);
+        var layout = MemoryLayout.Create(2048 * GiB, 46);
         layout.Ram.Select(range => (range.Address, range.Length)).Should().Equal(
             (0UL, 3 * GiB), (4 * GiB, 1008 * GiB), (1024 * GiB, (2048 - 1011) * GiB));
         layout.Pci64Windows.Should().ContainSingle().Which.Address.Should().Be((1024 + 2048 - 1011) * GiB);
@@ -94,7 +94,7 @@ public sealed class MemoryLayoutTests
     [InlineData(1500, 46, 8, 256)]
     public void The_BARs_of_large_devices_get_addresses_beside_RAM(int memory, int bits, int devices, int size)
     {
-        MemoryLayout layout = MemoryLayout.Create((ulong)memory * GiB, bits);
+        var layout = MemoryLayout.Create((ulong)memory * GiB, bits);
         var rig = new PciRig([.. layout.CreatePciWindows()]);
         List<PciFunction> functions = [];
         for (int device = 1; device <= devices; device++)
@@ -159,7 +159,7 @@ public sealed class MemoryLayoutTests
     [Fact]
     public void A_kernel_may_be_loaded_between_1_MiB_and_the_hole()
     {
-        MemoryLayout layout = MemoryLayout.Create(5 * GiB, 40);
+        var layout = MemoryLayout.Create(5 * GiB, 40);
         layout.IsLoadable(0x10_0000, 1).Should().BeTrue();
         layout.IsLoadable(0xF_FFFF, 2).Should().BeFalse();
         layout.IsLoadable(3 * GiB - 1, 1).Should().BeTrue();

@@ -23,7 +23,7 @@ public sealed class StreamOutputTests
         string text = string.Concat(Enumerable.Range(0, 20_000).Select(i => $"{i} "));
         using var stream = new MemoryStream();
         MachineOptions options = MachineRig.Options with { Serial = CharacterOptions.To(stream) };
-        using (SerialConsole console = SerialConsole.Create(options, new FakeLine(), NullLogger.Instance))
+        using (var console = SerialConsole.Create(options, new FakeLine(), NullLogger.Instance))
         {
             foreach (char letter in text)
             {
@@ -41,7 +41,7 @@ public sealed class StreamOutputTests
     {
         using var stream = new MemoryStream(new byte[4]);
         MachineOptions options = MachineRig.Options with { Serial = CharacterOptions.To(stream) };
-        using SerialConsole console = SerialConsole.Create(options, new FakeLine(), NullLogger.Instance);
+        using var console = SerialConsole.Create(options, new FakeLine(), NullLogger.Instance);
         for (int i = 0; i < 100_000; i++)
         {
             SpinWait.SpinUntil(() => (console.Port.Registers.Read(5, 1) & 0x20) != 0, Patience).Should().BeTrue();

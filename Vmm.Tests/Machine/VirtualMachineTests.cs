@@ -70,7 +70,7 @@ public sealed class VirtualMachineTests : IDisposable
     public void A_spinning_machine_is_stopped_from_outside(int cpus)
     {
         MachineOptions options = Options(TinyKernel.Linux64(c => c.Spin())) with { CpuCount = cpus };
-        using VirtualMachine machine = VirtualMachine.Create(options);
+        using var machine = VirtualMachine.Create(options);
         machine.Start();
         machine.RequestStop();
         Wait(machine).Reason.Should().Be(MachineExitReason.Stopped);
@@ -79,7 +79,7 @@ public sealed class VirtualMachineTests : IDisposable
     [KvmFact]
     public void A_stop_before_the_start_is_not_lost()
     {
-        using VirtualMachine machine = VirtualMachine.Create(Options(TinyKernel.Linux64(c => c.Spin())));
+        using var machine = VirtualMachine.Create(Options(TinyKernel.Linux64(c => c.Spin())));
         machine.RequestStop();
         machine.Start();
         Wait(machine).Reason.Should().Be(MachineExitReason.Stopped);
@@ -89,7 +89,7 @@ public sealed class VirtualMachineTests : IDisposable
     [Trait("Behaviour", "CON-6")]
     public void A_running_machine_is_looked_at_as_text_and_as_JSON()
     {
-        using VirtualMachine machine = VirtualMachine.Create(Options(TinyKernel.Linux64(c => c.Spin())) with
+        using var machine = VirtualMachine.Create(Options(TinyKernel.Linux64(c => c.Spin())) with
         {
             Devices = [new EntropyOptions()],
         });
@@ -102,7 +102,7 @@ public sealed class VirtualMachineTests : IDisposable
         function.Find("transport")!.TextOf("negotiated features").Should().Be("0x0000000000000000");
         node.Find("acpi").Should().NotBeNull();
         node.ToText().Should().StartWith("machine\n  vcpus: 1\n  memory: 0x").And.Contain("\n  pci\n");
-        using JsonDocument json = JsonDocument.Parse(node.ToJson());
+        using var json = JsonDocument.Parse(node.ToJson());
         json.RootElement.GetProperty("parts").EnumerateArray().Select(static part => part.GetProperty("name").GetString())
             .Should().Contain("pci", "serial", "rtc", "acpi");
         machine.RequestStop();
@@ -114,7 +114,7 @@ public sealed class VirtualMachineTests : IDisposable
     [KvmFact]
     public void A_machine_that_was_never_started_is_disposed()
     {
-        VirtualMachine machine = VirtualMachine.Create(Options(TinyKernel.Linux64(c => c.Spin())));
+        var machine = VirtualMachine.Create(Options(TinyKernel.Linux64(c => c.Spin())));
         machine.Dispose();
         machine.Dispose();
         ((Action)machine.Start).Should().Throw<ObjectDisposedException>();
@@ -296,7 +296,7 @@ public sealed class VirtualMachineTests : IDisposable
 
     private static MachineExit Run(MachineOptions options)
     {
-        using VirtualMachine machine = VirtualMachine.Create(options);
+        using var machine = VirtualMachine.Create(options);
         machine.Start();
         return Wait(machine);
     }

@@ -57,7 +57,7 @@ public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Run
     [MemberData(nameof(Names))]
     public void The_kernel_reaches_userspace_reads_the_disk_and_logs_no_error(string name)
     {
-        var result = runs[name];
+        LabResult result = runs[name];
 
         result.ShouldHavePassed();
         result.Fact("SUM").Should().Be(runs.Digest);
@@ -69,7 +69,7 @@ public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Run
     [Trait("Behaviour", "MEM-6")]
     public void RAM_lies_in_huge_pages_of_a_host_that_gives_them_to_who_asks()
     {
-        var result = runs[Filled.Name];
+        LabResult result = runs[Filled.Name];
 
         result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
         int.Parse(result.Note("HUGE")).Should().BeInRange(512, 1100, "MiB; {0}", result.Notes);
@@ -107,7 +107,7 @@ public sealed class BootTests(BootTests.Runs runs) : IClassFixture<BootTests.Run
     [Trait("Behaviour", "PCI-9")]
     public void Without_MSI_the_devices_interrupt_by_shared_lines()
     {
-        var result = runs["nomsi"];
+        LabResult result = runs["nomsi"];
 
         result.Fact("MSI").Should().Be("0");
         int.Parse(result.Fact("INTX")).Should().BeGreaterThan(0);

@@ -18,7 +18,7 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
     [NestedFact]
     public void What_the_guest_writes_and_syncs_the_host_reads()
     {
-        var result = runs["write"];
+        LabResult result = runs["write"];
         result.ShouldHavePassed();
         result.Fact("WROTE").Should().Be(result.Note("HOST")).And.HaveLength(64);
     }
@@ -26,7 +26,7 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
     [NestedFact]
     public void A_read_only_disk_refuses_writes_and_stays_unchanged()
     {
-        var result = runs["readonly"];
+        LabResult result = runs["readonly"];
         result.ShouldHavePassed();
         result.Fact("RO").Should().Be("1");
         result.Fact("DD").Should().NotBe("0", "a write has to fail in the guest");
@@ -36,7 +36,7 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
     [NestedFact]
     public void Four_disks_work_at_once()
     {
-        var result = runs["four"];
+        LabResult result = runs["four"];
         result.ShouldHavePassed();
         for (char disk = 'a'; disk <= 'd'; disk++)
         {
@@ -47,7 +47,7 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
     [NestedFact]
     public void Serial_queues_and_queue_size_reach_the_guest()
     {
-        var result = runs["options"];
+        LabResult result = runs["options"];
         result.ShouldHavePassed();
         result.Fact("SERIAL").Should().Be("ABC-123");
         result.Fact("QUEUES").Should().Be("2");
@@ -57,7 +57,7 @@ public sealed class DiskTests(DiskTests.Runs runs) : IClassFixture<DiskTests.Run
     [NestedFact]
     public void Discards_and_write_zeroes_reach_the_file()
     {
-        var result = runs["discard"];
+        LabResult result = runs["discard"];
         result.ShouldHavePassed();
         result.Fact("DISCARDED").Should().Be("0", "blkdiscard has to succeed");
         long.Parse(result.Fact("ZEROES")).Should().BeGreaterThan(0);

@@ -16,7 +16,7 @@ public sealed class DriverTests(DriverTests.Runs runs) : IClassFixture<DriverTes
     [InlineData("rescan-smp")]
     public void Twenty_rounds_leave_a_machine_that_works_and_complains_of_nothing(string name)
     {
-        var result = runs[name];
+        LabResult result = runs[name];
         result.ShouldHavePassed();
         result.Fact("ROUNDS").Should().Be("20");
         result.Fact("SUM-vdb").Should().Be(runs.Digest, "the disk that went away works again");

@@ -21,7 +21,7 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
     [NestedFact]
     public void Fifty_disks_come_and_go_in_order_and_leave_nothing()
     {
-        var result = runs["cloud"];
+        LabResult result = runs["cloud"];
         ShouldHaveEnded(result);
         for (int port = 1; port <= Ports; port++)
         {
@@ -44,7 +44,7 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
     [NestedFact]
     public void A_function_that_vanishes_while_it_is_looked_at_is_released()
     {
-        var result = runs["cloud"];
+        LabResult result = runs["cloud"];
         ShouldHaveEnded(result);
         result.Console.Split('\n').Count(static line => line.StartsWith("PLAIN-GONE", StringComparison.Ordinal)).Should().Be(PlainRounds);
         result.Note($"LEFT-plain:{PlainRounds}").Should().Be("nothing");
@@ -56,7 +56,7 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
     [InlineData("amd64")]
     public void The_kernel_says_only_what_a_hot_plug_makes_it_say(string name)
     {
-        var result = runs[name];
+        LabResult result = runs[name];
         ShouldHaveEnded(result);
         result.Fact("UNEXPECTED").Should().Be("0", "{0}", result.Console);
     }
@@ -66,7 +66,7 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
     [InlineData("amd64", "PCI-MSI")]
     public void Other_kernels_and_interrupts_do_the_same(string name, string interrupt)
     {
-        var result = runs[name];
+        LabResult result = runs[name];
         ShouldHaveEnded(result);
         result.Note("ROUNDS-1").Should().Be("2");
         result.Note("ROUNDS-2").Should().Be("2");
@@ -78,7 +78,7 @@ public sealed class HotPlugTests(HotPlugTests.Runs runs) : IClassFixture<HotPlug
     [NestedFact]
     public void A_disk_that_vanishes_in_the_middle_of_its_work_leaves_nothing_in_the_host_and_the_guest_lives()
     {
-        var result = runs["lost"];
+        LabResult result = runs["lost"];
         result.Status.Should().Be(0, "{0}{1}{2}", result.Errors, result.Notes, result.Console);
         result.Note("LEFT-lost").Should().Be("nothing");
         result.Note("ENDED").Should().Be("Stopped");

@@ -85,7 +85,7 @@ public sealed class IommufdTests(IommufdTests.Runs runs) : IClassFixture<Iommufd
 
         private static IReadOnlyDictionary<string, LabResult> Execute(byte[] content)
         {
-            var folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+            DirectoryInfo folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
             try
             {
                 string[] drives = ["nvme", "virtio"];

@@ -36,7 +36,7 @@ public sealed class KernelTests(KernelTests.Runs runs) : IClassFixture<KernelTes
     [MemberData(nameof(All))]
     public void The_kernel_is_the_one_meant_and_complains_of_nothing(string kernel, string run)
     {
-        var result = runs[kernel, run];
+        LabResult result = runs[kernel, run];
 
         result.ShouldHavePassed();
         result.Fact("KERNEL").Should().StartWith(kernel.Split('-')[1] + ".");
@@ -47,7 +47,7 @@ public sealed class KernelTests(KernelTests.Runs runs) : IClassFixture<KernelTes
     [MemberData(nameof(All))]
     public void Split_and_packed_disks_read_as_the_host_has_them_and_keep_what_is_written(string kernel, string run)
     {
-        var result = runs[kernel, run];
+        LabResult result = runs[kernel, run];
 
         result.Fact("PACKED-vda").Should().Be("0");
         result.Fact("PACKED-vdb").Should().Be("1");
@@ -60,7 +60,7 @@ public sealed class KernelTests(KernelTests.Runs runs) : IClassFixture<KernelTes
     [MemberData(nameof(All))]
     public void The_network_carries_pings_and_a_transfer_each_way(string kernel, string run)
     {
-        var result = runs[kernel, run];
+        LabResult result = runs[kernel, run];
 
         result.Fact("PING").Should().Be("3");
         result.Fact("DOWN").Should().Be(runs.Digest);
@@ -89,7 +89,7 @@ public sealed class KernelTests(KernelTests.Runs runs) : IClassFixture<KernelTes
     [MemberData(nameof(Each))]
     public void A_disk_that_is_removed_and_found_again_or_reset_by_its_function_works(string kernel)
     {
-        var result = runs[kernel, "msix"];
+        LabResult result = runs[kernel, "msix"];
 
         result.Fact("ROUNDS").Should().Be("3");
         result.Fact("SUM-AFTER").Should().Be(runs.Digest);

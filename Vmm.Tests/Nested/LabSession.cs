@@ -5,6 +5,7 @@ using System.IO;
 using System.Linq;
 using System.Text;
 using System.Threading;
+using System.Threading.Tasks;
 
 namespace Vmm.Tests.Nested;
 
@@ -26,10 +27,10 @@ public static class LabSession
     public static IReadOnlyDictionary<string, LabResult> Run(
         IReadOnlyList<LabCase> cases, IReadOnlyDictionary<string, byte[]>? files = null, int memory = 3072, params string[] options)
     {
-        var share = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+        DirectoryInfo share = Directory.CreateTempSubdirectory("vmmdevices-nested.");
         try
         {
-            foreach (var (name, content) in files ?? new Dictionary<string, byte[]>())
+            foreach ((string name, byte[] content) in files ?? new Dictionary<string, byte[]>())
             {
                 File.WriteAllBytes(Path.Combine(share.FullName, name), content);
             }
@@ -37,7 +38,7 @@ public static class LabSession
             string script = Path.Combine(share.FullName, "script");
             File.WriteAllText(script, WriteScript(cases, share.FullName));
             int limit = cases.Sum(c => c.TimeoutSeconds + 10) + 60;
-            var (status, output) = RunLab(limit, ["--memory", $"{memory}", "--out", share.FullName, .. options, "--", "bash", script]);
+            (int status, string output) = RunLab(limit, ["--memory", $"{memory}", "--out", share.FullName, .. options, "--", "bash", script]);
             if (Environment.GetEnvironmentVariable("VMMDEVICES_NESTED_KEEP") is { Length: > 0 } kept)
             {
                 Execute(60, "/bin/cp", "-rT", share.FullName, kept);
@@ -71,7 +72,7 @@ public static class LabSession
     /// <summary>Runs a program of the checkout and returns its status and output.</summary>
     public static (int Status, string Output) Execute(int timeoutSeconds, string program, params string[] arguments)
     {
-        var (status, output, errors) = ExecuteApart(timeoutSeconds, program, arguments);
+        (int status, string output, string errors) = ExecuteApart(timeoutSeconds, program, arguments);
         return (status, output + errors);
     }
 
@@ -84,10 +85,10 @@ public static class LabSession
             RedirectStandardInput = true,
             WorkingDirectory = Repository.Root,
         };
-        using var process = Process.Start(start)!;
+        using Process process = Process.Start(start)!;
         process.StandardInput.Close();
-        var output = process.StandardOutput.ReadToEndAsync();
-        var errors = process.StandardError.ReadToEndAsync();
+        Task<string> output = process.StandardOutput.ReadToEndAsync();
+        Task<string> errors = process.StandardError.ReadToEndAsync();
         if (!process.WaitForExit(TimeSpan.FromSeconds(timeoutSeconds)))
         {
             process.Kill(entireProcessTree: true);
@@ -100,7 +101,7 @@ public static class LabSession
     /// <summary>Compiles a C program of the checkout for guests, which have no libraries.</summary>
     public static void Compile(string source, string output)
     {
-        var (status, text) = Execute(120, "/usr/bin/gcc", "-static", "-O2", "-Wall", "-Werror", "-o", output, Repository.PathOf(source));
+        (int status, string text) = Execute(120, "/usr/bin/gcc", "-static", "-O2", "-Wall", "-Werror", "-o", output, Repository.PathOf(source));
         status.Should().Be(0, "{0} has to compile: {1}", source, text);
     }
 
@@ -108,7 +109,7 @@ public static class LabSession
     {
         var script = new StringBuilder();
         script.Append("export SHARE='").Append(share).Append("' VMM='").Append(Vmm).Append("'\nmkdir -p $SHARE/results\n");
-        foreach (var run in cases)
+        foreach (LabCase run in cases)
         {
             string guest = Path.Combine(share, run.Name + ".guest");
             File.WriteAllText(guest, run.Guest + "\n");
@@ -169,7 +170,7 @@ public static class LabSession
     private static string Output(string program, params string[] arguments)
     {
         // What it says of its progress, as when it fetches something for the first time, is not its answer.
-        var (status, output, errors) = ExecuteApart(600, program, arguments);
+        (int status, string output, string errors) = ExecuteApart(600, program, arguments);
         status.Should().Be(0, "{0} has to succeed: {1}", program, output + errors);
         return output.Trim().Split('\n')[^1];
     }

@@ -17,7 +17,7 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
     [NestedFact]
     public void A_reboot_restarts_the_machine()
     {
-        var result = runs["reboot"];
+        LabResult result = runs["reboot"];
         result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
         result.Console.Split("GUEST-READY").Should().HaveCount(3, "the guest came up twice");
         result.Fact("SECOND").Should().Be("boot");
@@ -28,7 +28,7 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
     [InlineData("panic-once")]
     public void A_reset_exits_0_with_no_reboot(string name)
     {
-        var result = runs[name];
+        LabResult result = runs[name];
         result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
         result.Console.Split("GUEST-READY").Should().HaveCount(2, "the guest came up once");
     }
@@ -36,7 +36,7 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
     [NestedFact]
     public void A_panic_restarts_the_machine()
     {
-        var result = runs["panic"];
+        LabResult result = runs["panic"];
         result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
         result.Console.Should().Contain("Kernel panic");
         result.Fact("SECOND").Should().Be("boot");
@@ -45,7 +45,7 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
     [NestedFact]
     public void A_triple_fault_exits_3_with_one_line()
     {
-        var result = runs["triple-fault"];
+        LabResult result = runs["triple-fault"];
         result.Status.Should().Be(3, "{0}{1}", result.Console, result.Errors);
         result.Errors.TrimEnd().Split('\n').Should().ContainSingle().Which.Should().Contain("triple fault");
     }
@@ -53,7 +53,7 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
     [NestedFact]
     public void SIGTERM_while_the_guest_writes_exits_0_soon_with_the_file_intact()
     {
-        var result = runs["sigterm"];
+        LabResult result = runs["sigterm"];
         result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
         double.Parse(result.Note("SECONDS"), CultureInfo.InvariantCulture).Should().BeLessThan(
             10, "2 s on a machine of its own; an emulated one that others use as well takes longer");

@@ -51,7 +51,7 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
     [Trait("Behaviour", "VFIO-9")]
     public void Vectors_that_the_guest_unmasks_later_are_added_while_the_others_stay_enabled()
     {
-        var result = runs["grow"];
+        LabResult result = runs["grow"];
 
         result.ShouldHavePassed();
         result.Errors.Should().BeEmpty();
@@ -67,7 +67,7 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
     [Trait("Behaviour", "VFIO-9")]
     public void Every_vector_of_the_grown_device_works_and_guest_and_host_count_the_same()
     {
-        var result = runs["grow"];
+        LabResult result = runs["grow"];
 
         result.Fact("SUM").Should().Be(runs.Digest);
         string[] counts = result.Fact("COUNTS").Split(' ');
@@ -94,7 +94,7 @@ public sealed class NewerLabTests(NewerLabTests.Runs runs) : IClassFixture<Newer
 
         private static IReadOnlyDictionary<string, LabResult> Execute(byte[] content, string digest)
         {
-            var folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+            DirectoryInfo folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
             try
             {
                 string[] drives = ["nvme", "virtio"];

@@ -40,7 +40,7 @@ public sealed class PassthroughLongTests(PassthroughLongTests.Runs runs) : IClas
     [Trait("Behaviour", "VFIO-10")]
     public void Reboots_leave_every_device_usable_and_nothing_on_the_host()
     {
-        var result = runs["reboot"];
+        LabResult result = runs["reboot"];
         result.ShouldHavePassed();
         result.Console.Split("GUEST-READY").Should().HaveCount(PassthroughRuns.Reboots + 2);
         result.Console.Split($" {runs.Digest}").Should().HaveCount(((PassthroughRuns.Reboots + 1) * 3) + 1, "three disks were read at each boot");

@@ -71,7 +71,7 @@ public abstract class PassthroughRuns
 
     private static Dictionary<string, LabResult> Execute(byte[] content, IReadOnlyList<string> names)
     {
-        var folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+        DirectoryInfo folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
         try
         {
             string[] drives = ["nvme", "sata", "virtio"];

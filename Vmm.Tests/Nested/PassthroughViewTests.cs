@@ -162,7 +162,7 @@ public sealed class PassthroughViewTests(PassthroughViewTests.Runs runs) : IClas
 
         private static IReadOnlyDictionary<string, LabResult> Execute()
         {
-            var folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+            DirectoryInfo folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
             try
             {
                 string[] drives = ["nvme", "virtio"];

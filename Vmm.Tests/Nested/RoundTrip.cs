@@ -27,7 +27,7 @@ internal static class RoundTrip
     private static string Compile()
     {
         string path = Path.Combine(AppContext.BaseDirectory, "round-trip");
-        var (status, output) = LabSession.Execute(
+        (int status, string output) = LabSession.Execute(
             60, "/usr/bin/gcc", "-O2", "-static", "-o", path, Repository.PathOf("Vmm.Tests/Nested/round-trip.c"));
         status.Should().Be(0, "the program has to compile: {0}", output);
         return path;

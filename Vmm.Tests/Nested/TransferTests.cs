@@ -194,8 +194,9 @@ public sealed class TransferTests(TransferTests.Runs runs) : IClassFixture<Trans
 
         public LabCase ToCase()
         {
-            var disks = Disks.Select((words, index) => $"--disk {Join($"path=disk{(char)('a' + index)}", words)}");
-            var nets = Nets.Select((words, index) => $"--net {Join($"tap=vmmring{index},ip=192.168.6{index}.1,mask=255.255.255.0", words)}");
+            IEnumerable<string> disks = Disks.Select((words, index) => $"--disk {Join($"path=disk{(char)('a' + index)}", words)}");
+            IEnumerable<string> nets = Nets.Select((words, index) =>
+                $"--net {Join($"tap=vmmring{index},ip=192.168.6{index}.1,mask=255.255.255.0", words)}");
             string files = string.Join(' ', Disks.Select((_, index) => $"disk{(char)('a' + index)}"));
             return new LabCase(Name, string.Join(' ', disks.Concat(nets)))
             {

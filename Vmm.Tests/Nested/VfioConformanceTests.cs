@@ -52,7 +52,7 @@ public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClas
 
         private static JsonDocument Execute()
         {
-            var share = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+            DirectoryInfo share = Directory.CreateTempSubdirectory("vmmdevices-nested.");
             try
             {
                 string disk = Path.Combine(share.FullName, "disk");
@@ -73,7 +73,7 @@ public sealed class VfioConformanceTests(VfioConformanceTests.Runs runs) : IClas
                     words=; for address in $LAB_VFIO; do words="$words --device path=/sys/bus/pci/devices/$address,scratch=on"; done
                     timeout 400 {{LabSession.Vmm}} conformance $words --json {{report}}; [ $? -le 1 ]
                     """;
-                var (status, output) = LabSession.RunLab(
+                (int status, string output) = LabSession.RunLab(
                     500,
                     [
                         "--out", share.FullName, .. devices.SelectMany(device => new[] { "--vfio", device }),

@@ -97,7 +97,7 @@ public sealed class VfioDeviceTests(VfioDeviceTests.Runs runs) : IClassFixture<V
         private static Dictionary<string, string[]> Execute()
         {
             byte[] content = RandomNumberGenerator.GetBytes(2 << 20);
-            var share = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+            DirectoryInfo share = Directory.CreateTempSubdirectory("vmmdevices-nested.");
             try
             {
                 string disk = Path.Combine(share.FullName, "disk");
@@ -112,7 +112,7 @@ public sealed class VfioDeviceTests(VfioDeviceTests.Runs runs) : IClassFixture<V
                     "virtio-blk-pci,drive=disk,iommu_platform=on,disable-legacy=on",
                 ];
                 string[] drives = ["-drive", $"if=none,id=nvme,format=raw,file={nvme}", "-drive", $"if=none,id=disk,format=raw,file={disk}"];
-                var (status, output) = LabSession.RunLab(
+                (int status, string output) = LabSession.RunLab(
                     600,
                     [
                         .. devices.SelectMany(device => new[] { "--vfio", device }), .. drives.SelectMany(word => new[] { "--qemu", word }),

@@ -17,7 +17,7 @@ public sealed class VirtualFunctionTests(VirtualFunctionTests.Runs runs) : IClas
     [Trait("Behaviour", "VFIO-2")]
     public void The_guest_sees_the_ids_of_the_function_and_its_driver_binds(string run, string raw, string seen, string driver)
     {
-        var result = runs[run];
+        LabResult result = runs[run];
 
         result.ShouldHavePassed();
         result.Note("RAW").Should().Be(raw, "that is what the function itself says");
@@ -52,7 +52,7 @@ public sealed class VirtualFunctionTests(VirtualFunctionTests.Runs runs) : IClas
     [NestedFact]
     public void The_virtual_network_card_has_its_address_a_link_and_traffic_with_the_physical_one()
     {
-        var result = runs["igb"];
+        LabResult result = runs["igb"];
 
         result.Fact("MAC").Should().Be("52:54:00:aa:00:01");
         result.Fact("CARRIER").Should().Be("1");
@@ -64,7 +64,7 @@ public sealed class VirtualFunctionTests(VirtualFunctionTests.Runs runs) : IClas
     [Trait("Behaviour", "VFIO-11")]
     public void The_virtual_disk_controller_reads_and_writes_the_shared_namespace()
     {
-        var result = runs["nvme"];
+        LabResult result = runs["nvme"];
 
         result.Fact("SUM").Should().Be(runs.Digest);
         result.Fact("WROTE").Should().NotBeEmpty().And.Be(result.Note("HOST"), "the physical function reads what the virtual one wrote");
@@ -131,7 +131,7 @@ public sealed class VirtualFunctionTests(VirtualFunctionTests.Runs runs) : IClas
 
         private static IReadOnlyDictionary<string, LabResult> Execute(byte[] content)
         {
-            var folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
+            DirectoryInfo folder = Directory.CreateTempSubdirectory("vmmdevices-nested.");
             try
             {
                 File.WriteAllBytes(Path.Combine(folder.FullName, "disk"), [.. content, .. content]);

@@ -57,7 +57,7 @@ internal sealed class OutsideProject(PackedLibraries packed) : IDisposable
     /// <summary>Where the libraries of the tests came from: <c>package</c> or <c>project</c>, by their ids.</summary>
     public IReadOnlyDictionary<string, string> Origins()
     {
-        using JsonDocument assets = JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder, "Tests/obj/project.assets.json")));
+        using var assets = JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder, "Tests/obj/project.assets.json")));
         return assets.RootElement.GetProperty("libraries").EnumerateObject()
             .ToDictionary(static library => library.Name.Split('/')[0], static library => library.Value.GetProperty("type").GetString()!);
     }
@@ -118,7 +118,7 @@ internal sealed class OutsideProject(PackedLibraries packed) : IDisposable
     private static void LinkPackages(string folder)
     {
         Directory.CreateDirectory(folder);
-        using JsonDocument assets = JsonDocument.Parse(File.ReadAllText(Repository.PathOf("Vmm.Tests/obj/project.assets.json")));
+        using var assets = JsonDocument.Parse(File.ReadAllText(Repository.PathOf("Vmm.Tests/obj/project.assets.json")));
         foreach (JsonProperty from in assets.RootElement.GetProperty("packageFolders").EnumerateObject())
         {
             foreach (string package in Directory.GetDirectories(from.Name))

@@ -1,9 +1,11 @@
 using System;
+using System.Collections.Generic;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Pci.Host;
@@ -21,7 +23,7 @@ public sealed class BarDecodingTests
     public void Memory_decodes_while_memory_space_is_enabled_and_moves_at_once()
     {
         var handler = new RecordingHandler(0x1000, 0x11);
-        var function = _rig.Add(PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, handler)));
+        PciFunction function = _rig.Add(PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, handler)));
         _rig.Write(0x10, 4, 0xc000_0000);
         Read(0xc000_0000).Should().Be(Ones);
         function.GetMappedAddress(0).Should().BeNull();
@@ -62,7 +64,7 @@ public sealed class BarDecodingTests
     [Trait("Behaviour", "PCI-5")]
     public void Io_decodes_below_64_KiB_while_io_space_is_enabled()
     {
-        var function = _rig.Add(PciRig.Function(PciRig.Bar(1, PciBarKind.Io, 16, new RecordingHandler(16, 0x33))));
+        PciFunction function = _rig.Add(PciRig.Function(PciRig.Bar(1, PciBarKind.Io, 16, new RecordingHandler(16, 0x33))));
         _rig.Write(0x14, 4, 0xc000);
         _rig.Write(4, 2, 2);
         _rig.Ports.Read(0xc000, 4).Should().Be(Ones);
@@ -100,9 +102,9 @@ public sealed class BarDecodingTests
     [Trait("Behaviour", "PCI-5")]
     public void All_ones_and_zero_are_addresses_like_any_other(PciBarKind kind)
     {
-        var function = _rig.Add(PciRig.Function(PciRig.Bar(0, kind, 16, new RecordingHandler(16, 0x55))));
+        PciFunction function = _rig.Add(PciRig.Function(PciRig.Bar(0, kind, 16, new RecordingHandler(16, 0x55))));
         _rig.Write(4, 2, 3);
-        var space = kind == PciBarKind.Io ? _rig.Ports : _rig.Memory;
+        AddressSpace space = kind == PciBarKind.Io ? _rig.Ports : _rig.Memory;
         space.Read(0, 4).Should().Be(0x55555555);
 
         _rig.Write(0x10, 4, Ones);
@@ -172,7 +174,7 @@ public sealed class BarDecodingTests
         var rig = new PciRig(
             new PciWindow(AddressSpaceKind.Memory, 0xc000_0000, 0x1000_0000),
             new PciWindow(AddressSpaceKind.Port, 0x1000, 0x1000));
-        var function = rig.Add(PciRig.Function(
+        PciFunction function = rig.Add(PciRig.Function(
             PciRig.Bar(0, PciBarKind.Memory64, 0x1000, new RecordingHandler(0x1000, 0x11)),
             PciRig.Bar(2, PciBarKind.Io, 16, new RecordingHandler(16, 0x22))));
         rig.Write(4, 2, 3);
@@ -196,7 +198,7 @@ public sealed class BarDecodingTests
         using var ram = HostMemory.AllocateAnonymous(0x8000);
         _rig.Memory.Add(new MemoryClaim("ram", ram, 0, 0x8000, priority: ClaimPriority.Background), 0xe000_0000 - 0x1000);
         using var memory = HostMemory.AllocateAnonymous(0x2000);
-        var function = _rig.Add(PciRig.Function(
+        PciFunction function = _rig.Add(PciRig.Function(
             new PciBar(0, PciBarKind.Memory32, 0x2000, [new("m", 0, 0x1000, memory), new("r", 0x1000, 0x1000, new RecordingHandler(0x1000, 0x11))]),
             PciRig.Bar(1, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000, 0x22))));
         _rig.Write(0x10, 4, 0xc000_0000);
@@ -234,7 +236,7 @@ public sealed class BarDecodingTests
         using var memory = HostMemory.AllocateAnonymous(0x2000);
         memory.Pointer[0x1010] = 0x77;
         var device = new RecordingHandler(0x1000, 0x5a);
-        var function = _rig.Add(PciRig.Function(new PciBar(
+        PciFunction function = _rig.Add(PciRig.Function(new PciBar(
             0, PciBarKind.Memory32, 0x4000, [new("m", 0, 0x2000, memory), new("d", 0x2000, 0x1000, memory, 0, false, device)])));
         _rig.Slots.Refuses = static address => address >= 0xe000_0000;
         _rig.Write(0x10, 4, 0xe000_0000);
@@ -262,9 +264,9 @@ public sealed class BarDecodingTests
         using var memory = HostMemory.AllocateAnonymous(0x1000);
         using var kick = new EventFd();
         var notify = new RecordingHandler(0x1000);
-        var function = _rig.Add(PciRig.Function(
+        PciFunction function = _rig.Add(PciRig.Function(
             new PciBar(0, PciBarKind.Memory32, 0x2000, [new("m", 0, 0x1000, memory), new("notify", 0x1000, 0x1000, notify)])));
-        using var doorbell = function.AddDoorbell("queue0", 0, 0x1004, 2, kick);
+        using IDisposable doorbell = function.AddDoorbell("queue0", 0, 0x1004, 2, kick);
         _rig.Write(0x10, 4, 0xc000_0000);
         _rig.Write(4, 2, 2);
         _rig.Slots.Refuses = static address => address == 0xe000_2000;
@@ -316,7 +318,7 @@ public sealed class BarDecodingTests
     [Trait("Behaviour", "PCI-5")]
     public async Task Racing_writers_leave_decoding_in_agreement_with_the_registers()
     {
-        var function = _rig.Add(PciRig.Function(PciRig.Bar(0, PciBarKind.Memory64, 0x1000, new ConstantHandler(0x77777777))));
+        PciFunction function = _rig.Add(PciRig.Function(PciRig.Bar(0, PciBarKind.Memory64, 0x1000, new ConstantHandler(0x77777777))));
         var writers = new Task[2];
         for (int w = 0; w < writers.Length; w++)
         {
@@ -351,10 +353,10 @@ public sealed class BarDecodingTests
     [Fact]
     public void Commands_that_change_no_decoding_cost_no_transaction()
     {
-        var function = _rig.Add(PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000))));
+        PciFunction function = _rig.Add(PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000))));
         _rig.Write(0x10, 4, 0xc000_0000);
         _rig.Write(4, 2, 2);
-        var before = _rig.Memory.Segments;
+        IReadOnlyList<AddressSpaceSegment> before = _rig.Memory.Segments;
         _rig.Write(4, 2, 0x407);
         _rig.Write(4, 2, 0x2);
         _rig.Write(0x10, 4, 0xc000_0000);
@@ -366,7 +368,7 @@ public sealed class BarDecodingTests
     public void A_removed_function_decodes_nothing_and_can_be_added_elsewhere()
     {
         using var memory = HostMemory.AllocateAnonymous(0x1000);
-        var function = _rig.Add(PciRig.Function(new PciBar(0, PciBarKind.Memory32, 0x2000, [new("m", 0x1000, 0x1000, memory)])));
+        PciFunction function = _rig.Add(PciRig.Function(new PciBar(0, PciBarKind.Memory32, 0x2000, [new("m", 0x1000, 0x1000, memory)])));
         _rig.Write(0x10, 4, 0xc000_0000);
         _rig.Write(4, 2, 2);
         int segments = _rig.Memory.Segments.Count;

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Vmm.DeviceModel.Memory;
+using Vmm.Pci;
 using Vmm.Pci.Bars;
 
 namespace Vmm.Tests.Pci;
@@ -88,7 +89,7 @@ public sealed class BarLayoutTests
     [Trait("Behaviour", "PCI-7")]
     public void Registers_are_given_once()
     {
-        var function = PciRig.Function(new PciBar(2, PciBarKind.Memory64, 0x1000, []));
+        PciFunction function = PciRig.Function(new PciBar(2, PciBarKind.Memory64, 0x1000, []));
         FluentActions.Invoking(() => function.AddBar(new PciBar(3, PciBarKind.Memory32, 0x1000, [])))
             .Should().Throw<ArgumentException>().WithMessage("*register 3, which BAR 2 has*");
         FluentActions.Invoking(() => function.AddBar(new PciBar(2, PciBarKind.Io, 16, []))).Should().Throw<ArgumentException>();
@@ -115,7 +116,7 @@ public sealed class BarLayoutTests
     {
         var handler = new RecordingHandler(0x100, 0x5a);
         using var memory = HostMemory.AllocateAnonymous(0x1000);
-        var function = PciRig.Function(new PciBar(
+        PciFunction function = PciRig.Function(new PciBar(
             0, PciBarKind.Memory32, 0x2000, [new("a", 0x100, 0x100, handler), new("m", 0x1000, 0x1000, memory)]));
 
         function.ReadBar(0, 0x104, 4).Should().Be(0x5a5a5a5a);

@@ -1,4 +1,5 @@
 using System;
+using Vmm.Pci;
 using Vmm.Pci.Bars;
 
 namespace Vmm.Tests.Pci;
@@ -52,7 +53,7 @@ public sealed class BarSizingTests
     public void A_64_bit_register_is_sized_in_either_order(bool lowFirst)
     {
         var rig = new PciRig();
-        var function = rig.Add(PciRig.Function(new PciBar(2, PciBarKind.Memory64, 0x2_0000_0000, [], prefetchable: true)));
+        PciFunction function = rig.Add(PciRig.Function(new PciBar(2, PciBarKind.Memory64, 0x2_0000_0000, [], prefetchable: true)));
         int first = lowFirst ? 0x18 : 0x1c;
         rig.Write(first, 4, 0xffff_ffff);
         rig.Write(first ^ 4, 4, 0xffff_ffff);

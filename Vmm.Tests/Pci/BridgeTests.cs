@@ -5,6 +5,7 @@ using System.Threading.Tasks;
 using Vmm.DeviceModel.Memory;
 using Vmm.Pci;
 using Vmm.Pci.Bars;
+using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
@@ -20,7 +21,7 @@ public sealed class BridgeTests
     [Fact]
     public void A_type_1_header_with_its_writable_bits()
     {
-        var bridge = _rig.AddBridge(_rig.Host.Root, 3);
+        PciBridge bridge = _rig.AddBridge(_rig.Host.Root, 3);
         _rig.Read(bridge, 0x0e, 1).Should().Be(1);
         _rig.Read(bridge, 0x0a, 2).Should().Be(0x0604);
         (int Offset, int Width, uint Value)[] expected =
@@ -28,7 +29,7 @@ public sealed class BridgeTests
             (0x10, 4, 0), (0x14, 4, 0), (0x18, 4, 0x00ff_ffff), (0x1c, 2, 0xf0f0), (0x20, 4, 0xfff0_fff0), (0x24, 4, 0xfff1_fff1),
             (0x28, 4, 0xffff_ffff), (0x2c, 4, 0xffff_ffff), (0x30, 4, 0), (0x38, 4, 0), (0x3e, 2, 0x47),
         ];
-        foreach (var (offset, width, value) in expected)
+        foreach ((int offset, int width, uint value) in expected)
         {
             _rig.Write(bridge, offset, width, 0xffff_ffff);
             _rig.Read(bridge, offset, width).Should().Be(value, "register 0x{0:x}", offset);
@@ -50,9 +51,9 @@ public sealed class BridgeTests
     [Fact]
     public void Configuration_accesses_are_routed_by_the_bus_numbers_as_they_are()
     {
-        var outer = _rig.AddBridge(_rig.Host.Root, 3);
-        var inner = _rig.AddBridge(outer.Secondary, 5);
-        var function = PciRig.Function();
+        PciBridge outer = _rig.AddBridge(_rig.Host.Root, 3);
+        PciBridge inner = _rig.AddBridge(outer.Secondary, 5);
+        PciFunction function = PciRig.Function();
         inner.Secondary.Add(function, 7);
         var deep = new PciAddress(9, 7, 0);
         _rig.Read(deep, 0, 4).Should().Be(0xffff_ffff, "no numbers yet");
@@ -77,9 +78,9 @@ public sealed class BridgeTests
     [Fact]
     public void Messages_carry_the_requester_id_of_the_bus_number()
     {
-        var bridge = _rig.AddBridge(_rig.Host.Root, 3);
+        PciBridge bridge = _rig.AddBridge(_rig.Host.Root, 3);
         var msi = new MsiCapability(1);
-        var function = PciRig.Function();
+        PciFunction function = PciRig.Function();
         function.AddCapability(msi);
         bridge.Secondary.Add(function, 1);
         _rig.Write(bridge, 0x18, 4, 0x0004_0400);
@@ -97,7 +98,7 @@ public sealed class BridgeTests
     [InlineData(PciBarKind.Memory64, 0x1000ul)]
     public void Memory_windows_gate_decoding(PciBarKind kind, ulong size)
     {
-        var (bridge, function) = Behind(PciRig.Bar(0, kind, size, new RecordingHandler((int)size)));
+        (PciBridge bridge, PciFunction function) = Behind(PciRig.Bar(0, kind, size, new RecordingHandler((int)size)));
         _rig.Write(function, 0x10, 4, 0xc120_0000);
         _rig.Write(function, 4, 2, 2);
         function.GetMappedAddress(0).Should().BeNull("the window is closed");
@@ -125,7 +126,7 @@ public sealed class BridgeTests
     [Fact]
     public void A_prefetchable_window_reaches_above_4_GiB()
     {
-        var (bridge, function) = Behind(PciRig.Bar(0, PciBarKind.Memory64, 0x10_0000, new RecordingHandler(0x10_0000)));
+        (PciBridge bridge, PciFunction function) = Behind(PciRig.Bar(0, PciBarKind.Memory64, 0x10_0000, new RecordingHandler(0x10_0000)));
         _rig.Write(bridge, 0x24, 4, 0x0010_0000);
         _rig.Write(bridge, 0x28, 4, 0x42);
         _rig.Write(bridge, 0x2c, 4, 0x42);
@@ -142,7 +143,7 @@ public sealed class BridgeTests
     [Fact]
     public void The_io_window_and_isa_enable_gate_ports()
     {
-        var (bridge, function) = Behind(PciRig.Bar(0, PciBarKind.Io, 32, new RecordingHandler(32)));
+        (PciBridge bridge, PciFunction function) = Behind(PciRig.Bar(0, PciBarKind.Io, 32, new RecordingHandler(32)));
         _rig.Write(bridge, 0x1c, 2, 0xd0d0);
         _rig.Write(bridge, 4, 2, 1);
         _rig.Write(function, 4, 2, 1);
@@ -164,8 +165,8 @@ public sealed class BridgeTests
     [Fact]
     public void Every_bridge_above_must_forward()
     {
-        var outer = _rig.AddBridge(_rig.Host.Root, 3);
-        var inner = _rig.AddBridge(outer.Secondary, 0);
+        PciBridge outer = _rig.AddBridge(_rig.Host.Root, 3);
+        PciBridge inner = _rig.AddBridge(outer.Secondary, 0);
         _rig.Write(outer, 0x18, 4, 0x0002_0100);
         _rig.Write(inner, 0x18, 4, 0x0002_0201);
         var dma = new DmaTarget(new GuestMemory());
@@ -173,7 +174,7 @@ public sealed class BridgeTests
         function.AddBar(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000)));
         inner.Secondary.Add(function, 0);
         _rig.Write(function, 0x10, 4, 0xc100_0000);
-        foreach (var at in new PciFunction[] { function, inner, outer })
+        foreach (PciFunction at in new PciFunction[] { function, inner, outer })
         {
             function.GetMappedAddress(0).Should().BeNull();
             dma.Enabled.Should().BeFalse();
@@ -197,11 +198,11 @@ public sealed class BridgeTests
     public async Task A_window_moves_everything_behind_it_by_one_transaction()
     {
         // Two functions change places with one write of the window: no access sees only one of them.
-        var bridge = _rig.AddBridge(_rig.Host.Root, 3);
+        PciBridge bridge = _rig.AddBridge(_rig.Host.Root, 3);
         _rig.Write(bridge, 0x18, 4, 0x0001_0100);
-        var functions = Enumerable.Range(0, 2).Select(device =>
+        PciFunction[] functions = Enumerable.Range(0, 2).Select(device =>
         {
-            var function = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new ConstantHandler((uint)device + 1)));
+            PciFunction function = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new ConstantHandler((uint)device + 1)));
             bridge.Secondary.Add(function, device);
             _rig.Write(function, 0x10, 4, 0xc100_0000 + ((uint)device << 12));
             _rig.Write(function, 4, 2, 2);
@@ -238,9 +239,9 @@ public sealed class BridgeTests
     [Fact]
     public void Secondary_bus_reset_resets_everything_behind_and_hides_it()
     {
-        var (bridge, function) = Behind(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000)));
-        var inner = _rig.AddBridge(bridge.Secondary, 4);
-        var address = function.Address;
+        (PciBridge bridge, PciFunction function) = Behind(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000)));
+        PciBridge inner = _rig.AddBridge(bridge.Secondary, 4);
+        PciAddress address = function.Address;
         _rig.Write(inner, 0x18, 4, 0x0003_0302);
         _rig.Write(bridge, 0x20, 4, 0xc100_c100);
         _rig.Write(bridge, 4, 2, 6);
@@ -263,9 +264,9 @@ public sealed class BridgeTests
     [Trait("Behaviour", "PCI-9")]
     public void Pins_are_swizzled_through_bridges()
     {
-        var outer = _rig.AddBridge(_rig.Host.Root, 3);
-        var inner = _rig.AddBridge(outer.Secondary, 6);
-        var functions = new (PciBus Bus, int Device, InterruptPin Pin)[]
+        PciBridge outer = _rig.AddBridge(_rig.Host.Root, 3);
+        PciBridge inner = _rig.AddBridge(outer.Secondary, 6);
+        PciFunction[] functions = new (PciBus Bus, int Device, InterruptPin Pin)[]
         {
             (outer.Secondary, 0, InterruptPin.A), (outer.Secondary, 1, InterruptPin.A), (outer.Secondary, 2, InterruptPin.D),
             (inner.Secondary, 0, InterruptPin.A), (inner.Secondary, 3, InterruptPin.B),
@@ -294,10 +295,10 @@ public sealed class BridgeTests
     [Trait("Behaviour", "PCI-14")]
     public void Firmware_numbers_the_buses_and_gives_windows_and_addresses_that_decode()
     {
-        var outer = _rig.AddBridge(_rig.Host.Root, 3, new PciBridgeOptions { ReservedBuses = 2 });
-        var inner = _rig.AddBridge(outer.Secondary, 6, new PciBridgeOptions { PrefetchableWindow = 0x4000_0000 });
-        var port = _rig.AddPort(4);
-        var functions = new[]
+        PciBridge outer = _rig.AddBridge(_rig.Host.Root, 3, new PciBridgeOptions { ReservedBuses = 2 });
+        PciBridge inner = _rig.AddBridge(outer.Secondary, 6, new PciBridgeOptions { PrefetchableWindow = 0x4000_0000 });
+        PciRootPort port = _rig.AddPort(4);
+        PciFunction[] functions = new[]
         {
             Function(outer.Secondary, 1), Function(outer.Secondary, 2), Function(inner.Secondary, 1), Function(inner.Secondary, 2),
             Function(port.Secondary, 0),
@@ -307,15 +308,15 @@ public sealed class BridgeTests
             _rig.Host.Root.AssignResources();
             (outer.SecondaryBusNumber, outer.SubordinateBusNumber, inner.PrimaryBusNumber, inner.SecondaryBusNumber, port.SecondaryBusNumber)
                 .Should().Be((1, 4, 1, 2, 5));
-            foreach (var bridge in new PciBridge[] { outer, inner, port })
+            foreach (PciBridge bridge in new PciBridge[] { outer, inner, port })
             {
                 _rig.Write(bridge, 4, 2, 7);
             }
 
-            foreach (var function in functions)
+            foreach (PciFunction? function in functions)
             {
                 _rig.Write(function, 4, 2, 7);
-                foreach (var bar in function.Bars)
+                foreach (PciBar bar in function.Bars)
                 {
                     function.GetMappedAddress(bar.Index).Should().Be(function.GetBarAddress(bar.Index), "{0} BAR {1}", function.Address, bar.Index);
                 }
@@ -341,14 +342,14 @@ public sealed class BridgeTests
     [Fact]
     public void In_D3hot_nothing_passes_a_bridge()
     {
-        var port = _rig.AddPort();
-        var function = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000)));
+        PciRootPort port = _rig.AddPort();
+        PciFunction function = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new RecordingHandler(0x1000)));
         port.Secondary.Add(function, 0);
         _rig.Host.Root.AssignResources();
         _rig.Write(port, 4, 2, 6);
         _rig.Write(function, 4, 2, 6);
         function.GetMappedAddress(0).Should().NotBeNull();
-        var power = port.Capabilities.OfType<PowerManagementCapability>().Single();
+        PowerManagementCapability power = port.Capabilities.OfType<PowerManagementCapability>().Single();
         _rig.Write(port, power.Offset + 4, 2, 3);
         function.GetMappedAddress(0).Should().BeNull();
         function.IsBusMaster.Should().BeFalse();
@@ -361,7 +362,7 @@ public sealed class BridgeTests
 
     private static PciFunction Function(PciBus bus, int device)
     {
-        var function = PciRig.Function(
+        PciFunction function = PciRig.Function(
             PciRig.Bar(0, PciBarKind.Memory32, 0x4000, new RecordingHandler(0x4000)),
             PciRig.Bar(1, PciBarKind.Io, 64, new RecordingHandler(64)),
             new PciBar(2, PciBarKind.Memory64, 0x20_0000, [new("all", 0, 0x20_0000, new RecordingHandler(0x20_0000))], prefetchable: true));
@@ -372,9 +373,9 @@ public sealed class BridgeTests
     /// <summary>A function as device 1 of bus 2, behind a bridge at 00:03.0.</summary>
     private (PciBridge Bridge, PciFunction Function) Behind(PciBar bar)
     {
-        var bridge = _rig.AddBridge(_rig.Host.Root, 3);
+        PciBridge bridge = _rig.AddBridge(_rig.Host.Root, 3);
         _rig.Write(bridge, 0x18, 4, 0x0004_0200);
-        var function = PciRig.Function(bar);
+        PciFunction function = PciRig.Function(bar);
         bridge.Secondary.Add(function, 1);
         return (bridge, function);
     }

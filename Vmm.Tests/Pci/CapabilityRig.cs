@@ -16,7 +16,7 @@ internal sealed class CapabilityRig
     {
         Function = new ObservedFunction(Dma);
         Function.AddBar(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, Registers));
-        foreach (var capability in capabilities)
+        foreach (PciCapability capability in capabilities)
         {
             Function.AddCapability(capability);
         }

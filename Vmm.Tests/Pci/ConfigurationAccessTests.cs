@@ -13,7 +13,7 @@ public sealed class ConfigurationAccessTests
     [Trait("Behaviour", "PCI-2")]
     public void Ports_and_memory_reach_the_same_registers_with_every_width()
     {
-        var function = _rig.Add(PciRig.Function());
+        PciFunction function = _rig.Add(PciRig.Function());
         function.ConfigurationSpace.Redefine(0x3c, 0xff, 0x42);
         for (int width = 1; width <= 4; width *= 2)
         {
@@ -67,7 +67,7 @@ public sealed class ConfigurationAccessTests
     [Trait("Behaviour", "PCI-2")]
     public void Without_the_enable_bit_the_data_ports_are_no_configuration_access()
     {
-        var function = _rig.Add(PciRig.Function());
+        PciFunction function = _rig.Add(PciRig.Function());
         _rig.Ports.Write(0xcf8, 4, 0x0000_1804);
 
         _rig.Ports.Read(0xcfc, 4).Should().Be(0xffff_ffff);
@@ -80,7 +80,7 @@ public sealed class ConfigurationAccessTests
     [Trait("Behaviour", "PCI-2")]
     public void Data_ports_take_bytes_and_words_at_their_place()
     {
-        var function = _rig.Add(PciRig.Function());
+        PciFunction function = _rig.Add(PciRig.Function());
         _rig.Ports.Write(0xcf8, 4, 0x8000_1800);
         _rig.Ports.Read(0xcfe, 2).Should().Be(0x1042);
         _rig.Ports.Read(0xcff, 1).Should().Be(0x10);
@@ -148,7 +148,7 @@ public sealed class ConfigurationAccessTests
         _rig.Add(PciRig.Function());
         _rig.Read(0x0e, 1).Should().Be(0);
 
-        var second = _rig.Add(PciRig.Function(), number: 5);
+        PciFunction second = _rig.Add(PciRig.Function(), number: 5);
         _rig.Read(0x0e, 1).Should().Be(0x80);
         _rig.Read(0x0e, 1, function: 5).Should().Be(0x80);
         _rig.Read(0, 4, function: 5).Should().Be(0x1042_1af4);
@@ -164,7 +164,7 @@ public sealed class ConfigurationAccessTests
     [Fact]
     public void A_bus_refuses_places_that_are_taken_or_have_no_function_0()
     {
-        var function = _rig.Add(PciRig.Function());
+        PciFunction function = _rig.Add(PciRig.Function());
         FluentActions.Invoking(() => _rig.Add(PciRig.Function())).Should().Throw<ArgumentException>().WithMessage("*00:03.0 is taken*");
         FluentActions.Invoking(() => _rig.Add(PciRig.Function(), 4, 1)).Should().Throw<ArgumentException>().WithMessage("*function 0*");
         FluentActions.Invoking(() => _rig.Add(function, 5)).Should().Throw<ArgumentException>().WithMessage("*on a bus already*");
@@ -179,8 +179,8 @@ public sealed class ConfigurationAccessTests
     [Trait("Behaviour", "PCI-1")]
     public void Random_writes_never_change_what_is_read_only()
     {
-        var function = _rig.Add(PciRig.Function(PciRig.Bar(0, Vmm.Pci.Bars.PciBarKind.Memory64, 0x4000, new RecordingHandler(0x4000))));
-        var before = new byte[256];
+        PciFunction function = _rig.Add(PciRig.Function(PciRig.Bar(0, Vmm.Pci.Bars.PciBarKind.Memory64, 0x4000, new RecordingHandler(0x4000))));
+        byte[] before = new byte[256];
         function.ConfigurationSpace.CopyTo(before);
         var random = new Random(42);
         for (int i = 0; i < 20_000; i++)

@@ -14,9 +14,9 @@ public sealed class ConfigurationSpaceTests
     public void Accesses_of_every_width_agree_with_a_byte_wise_model(int seed)
     {
         var random = new Random(seed);
-        var image = new byte[256];
-        var writable = new byte[256];
-        var clear = new byte[256];
+        byte[] image = new byte[256];
+        byte[] writable = new byte[256];
+        byte[] clear = new byte[256];
         random.NextBytes(image);
         random.NextBytes(writable);
         random.NextBytes(clear);
@@ -34,7 +34,7 @@ public sealed class ConfigurationSpaceTests
             if (random.Next(2) == 0)
             {
                 uint value = (uint)random.NextInt64(1L << 32);
-                var write = space.Write(offset, width, value);
+                ConfigurationWrite write = space.Write(offset, width, value);
                 write.Offset.Should().Be(offset & ~3);
                 for (int b = 0; b < width; b++)
                 {
@@ -58,7 +58,7 @@ public sealed class ConfigurationSpaceTests
             }
         }
 
-        var dump = new byte[256];
+        byte[] dump = new byte[256];
         space.CopyTo(dump);
         dump.Should().Equal(image);
     }
@@ -88,7 +88,7 @@ public sealed class ConfigurationSpaceTests
         var space = new PciConfigurationSpace(256);
         space.Define(0x40, 4, 0x11223344, 0x00ffff00);
 
-        var write = space.Write(0x42, 1, 0xab);
+        ConfigurationWrite write = space.Write(0x42, 1, 0xab);
 
         write.Should().Be(new ConfigurationWrite(0x40, new ByteLanes(4), 0x00ab0000, 0x11223344, 0x11ab3344));
         ByteLanes.Of(0x42, 2).Should().Be(new ByteLanes(0xc));

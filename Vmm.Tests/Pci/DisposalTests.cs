@@ -66,7 +66,11 @@ public sealed class DisposalTests
         var order = new List<string>();
         var port = new PciRootPort();
         CountingFunction Make(string name) => new() { Disposed = () => order.Add(name) };
-        var (first, other, behind, beside, gone) = (Make("1.0"), Make("1.1"), Make("2/0.0"), Make("2/0.1"), Make("gone"));
+        CountingFunction first = Make("1.0");
+        CountingFunction other = Make("1.1");
+        CountingFunction behind = Make("2/0.0");
+        CountingFunction beside = Make("2/0.1");
+        CountingFunction gone = Make("gone");
         _rig.Add(first, 1);
         _rig.Add(other, 1, 1);
         _rig.Add(port, 2);
@@ -93,7 +97,7 @@ public sealed class DisposalTests
     [Fact]
     public void A_function_that_was_disposed_before_its_bridge_or_is_disposed_after_it_is_disposed_once()
     {
-        var (before, after) = (new CountingFunction(), new CountingFunction());
+        (CountingFunction before, CountingFunction after) = (new CountingFunction(), new CountingFunction());
         _rig.Add(before, 1);
         _rig.Add(after, 2);
         before.Dispose();
@@ -118,7 +122,7 @@ public sealed class DisposalTests
         var slots = new SlotRig();
         slots.Port.HotAdd(new PciFunction(PciRig.Identity));
         slots.Control = SlotRig.AllEvents | SlotRig.IndicatorOn;
-        var removal = slots.Port.HotRemove(SlotRemoval.Orderly);
+        Task removal = slots.Port.HotRemove(SlotRemoval.Orderly);
         removal.IsCompleted.Should().BeFalse();
         slots.Bridges.Host.Dispose();
         await removal.WaitAsync(TimeSpan.FromSeconds(20));
@@ -132,7 +136,7 @@ public sealed class DisposalTests
             .ToList();
         bool stop = false;
         int readers = 0;
-        var guests = Enumerable.Range(0, 2).Select(seed => Task.Run(() =>
+        Task[] guests = Enumerable.Range(0, 2).Select(seed => Task.Run(() =>
         {
             var random = new Random(seed);
             while (!Volatile.Read(ref stop))

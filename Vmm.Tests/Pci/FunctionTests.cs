@@ -15,7 +15,7 @@ public sealed class FunctionTests
     [Trait("Behaviour", "PCI-1")]
     public void Command_keeps_its_defined_bits_and_status_is_write_1_to_clear()
     {
-        var function = _rig.Add(PciRig.Function());
+        PciFunction function = _rig.Add(PciRig.Function());
         _rig.Write(4, 2, 0xffff);
         _rig.Read(4, 2).Should().Be(0x0547);
         function.ConfigurationSpace.Update(4, 0xf900_0000, 0xf900_0000);
@@ -51,7 +51,7 @@ public sealed class FunctionTests
     [Trait("Behaviour", "PCI-8")]
     public void Interrupt_status_follows_the_pin_and_interrupt_disable_gates_the_wire()
     {
-        var function = _rig.Add(new ObservedFunction(null));
+        PciFunction function = _rig.Add(new ObservedFunction(null));
         int gsi = _rig.Bridge.Root.InterruptRouting.GetGsi(3, InterruptPin.A);
         _rig.Read(0x3d, 1).Should().Be(1);
 
@@ -76,7 +76,7 @@ public sealed class FunctionTests
     [Trait("Behaviour", "PCI-9")]
     public void Shared_wires_are_ored_and_the_routing_table_says_where_they_go()
     {
-        var routing = _rig.Bridge.Root.InterruptRouting;
+        PciInterruptRouting routing = _rig.Bridge.Root.InterruptRouting;
         routing.GetGsi(3, InterruptPin.A).Should().Be(19);
         routing.GetGsi(4, InterruptPin.A).Should().Be(16);
         routing.GetGsi(3, InterruptPin.B).Should().Be(16);
@@ -86,8 +86,8 @@ public sealed class FunctionTests
         PciInterruptRouting.Swizzle(1, InterruptPin.D).Should().Be(InterruptPin.A);
         PciInterruptRouting.Swizzle(0, InterruptPin.B).Should().Be(InterruptPin.B);
 
-        var first = _rig.Add(new ObservedFunction(null), 3);
-        var second = _rig.Add(new ObservedFunction(null), 7);
+        PciFunction first = _rig.Add(new ObservedFunction(null), 3);
+        PciFunction second = _rig.Add(new ObservedFunction(null), 7);
         first.Intx.SetLevel(true);
         second.Intx.SetLevel(true);
         first.Intx.SetLevel(false);
@@ -104,7 +104,7 @@ public sealed class FunctionTests
     [Trait("Behaviour", "PCI-9")]
     public void Without_a_pin_the_level_goes_nowhere()
     {
-        var function = _rig.Add(PciRig.Function());
+        PciFunction function = _rig.Add(PciRig.Function());
         function.Intx.SetLevel(true);
         _rig.Read(6, 2).Should().Be(0);
         _rig.Read(0x3d, 1).Should().Be(0);

@@ -28,7 +28,7 @@ public sealed class HotPlugStressTests
         bool stop = false;
         Task[] guests = [.. Enumerable.Range(0, 2).Select(seed => Task.Factory.StartNew(
             () => WriteAtRandom(rig, new Random(seed), () => Volatile.Read(ref stop)), TaskCreationOptions.LongRunning))];
-        var host = Task.Factory.StartNew(() => AddAndRemove(rig.Port, functions, new Random(7)), TaskCreationOptions.LongRunning);
+        Task host = Task.Factory.StartNew(() => AddAndRemove(rig.Port, functions, new Random(7)), TaskCreationOptions.LongRunning);
         await host.WaitAsync(Patience);
         Volatile.Write(ref stop, true);
         await Task.WhenAll(guests).WaitAsync(Patience);
@@ -45,7 +45,7 @@ public sealed class HotPlugStressTests
                 function.Bus == null && function.Command == PciCommand.None && function.GetMappedAddress(0) == null && function.Faults == 0);
         rig.Port.Faults.Should().Be(0);
         rig.Bridges.Rig.Memory.Domain.FailedEffects.Should().Be(0);
-        foreach (var function in functions)
+        foreach (PciFunction function in functions)
         {
             function.Dispose();
         }
@@ -73,7 +73,7 @@ public sealed class HotPlugStressTests
         var rig = new SlotRig();
         for (int round = 0; round < 200; round++)
         {
-            var both = new[] { SlotRig.Function(), SlotRig.Function() };
+            PciFunction[] both = new[] { SlotRig.Function(), SlotRig.Function() };
             using var barrier = new Barrier(2);
             bool[] added = await Task.WhenAll(both.Select(function => Task.Run(() =>
             {
@@ -113,7 +113,7 @@ public sealed class HotPlugStressTests
             });
             barrier.SignalAndWait();
             await rig.Port.HotRemove(SlotRemoval.Orderly).WaitAsync(Patience);
-            var next = SlotRig.Function();
+            PciFunction next = SlotRig.Function();
             rig.Port.HotAdd(next);
             await guest.WaitAsync(Patience);
             next.Bus.Should().BeSameAs(rig.Port.Secondary, "nobody asked for its removal");
@@ -133,7 +133,7 @@ public sealed class HotPlugStressTests
         ];
         while (!stop())
         {
-            var (offset, width) = registers[random.Next(registers.Length)];
+            (int offset, int width) = registers[random.Next(registers.Length)];
 
             // Values that a driver writes among those that nobody does.
             uint value = random.Next(4) switch
@@ -158,7 +158,7 @@ public sealed class HotPlugStressTests
         Task open = Task.CompletedTask;
         for (int round = 0; round < Rounds; round++)
         {
-            var function = SlotRig.Function();
+            PciFunction function = SlotRig.Function();
             functions.Add(function);
             port.HotAdd(function);
             port.Secondary.Find(0).Should().BeSameAs(function);
@@ -184,7 +184,7 @@ public sealed class HotPlugStressTests
     /// <summary>What the registers say, what is on the bus and what the pin does are one story.</summary>
     private static void ShouldAgree(SlotRig rig)
     {
-        var space = rig.Port.ConfigurationSpace;
+        PciConfigurationSpace space = rig.Port.ConfigurationSpace;
         uint slot = space.ReadRegister(rig.Express + 0x18);
         bool occupied = rig.Port.Secondary.Functions.Any();
         ((slot & (SlotRig.Present << 16)) != 0).Should().Be(occupied);

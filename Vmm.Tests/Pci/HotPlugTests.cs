@@ -20,7 +20,7 @@ public sealed class HotPlugTests
     [Fact]
     public void An_empty_slot_is_dark_without_power_and_without_link()
     {
-        var port = _rig.AddPort(options: new PciRootPortOptions { SlotNumber = 0x123, PowerController = true });
+        PciRootPort port = _rig.AddPort(options: new PciRootPortOptions { SlotNumber = 0x123, PowerController = true });
         int express = BridgeRig.Express(port);
         _rig.Read(port, express + 2, 2).Should().Be(0x142, "version 2, root port, with a slot");
         _rig.Read(port, express + 0x14, 4).Should().Be((0x123u << 19) | 0x7b);
@@ -39,8 +39,8 @@ public sealed class HotPlugTests
     [Fact]
     public void A_function_that_is_there_from_the_start_needs_no_events()
     {
-        var port = _rig.AddPort();
-        var function = PciRig.Function();
+        PciRootPort port = _rig.AddPort();
+        PciFunction function = PciRig.Function();
         port.Secondary.Add(function, 0);
         for (int i = 0; i < 2; i++)
         {
@@ -59,8 +59,8 @@ public sealed class HotPlugTests
     [InlineData(false)]
     public void Hot_add_presses_the_button_and_the_guest_powers_the_slot_on(bool messages)
     {
-        var port = Start(messages: messages);
-        var function = Function();
+        PciRootPort port = Start(messages: messages);
+        PciFunction function = Function();
         port.HotAdd(function);
         _rig.Status(port).Should().Be(Present | PresenceChanged | ButtonPressed);
         Interrupts(port, messages).Should().Be(1);
@@ -88,8 +88,8 @@ public sealed class HotPlugTests
     [InlineData(false)]
     public async Task Orderly_removal_waits_for_the_guest_to_power_the_slot_off(bool powerController)
     {
-        var port = Start(new PciRootPortOptions { PowerController = powerController });
-        var function = PowerOn(port);
+        PciRootPort port = Start(new PciRootPortOptions { PowerController = powerController });
+        PciFunction function = PowerOn(port);
         Task removal = port.HotRemove(SlotRemoval.Orderly);
         port.HotRemove(SlotRemoval.Orderly).Should().BeSameAs(removal);
         _rig.Status(port).Should().Be(Present | ButtonPressed);
@@ -117,8 +117,8 @@ public sealed class HotPlugTests
     [Fact]
     public void Without_a_request_a_slot_that_is_powered_off_keeps_its_device()
     {
-        var port = Start();
-        var function = PowerOn(port);
+        PciRootPort port = Start();
+        PciFunction function = PowerOn(port);
         _rig.Command(port, PowerOff, PowerOff);
         _rig.Status(port).Should().Be(Present | LinkChanged | Completed);
         function.GetMappedAddress(0).Should().BeNull();
@@ -134,8 +134,8 @@ public sealed class HotPlugTests
     [Fact]
     public async Task Surprise_removal_is_at_once_and_completes_an_orderly_one()
     {
-        var port = Start();
-        var function = PowerOn(port);
+        PciRootPort port = Start();
+        PciFunction function = PowerOn(port);
         Task removal = port.HotRemove(SlotRemoval.Orderly);
         _rig.Acknowledge(port, ButtonPressed);
         port.HotRemove(SlotRemoval.Surprise).IsCompletedSuccessfully.Should().BeTrue();
@@ -149,7 +149,7 @@ public sealed class HotPlugTests
     [Fact]
     public void Without_a_power_controller_the_link_comes_up_at_once()
     {
-        var port = Start(new PciRootPortOptions());
+        PciRootPort port = Start(new PciRootPortOptions());
         port.HotAdd(Function());
         _rig.Status(port).Should().Be(Present | PresenceChanged | LinkChanged);
         _rig.Read(new PciAddress(1, 0, 0), 0, 4).Should().Be(0x1042_1af4);
@@ -160,11 +160,11 @@ public sealed class HotPlugTests
     [Fact]
     public void A_slot_that_is_not_made_for_it_refuses()
     {
-        var still = Start(new PciRootPortOptions { HotPlug = false });
+        PciRootPort still = Start(new PciRootPortOptions { HotPlug = false });
         FluentActions.Invoking(() => still.HotAdd(Function())).Should().Throw<InvalidOperationException>();
         (_rig.Read(still, BridgeRig.Express(still) + 0x14, 4) & 0x7ffff).Should().Be(0);
         FluentActions.Invoking(() => new PciRootPort().HotAdd(Function())).Should().Throw<InvalidOperationException>().WithMessage("*no bus*");
-        var plain = _rig.AddPort(5, new PciRootPortOptions { AttentionButton = false });
+        PciRootPort plain = _rig.AddPort(5, new PciRootPortOptions { AttentionButton = false });
         plain.Secondary.Add(Function(), 0);
         FluentActions.Invoking(() => { _ = plain.HotRemove(SlotRemoval.Orderly); })
             .Should().Throw<InvalidOperationException>().WithMessage("*button*");
@@ -177,7 +177,7 @@ public sealed class HotPlugTests
     [InlineData(0x1a, 2, 0u, 0)]
     public void Every_write_of_slot_control_and_none_of_slot_status_is_a_command(int offset, int width, uint value, int commands)
     {
-        var port = Start();
+        PciRootPort port = Start();
         _rig.Write(port, BridgeRig.Express(port) + 0x18, 2, 0x17ff);
         _rig.Acknowledge(port, Completed);
         _rig.Write(port, BridgeRig.Express(port) + offset, width, value);
@@ -187,7 +187,7 @@ public sealed class HotPlugTests
     [Fact]
     public void The_interrupt_follows_the_enables()
     {
-        var port = Start();
+        PciRootPort port = Start();
         _rig.Write(port, BridgeRig.Express(port) + 0x18, 2, PowerOff);
         _rig.Acknowledge(port, Completed);
         _rig.Rig.Sink.Clear();
@@ -207,9 +207,9 @@ public sealed class HotPlugTests
     [Fact]
     public void Secondary_bus_reset_and_link_disable_take_the_link_down()
     {
-        var port = Start();
-        var function = PowerOn(port);
-        foreach (var (offset, value) in new[] { (0x3e, 0x40u), (BridgeRig.Express(port) + 0x10, 0x10u) })
+        PciRootPort port = Start();
+        PciFunction function = PowerOn(port);
+        foreach ((int offset, uint value) in new[] { (0x3e, 0x40u), (BridgeRig.Express(port) + 0x10, 0x10u) })
         {
             _rig.Write(function, 0x3c, 1, 5);
             _rig.Write(port, offset, 2, value);
@@ -227,8 +227,8 @@ public sealed class HotPlugTests
     [Fact]
     public void A_device_of_several_functions_comes_and_goes_whole()
     {
-        var port = Start();
-        var functions = new[] { Function(), Function(), Function() };
+        PciRootPort port = Start();
+        PciFunction[] functions = new[] { Function(), Function(), Function() };
         port.HotAdd(functions[0], functions[1], functions[2]);
         _rig.Command(port, PowerOff, 0);
         _rig.Read(new PciAddress(1, 0, 2), 0, 4).Should().Be(0x1042_1af4);
@@ -240,8 +240,8 @@ public sealed class HotPlugTests
     [Fact]
     public void Fifty_devices_come_and_go()
     {
-        var port = Start();
-        var function = Function();
+        PciRootPort port = Start();
+        PciFunction function = Function();
         for (int i = 0; i < 50; i++)
         {
             port.HotAdd(function);
@@ -263,8 +263,8 @@ public sealed class HotPlugTests
     [Fact]
     public void A_reset_of_the_machine_ends_an_orderly_removal()
     {
-        var port = Start();
-        var function = PowerOn(port);
+        PciRootPort port = Start();
+        PciFunction function = PowerOn(port);
         Task removal = port.HotRemove(SlotRemoval.Orderly);
         _rig.Host.Reset();
         removal.IsCompletedSuccessfully.Should().BeTrue();
@@ -275,9 +275,9 @@ public sealed class HotPlugTests
     [Fact]
     public async Task Accesses_and_removals_race_without_harm()
     {
-        var port = Start(new PciRootPortOptions());
+        PciRootPort port = Start(new PciRootPortOptions());
         bool stop = false;
-        var vcpu = Task.Run(() =>
+        Task<uint> vcpu = Task.Run(() =>
         {
             var address = new PciAddress(1, 0, 0);
             uint seen = 0;
@@ -296,7 +296,7 @@ public sealed class HotPlugTests
         });
         for (int i = 0; i < 200; i++)
         {
-            var function = Function();
+            PciFunction function = Function();
             port.HotAdd(function);
             _ = port.HotRemove(SlotRemoval.Surprise);
             function.Dispose();
@@ -319,7 +319,7 @@ public sealed class HotPlugTests
     /// </summary>
     private PciRootPort Start(PciRootPortOptions? options = null, bool messages = true)
     {
-        var port = _rig.AddPort(options: options ?? new PciRootPortOptions { PowerController = true });
+        PciRootPort port = _rig.AddPort(options: options ?? new PciRootPortOptions { PowerController = true });
         _rig.Host.Root.AssignResources();
         _rig.Write(port, 4, 2, 7);
         if (messages)
@@ -342,7 +342,7 @@ public sealed class HotPlugTests
     /// <summary>Adds a function, and does what the guest does until it runs.</summary>
     private PciFunction PowerOn(PciRootPort port)
     {
-        var function = Function();
+        PciFunction function = Function();
         port.HotAdd(function);
         _rig.Command(port, PowerOff | 0x300, (uint)SlotIndicator.On << 8);
         _rig.Write(function, 0x10, 4, (uint)port.MemoryWindow.Base);

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.IO;
 using System.Linq;
 using System.Text.RegularExpressions;
+using System.Threading.Tasks;
 
 namespace Vmm.Tests.Pci;
 
@@ -29,8 +30,8 @@ internal static class Lspci
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,
             };
-            using var process = Process.Start(start)!;
-            var errors = process.StandardError.ReadToEndAsync();
+            using Process process = Process.Start(start)!;
+            Task<string> errors = process.StandardError.ReadToEndAsync();
             string text = process.StandardOutput.ReadToEnd();
             process.WaitForExit(60_000).Should().BeTrue();
             process.ExitCode.Should().Be(0);

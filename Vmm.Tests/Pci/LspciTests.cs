@@ -7,6 +7,7 @@ using Vmm.Pci.Bars;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Diagnostics;
+using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
 using Vmm.Tests.Virtio.Transport;
 
@@ -81,8 +82,8 @@ public sealed class LspciTests
     public void Root_ports_bridges_and_what_is_behind_show_as_meant()
     {
         var rig = new BridgeRig();
-        var port = rig.AddPort(2, new PciRootPortOptions { SlotNumber = 7, IoWindow = 0x1000 });
-        var bridge = rig.AddBridge(rig.Host.Root, 4);
+        PciRootPort port = rig.AddPort(2, new PciRootPortOptions { SlotNumber = 7, IoWindow = 0x1000 });
+        PciBridge bridge = rig.AddBridge(rig.Host.Root, 4);
         var endpoint = new PciFunction(PciRig.Identity, new PciFunctionOptions { ExtendedConfigurationSpace = true });
         endpoint.AddCapability(new PciExpressCapability());
         port.Secondary.Add(endpoint, 0);

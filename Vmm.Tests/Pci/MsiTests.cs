@@ -1,6 +1,7 @@
 using System;
 using System.Linq;
 using System.Threading.Tasks;
+using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
@@ -195,7 +196,7 @@ public sealed class MsiTests
     {
         var msi = new MsiCapability(2, is64Bit: false, perVectorMasking: true);
         var rig = new CapabilityRig(msi);
-        var eventFd = msi[1].GetEventFd();
+        EventFd eventFd = msi[1].GetEventFd();
         rig.Rig.Write(msi.Offset + 4, 4, Address);
         rig.Rig.Write(msi.Offset + 8, 2, 0x50);
         rig.Rig.Write(msi.Offset + 12, 4, 2);
@@ -204,7 +205,7 @@ public sealed class MsiTests
         (rig.Rig.Read(msi.Offset + 16, 4) & 2).Should().Be(2, "the eventfd's event is folded in");
         rig.Rig.Write(msi.Offset + 12, 4, 0);
         rig.Rig.Sink.Sent.Should().ContainSingle().Which.Message.Data.Should().Be(0x51);
-        var route = rig.Rig.Routing.Routes.Should().ContainSingle().Which;
+        RecordingIrqRoute route = rig.Rig.Routing.Routes.Should().ContainSingle().Which;
         route.Armed.Should().Be(new MsiMessage(Address, 0x51));
         rig.Rig.Write(msi.Offset + 8, 2, 0x60);
         route.Armed.Should().Be(new MsiMessage(Address, 0x61));
@@ -240,7 +241,7 @@ public sealed class MsiTests
         var msi = new MsiCapability(2, perVectorMasking: true);
         var rig = new CapabilityRig(msi);
         Program(rig, msi, 0x40);
-        var eventFd = msi[0].GetEventFd();
+        EventFd eventFd = msi[0].GetEventFd();
         eventFd.Signal();
         Enable(rig, msi, 1);
         rig.Rig.Sink.Count.Should().Be(0);

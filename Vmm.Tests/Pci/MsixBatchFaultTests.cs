@@ -29,7 +29,7 @@ public sealed class MsixBatchFaultTests
         rig.Rig.Sink.Arrived = null;
 
         rig.Function.Faults.Should().Be(1);
-        Task later = Task.Run(() =>
+        var later = Task.Run(() =>
         {
             rig.Mask(2, true);
             rig.Mask(2, false);

@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Capabilities;
 
@@ -14,9 +15,9 @@ public sealed class MsixEventFdTests
     {
         var rig = new MsixRig();
         rig.Enable();
-        var eventFd = rig.Msix[1].GetEventFd();
+        EventFd eventFd = rig.Msix[1].GetEventFd();
         rig.Msix[1].GetEventFd().Should().BeSameAs(eventFd);
-        var route = rig.Rig.Routing.Routes.Single();
+        RecordingIrqRoute route = rig.Rig.Routing.Routes.Single();
         route.Source.Should().BeSameAs(eventFd);
         route.Calls.Should().BeEmpty("nothing is spent before the first unmask");
 
@@ -40,7 +41,7 @@ public sealed class MsixEventFdTests
         var rig = new MsixRig();
         rig.Enable();
         rig.Program(1, 0xfee00000, 0x41, masked: true);
-        var eventFd = rig.Msix[1].GetEventFd();
+        EventFd eventFd = rig.Msix[1].GetEventFd();
         eventFd.Signal();
         eventFd.Signal();
         rig.PendingBits().Should().Be(2);
@@ -61,7 +62,7 @@ public sealed class MsixEventFdTests
         var rig = new MsixRig();
         rig.Enable();
         rig.Program(1, 0xfee00000, 0x41);
-        var eventFd = rig.Msix[1].GetEventFd();
+        EventFd eventFd = rig.Msix[1].GetEventFd();
         rig.Rig.Routing.Routes.Single().Armed.Should().Be(new MsiMessage(0xfee00000, 0x41), "the vector is unmasked already");
         eventFd.Signal();
         rig.PendingBits().Should().Be(0);
@@ -77,7 +78,7 @@ public sealed class MsixEventFdTests
         var rig = new MsixRig();
         rig.Enable();
         rig.Program(1, 0xfee00000, 0x41);
-        var eventFd = rig.Msix[1].GetEventFd();
+        EventFd eventFd = rig.Msix[1].GetEventFd();
         rig.Mask(1, true);
         eventFd.Signal();
         rig.Function.Reset();
@@ -110,8 +111,8 @@ public sealed class MsixEventFdTests
     public void A_refused_route_is_tried_again_with_the_next_message()
     {
         var rig = new MsixRig();
-        var eventFd = rig.Msix[0].GetEventFd();
-        var route = rig.Rig.Routing.Routes.Single();
+        EventFd eventFd = rig.Msix[0].GetEventFd();
+        RecordingIrqRoute route = rig.Rig.Routing.Routes.Single();
         rig.Rig.Routing.ArmsLeft = 0;
         rig.Program(0, 0xfee00000, 0x40);
         rig.Enable();
@@ -131,7 +132,7 @@ public sealed class MsixEventFdTests
     {
         var rig = new MsixRig();
         rig.Msix[1].GetEventFd();
-        var route = rig.Rig.Routing.Routes.Single();
+        RecordingIrqRoute route = rig.Rig.Routing.Routes.Single();
         rig.Program(1, 0xfee00000, 0x41);
         rig.Enable();
         rig.Rig.Memory.Write(rig.Table + 16, 8, 0x1_fee01000);
@@ -152,8 +153,8 @@ public sealed class MsixEventFdTests
         rig.Enable();
         rig.Program(0, 0xfee00000, 0x40);
         rig.Program(1, 0xfee00000, 0x41, masked: true);
-        var armed = rig.Msix[0].GetEventFd();
-        var masked = rig.Msix[1].GetEventFd();
+        EventFd armed = rig.Msix[0].GetEventFd();
+        EventFd masked = rig.Msix[1].GetEventFd();
         armed.Signal();
         masked.Signal();
         rig.Msix[2].Signal();
@@ -182,7 +183,7 @@ public sealed class MsixEventFdTests
 
         rig.Rig.Add(rig.Function);
         rig.Mask(1, true);
-        var eventFd = rig.Msix[1].GetEventFd();
+        EventFd eventFd = rig.Msix[1].GetEventFd();
         eventFd.Signal();
         rig.Msix[1].IsPending.Should().BeTrue("nothing delivers it");
         rig.Msix.Dispose();
@@ -193,7 +194,7 @@ public sealed class MsixEventFdTests
     public void Eventfds_and_routes_go_when_the_function_leaves_its_bus()
     {
         var rig = new MsixRig();
-        var eventFd = rig.Msix[0].GetEventFd();
+        EventFd eventFd = rig.Msix[0].GetEventFd();
         rig.Msix[3].GetEventFd();
         rig.Rig.Bridge.Root.Remove(rig.Function);
         rig.Rig.Routing.LiveRoutes.Should().Be(0);

@@ -189,7 +189,7 @@ public sealed class MsixFunctionTests
             "another BAR" => new("empty", 0x20, 16, new RecordingHandler(16)),
             _ => new("early", 0, 0x20, msix.TableHandler),
         };
-        var function = PciRig.Function(
+        PciFunction function = PciRig.Function(
             new PciBar(0, PciBarKind.Memory32, 0x1000, [table, msix.CreatePendingRegion()]),
             new PciBar(1, PciBarKind.Memory32, 0x1000, wrong == "another BAR" ? [msix.CreateTableRegion()] : []));
         function.AddCapability(msix);
@@ -203,7 +203,7 @@ public sealed class MsixFunctionTests
 
         protected override void OnInterruptModeChanged()
         {
-            var msix = Capabilities.OfType<MsixCapability>().Single();
+            MsixCapability msix = Capabilities.OfType<MsixCapability>().Single();
             Heard.Add(msix.IsEnabled ? (msix.IsFunctionMasked ? "masked" : "enabled") : UsesMessages ? "messages" : "disabled");
         }
 

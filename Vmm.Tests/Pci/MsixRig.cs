@@ -13,8 +13,8 @@ internal sealed class MsixRig
     public MsixRig(int vectors = 4, int tableBar = 0, uint tableOffset = 0x1000, int pendingBar = 0, uint pendingOffset = 0x800, bool decode = true)
     {
         Msix = new MsixCapability(vectors, tableBar, tableOffset, pendingBar, pendingOffset);
-        var table = Msix.CreateTableRegion();
-        var pending = Msix.CreatePendingRegion();
+        PciBarRegion table = Msix.CreateTableRegion();
+        PciBarRegion pending = Msix.CreatePendingRegion();
         Function = new PciFunction(PciRig.Identity, new PciFunctionOptions { Pin = Vmm.Pci.Interrupts.InterruptPin.A });
         for (int bar = 0; bar <= 2; bar += 2)
         {

@@ -27,12 +27,12 @@ public sealed class MsixStressTests
     public async Task No_event_is_lost_or_doubled_while_masks_change(bool functionMask)
     {
         var sink = new CheckingSink();
-        var msix = Make(sink, null, out var function);
-        var vector = msix[1];
+        MsixCapability msix = Make(sink, null, out PciFunction? function);
+        MsixVector vector = msix[1];
         bool stop = false;
         int toggles = 0;
         using var started = new ManualResetEventSlim();
-        var masker = OnItsOwnThread(() =>
+        Task masker = OnItsOwnThread(() =>
         {
             started.Set();
             while (!Volatile.Read(ref stop))
@@ -58,7 +58,7 @@ public sealed class MsixStressTests
     public async Task Several_signallers_lose_nothing_while_unmasked()
     {
         var sink = new CheckingSink();
-        var msix = Make(sink, null, out _);
+        MsixCapability msix = Make(sink, null, out _);
         await Task.WhenAll(Signaller(), Signaller()).WaitAsync(Limit);
         sink.Count.Should().Be(2 * Events);
 
@@ -76,10 +76,10 @@ public sealed class MsixStressTests
     public async Task A_message_is_never_torn_and_never_follows_the_mask()
     {
         var sink = new CheckingSink { ChecksMessage = true };
-        var msix = Make(sink, null, out _);
+        MsixCapability msix = Make(sink, null, out _);
         bool stop = false;
         using var started = new ManualResetEventSlim();
-        var signaller = OnItsOwnThread(() =>
+        Task signaller = OnItsOwnThread(() =>
         {
             started.Set();
             while (!Volatile.Read(ref stop))
@@ -88,7 +88,7 @@ public sealed class MsixStressTests
             }
         });
         started.Wait(Limit).Should().BeTrue();
-        var deadline = DateTime.UtcNow + Limit;
+        DateTime deadline = DateTime.UtcNow + Limit;
         for (uint i = 1; i <= Events || (sink.Count < 1000 && DateTime.UtcNow < deadline); i++)
         {
             Write(msix, 12, 1);
@@ -113,11 +113,11 @@ public sealed class MsixStressTests
     {
         var sink = new CheckingSink();
         var kernel = new KernelModel();
-        var msix = Make(sink, kernel, out var function);
+        MsixCapability msix = Make(sink, kernel, out PciFunction? function);
         msix[1].GetEventFd();
         bool stop = false;
         using var started = new ManualResetEventSlim();
-        var masker = OnItsOwnThread(() =>
+        Task masker = OnItsOwnThread(() =>
         {
             started.Set();
             while (!Volatile.Read(ref stop))
@@ -143,7 +143,7 @@ public sealed class MsixStressTests
 
     private static void SignalOneByOne(Action signal, Func<int> delivered)
     {
-        var deadline = DateTime.UtcNow + Limit;
+        DateTime deadline = DateTime.UtcNow + Limit;
         for (int i = 0; i < Events; i++)
         {
             signal();
@@ -229,7 +229,7 @@ public sealed class MsixStressTests
 
         public void ArmAll(IReadOnlyList<RouteArming> armings)
         {
-            foreach (var arming in armings)
+            foreach (RouteArming arming in armings)
             {
                 arming.Route.Arm(arming.Message);
             }

@@ -1,6 +1,8 @@
 using System;
 using System.Linq;
+using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Interrupts;
+using Vmm.Pci;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 
@@ -89,7 +91,7 @@ public sealed class MsixTests
     {
         const int Vectors = 7;
         var rig = new MsixRig(Vectors);
-        var model = new uint[Vectors * 4];
+        uint[] model = new uint[Vectors * 4];
         for (int i = 0; i < Vectors; i++)
         {
             model[(i * 4) + 3] = 1;
@@ -125,7 +127,7 @@ public sealed class MsixTests
     public void Quad_words_cross_fields_and_entries()
     {
         var rig = new MsixRig(2);
-        var table = rig.Msix.TableHandler;
+        IRegionHandler table = rig.Msix.TableHandler;
         table.Write(4, 8, 0x11111111_00000001);
         rig.Read(0, 4).Should().Be(1);
         rig.Read(0, 8).Should().Be(0x11111111);
@@ -281,7 +283,7 @@ public sealed class MsixTests
             rig.Msix[vector].Signal();
         }
 
-        var pending = rig.Msix.PendingHandler;
+        IRegionHandler pending = rig.Msix.PendingHandler;
         pending.Read(0, 8).Should().Be(0x8000_0002_0000_0001);
         pending.Read(4, 4).Should().Be(0x8000_0002);
         pending.Read(4, 8).Should().Be(0x0000_0001_8000_0002);
@@ -356,7 +358,7 @@ public sealed class MsixTests
     {
         var rig = new PciRig();
         var msix = new MsixCapability(1, 0, 0, 2, 0);
-        var function = PciRig.Function(new PciBar(
+        PciFunction function = PciRig.Function(new PciBar(
             0, PciBarKind.Memory32, 0x1000, [msix.CreateTableRegion(), new("x", 0x800, 8, new RecordingHandler(8))]));
         function.AddCapability(msix);
         FluentActions.Invoking(() => rig.Add(function)).Should().Throw<ArgumentException>().WithMessage("*BAR 2*pending bit array*");

@@ -46,7 +46,7 @@ internal sealed class PciRig
     public static PciFunction Function(params PciBar[] bars)
     {
         var function = new PciFunction(Identity);
-        foreach (var bar in bars)
+        foreach (PciBar bar in bars)
         {
             function.AddBar(bar);
         }

@@ -27,8 +27,8 @@ public sealed class ResourceTests
         var port = new Vmm.Pci.Bridges.PciRootPort();
         rig.Add(port, 1);
         rig.Bridge.Root.AssignResources();
-        var large = PciRig.Function(new PciBar(0, PciBarKind.Memory32, 64 << 20, [new PciBarRegion("r", 0, 0x1000, new ConstantHandler(1))]));
-        var small = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new ConstantHandler(2)));
+        PciFunction large = PciRig.Function(new PciBar(0, PciBarKind.Memory32, 64 << 20, [new PciBarRegion("r", 0, 0x1000, new ConstantHandler(1))]));
+        PciFunction small = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory32, 0x1000, new ConstantHandler(2)));
         port.HotAdd(large, small);
 
         rig.Bridge.Invoking(static bridge => bridge.Reset()).Should().NotThrow();
@@ -47,10 +47,10 @@ public sealed class ResourceTests
     [Trait("Behaviour", "PCI-14")]
     public void Addresses_come_from_the_window_that_fits_the_kind()
     {
-        var windows = Windows();
+        PciWindow[] windows = Windows();
         var rig = new PciRig(windows);
-        var function = rig.Add(new PciFunction(PciRig.Identity, new PciFunctionOptions { Pin = InterruptPin.B }));
-        var other = PciRig.Function(
+        PciFunction function = rig.Add(new PciFunction(PciRig.Identity, new PciFunctionOptions { Pin = InterruptPin.B }));
+        PciFunction other = PciRig.Function(
             new PciBar(0, PciBarKind.Memory32, 0x1000, []),
             new PciBar(1, PciBarKind.Io, 32, []),
             new PciBar(2, PciBarKind.Memory64, 0x10_0000, []),
@@ -83,7 +83,7 @@ public sealed class ResourceTests
     public void A_64_bit_bar_goes_below_4_GiB_where_there_is_no_other_window()
     {
         var rig = new PciRig(new PciWindow(AddressSpaceKind.Memory, 0xc000_0000, 0x10_0000));
-        var function = rig.Add(PciRig.Function(new PciBar(0, PciBarKind.Memory64, 0x4000, [])));
+        PciFunction function = rig.Add(PciRig.Function(new PciBar(0, PciBarKind.Memory64, 0x4000, [])));
         rig.Bridge.Root.AssignResources();
         function.GetBarAddress(0).Should().Be(0xc000_0000);
 
@@ -96,7 +96,7 @@ public sealed class ResourceTests
     [Trait("Behaviour", "PCI-14")]
     public void Ten_thousand_additions_and_removals_leave_no_drift()
     {
-        var windows = Windows();
+        PciWindow[] windows = Windows();
         var rig = new PciRig(windows);
         var random = new Random(5);
         var live = new Queue<PciFunction>();
@@ -109,7 +109,7 @@ public sealed class ResourceTests
                 rig.Bridge.Root.Remove(live.Dequeue());
             }
 
-            var function = PciRig.Function(
+            PciFunction function = PciRig.Function(
                 new PciBar(0, PciBarKind.Memory32, 0x1000ul << random.Next(6), []),
                 new PciBar(1, PciBarKind.Io, 4ul << random.Next(5), []),
                 new PciBar(2, PciBarKind.Memory64, 0x1_0000ul << random.Next(10), []));
@@ -119,7 +119,7 @@ public sealed class ResourceTests
             live.Enqueue(function);
         }
 
-        while (live.TryDequeue(out var function))
+        while (live.TryDequeue(out PciFunction? function))
         {
             rig.Bridge.Root.Remove(function);
         }
@@ -158,7 +158,7 @@ public sealed class ResourceTests
         }
 
         ulong end = 0;
-        foreach (var (address, size) in taken)
+        foreach ((ulong address, ulong size) in taken)
         {
             address.Should().BeGreaterThanOrEqualTo(end);
             end = address + size;

@@ -52,7 +52,7 @@ public sealed class RootPortTests
     public void Indicators_show_what_the_guest_writes()
     {
         var rig = new SlotRig();
-        foreach (var indicator in new[] { SlotIndicator.On, SlotIndicator.Blink, SlotIndicator.Off })
+        foreach (SlotIndicator indicator in new[] { SlotIndicator.On, SlotIndicator.Blink, SlotIndicator.Off })
         {
             rig.Control = (rig.Control & ~0x3c0u) | ((uint)indicator << 6);
             (rig.Port.AttentionIndicator, rig.Port.PowerIndicator).Should().Be((indicator, SlotIndicator.Reserved));
@@ -107,7 +107,7 @@ public sealed class RootPortTests
         var rig = new SlotRig();
         rig.Bridges.Write(rig.Port, rig.Port.Msi!.Offset + 2, 2, 0);
         rig.Run();
-        var line = rig.Bridges.Rig.Lines[18];
+        RecordingInterruptLine line = rig.Bridges.Rig.Lines[18];
         line.IsAsserted.Should().BeFalse();
         rig.Port.HotRemove(SlotRemoval.Surprise).IsCompleted.Should().BeTrue();
         line.IsAsserted.Should().BeTrue();
@@ -172,7 +172,7 @@ public sealed class RootPortTests
     public void A_window_forwards_what_lies_wholly_in_it()
     {
         var rig = new SlotRig(new PciRootPortOptions());
-        var function = PciRig.Function(
+        PciFunction function = PciRig.Function(
             PciRig.Bar(0, PciBarKind.Memory32, 0x20_0000, new RecordingHandler(0x20_0000)),
             PciRig.Bar(1, PciBarKind.Io, 256, new RecordingHandler(256)));
         rig.Port.HotAdd(function);
@@ -202,7 +202,7 @@ public sealed class RootPortTests
     public void A_memory_window_does_not_reach_above_4_GiB_and_a_prefetchable_one_ends_where_it_says()
     {
         var rig = new SlotRig(new PciRootPortOptions());
-        var function = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory64, 0x10_0000, new RecordingHandler(0x10_0000)));
+        PciFunction function = PciRig.Function(PciRig.Bar(0, PciBarKind.Memory64, 0x10_0000, new RecordingHandler(0x10_0000)));
         rig.Port.HotAdd(function);
         rig.Bridges.Write(function, 4, 2, 2);
         rig.Bridges.Write(function, 0x10, 4, 0xc140_0000);
@@ -258,7 +258,8 @@ public sealed class RootPortTests
         using var resample = new EventFd();
         host.Root.Add(port, 6);
         host.Root.Add(bridge, 3);
-        foreach (var (bus, device, pin, gsi) in new[] { (port.Secondary, 0, InterruptPin.B, 23), (bridge.Secondary, 1, InterruptPin.A, 16) })
+        foreach ((PciBus bus, int device, InterruptPin pin, int gsi)
+            in new[] { (port.Secondary, 0, InterruptPin.B, 23), (bridge.Secondary, 1, InterruptPin.A, 16) })
         {
             var function = new PciFunction(PciRig.Identity, new PciFunctionOptions { Pin = pin });
             bus.Add(function, device);
@@ -283,7 +284,7 @@ public sealed class RootPortTests
     {
         var rig = new SlotRig(new PciRootPortOptions());
         var msi = new MsiCapability(1);
-        var function = PciRig.Function();
+        PciFunction function = PciRig.Function();
         function.AddCapability(msi);
         rig.Port.HotAdd(function);
         rig.Bridges.Write(function, 4, 2, 4);
@@ -320,8 +321,8 @@ public sealed class RootPortTests
     public void A_device_of_several_functions_that_does_not_fit_leaves_the_slot_empty()
     {
         var rig = new SlotRig();
-        var first = SlotRig.Function();
-        var elsewhere = SlotRig.Function();
+        PciFunction first = SlotRig.Function();
+        PciFunction elsewhere = SlotRig.Function();
         rig.Bridges.Host.Root.Add(elsewhere, 9);
         FluentActions.Invoking(() => rig.Port.HotAdd(first, elsewhere)).Should().Throw<ArgumentException>();
         first.Bus.Should().BeNull();

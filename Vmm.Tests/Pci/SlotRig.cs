@@ -70,7 +70,7 @@ internal sealed class SlotRig
     /// <summary>Adds a function, and does what the guest does until it runs.</summary>
     public PciFunction Run()
     {
-        var function = Function();
+        PciFunction function = Function();
         Port.HotAdd(function);
         Control = (Control & ~(PowerOff | IndicatorOff)) | IndicatorOn;
         Bridges.Write(function, 0x10, 4, (uint)Port.MemoryWindow.Base);

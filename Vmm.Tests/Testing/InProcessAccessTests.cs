@@ -158,7 +158,7 @@ public sealed class InProcessAccessTests : IDisposable
         _bus.WriteConfiguration(port.Address, 4, 2, 7);
 
         using (var access = new InProcessFunctionAccess(_bus.Bus, function))
-        using (VirtioEntropyDriver driver = VirtioEntropyDriver.Open(access))
+        using (var driver = VirtioEntropyDriver.Open(access))
         {
             byte[] bytes = new byte[1000];
             driver.Read(bytes);
@@ -184,7 +184,7 @@ public sealed class InProcessAccessTests : IDisposable
     [Fact]
     public void A_function_that_is_not_on_the_bus_is_refused()
     {
-        using var function = Create();
+        using PciFunction function = Create();
 
         FluentActions.Invoking(() => new InProcessFunctionAccess(_bus.Bus, function)).Should().Throw<ArgumentException>();
     }

@@ -67,7 +67,7 @@ internal static unsafe class InfoQuery
                 return null;
             }
 
-            var link = Read<vfio_info_cap_header>(answer, (int)at);
+            vfio_info_cap_header link = Read<vfio_info_cap_header>(answer, (int)at);
             found.Add((link.id, (int)at));
             at = link.next;
         }

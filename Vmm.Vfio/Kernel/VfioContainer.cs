@@ -105,7 +105,7 @@ internal sealed unsafe class VfioContainer : DmaAddressSpace
     public void Refresh()
     {
         var ranges = new List<GuestRange>();
-        byte[] answer = Ask(out var info, out var chain);
+        byte[] answer = Ask(out vfio_iommu_type1_info info, out IReadOnlyList<(ushort Id, int Offset)>? chain);
         foreach ((ushort id, int offset) in chain)
         {
             if (id == VfioConstants.VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
@@ -173,7 +173,7 @@ internal sealed unsafe class VfioContainer : DmaAddressSpace
     {
         try
         {
-            byte[] answer = Ask(out _, out var chain);
+            byte[] answer = Ask(out _, out IReadOnlyList<(ushort Id, int Offset)>? chain);
             foreach ((ushort id, int offset) in chain)
             {
                 if (id == VfioConstants.VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL

@@ -81,7 +81,7 @@ public sealed class VfioHost
         ArgumentException.ThrowIfNullOrEmpty(path);
         lock (_lock)
         {
-            PciDeviceLocation location = PciDeviceLocation.Find(_calls, path);
+            var location = PciDeviceLocation.Find(_calls, path);
 
             // Through its group the kernel would open it again.
             if (_attached.Contains(location.Name))

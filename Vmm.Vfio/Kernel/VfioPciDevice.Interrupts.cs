@@ -118,7 +118,7 @@ public sealed unsafe partial class VfioPciDevice
             throw Refuse(nameof(VfioRequests.VFIO_DEVICE_GET_IRQ_INFO), result, $"interrupt {index} does not answer");
         }
 
-        var info = MemoryMarshal.Read<vfio_irq_info>(answer);
+        vfio_irq_info info = MemoryMarshal.Read<vfio_irq_info>(answer);
         if ((info.flags & VfioConstants.VFIO_IRQ_INFO_EVENTFD) == 0)
         {
             return default;

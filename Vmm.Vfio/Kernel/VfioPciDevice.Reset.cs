@@ -97,7 +97,7 @@ public sealed unsafe partial class VfioPciDevice
             byte[] answer = new byte[sizeof(vfio_pci_hot_reset_info) + (room * sizeof(vfio_pci_dependent_device))];
             MemoryMarshal.Write(answer, (uint)answer.Length);
             int result = File.Ioctl(VfioRequests.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, answer);
-            var info = MemoryMarshal.Read<vfio_pci_hot_reset_info>(answer);
+            vfio_pci_hot_reset_info info = MemoryMarshal.Read<vfio_pci_hot_reset_info>(answer);
             if (result >= 0 && info.count <= room)
             {
                 flags = info.flags;

@@ -30,7 +30,7 @@ internal sealed unsafe record VfioRegion(BackendRegion Info, ulong FileOffset)
             throw Refusal.Of(Step, name, result, $"region {index} does not answer");
         }
 
-        var info = MemoryMarshal.Read<vfio_region_info>(answer);
+        vfio_region_info info = MemoryMarshal.Read<vfio_region_info>(answer);
         if (info.size == 0)
         {
             return Absent;
@@ -73,7 +73,8 @@ internal sealed unsafe record VfioRegion(BackendRegion Info, ulong FileOffset)
             return null;
         }
 
-        var areas = InfoQuery.ReadArray<vfio_region_sparse_mmap_area>(answer, offset + sizeof(vfio_region_info_cap_sparse_mmap), header.nr_areas);
+        vfio_region_sparse_mmap_area[]? areas = InfoQuery.ReadArray<vfio_region_sparse_mmap_area>(
+            answer, offset + sizeof(vfio_region_info_cap_sparse_mmap), header.nr_areas);
         return areas is null || areas.Any(area => !GuestRange.Fits(area.offset, area.size, size))
             ? null
             : [.. areas.Where(area => area.size != 0).Select(area => new RegionArea(area.offset, area.size))];

@@ -38,7 +38,7 @@ internal sealed class CliqueCapability(int clique) : VendorSpecificCapability([(
             return false;
         }
 
-        foreach (var capability in layout.Capabilities)
+        foreach (DeviceCapability capability in layout.Capabilities)
         {
             if (capability.Offset < offset + RequiredLength && offset < capability.Offset + LengthOf(capability, layout))
             {
@@ -46,7 +46,7 @@ internal sealed class CliqueCapability(int clique) : VendorSpecificCapability([(
             }
         }
 
-        foreach (var capability in layout.Hidden)
+        foreach (DeviceCapability capability in layout.Hidden)
         {
             if (capability.Offset < PciConfigurationSpace.ConventionalLength
                 && capability.End > offset

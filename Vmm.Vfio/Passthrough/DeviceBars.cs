@@ -44,7 +44,7 @@ internal sealed class DeviceBars : IDisposable
         var result = new DeviceBars();
         try
         {
-            foreach (var bar in layout.Bars)
+            foreach (DeviceBar bar in layout.Bars)
             {
                 result.Add(bar, msix, backend, access, options, logger);
             }
@@ -61,7 +61,7 @@ internal sealed class DeviceBars : IDisposable
     /// <summary>Unmaps everything; nothing of it is in the guest any more.</summary>
     public void Dispose()
     {
-        foreach (var memory in _memory)
+        foreach (HostMemory memory in _memory)
         {
             memory.Dispose();
         }
@@ -87,17 +87,17 @@ internal sealed class DeviceBars : IDisposable
     private void Add(
         DeviceBar bar, MsixCapability? msix, IPciDeviceBackend backend, DeviceAccess access, PassthroughFunctionOptions options, ILogger logger)
     {
-        var request = RequestFor(bar, msix, options);
-        var plan = BarPlanner.Plan(request);
+        BarRequest request = RequestFor(bar, msix, options);
+        BarPlan plan = BarPlanner.Plan(request);
         var index = (PciRegionIndex)bar.Index;
-        if (!TryMap(plan, index, backend, bar.Region.CanWrite, logger, out var mappings))
+        if (!TryMap(plan, index, backend, bar.Region.CanWrite, logger, out List<HostMemory>? mappings))
         {
             plan = BarPlanner.PlanTrapped(request);
         }
 
         _memory.AddRange(mappings);
         var regions = new List<PciBarRegion>();
-        foreach (var piece in plan.Pieces)
+        foreach (BarPiece piece in plan.Pieces)
         {
             var handler = new DeviceRegionHandler(access, index, piece.Offset, bar.Region.CanRead, bar.Region.CanWrite && bar.Kind != PciBarKind.Rom);
             regions.Add(piece.Kind switch
@@ -125,7 +125,7 @@ internal sealed class DeviceBars : IDisposable
         BarPlan plan, PciRegionIndex index, IPciDeviceBackend backend, bool writable, ILogger logger, out List<HostMemory> mappings)
     {
         mappings = [];
-        foreach (var area in plan.Mappings)
+        foreach (RegionArea area in plan.Mappings)
         {
             try
             {
@@ -134,7 +134,7 @@ internal sealed class DeviceBars : IDisposable
             catch (HostException e)
             {
                 Log.MappingFellBack(logger, e, backend.Name, (int)index, area.Length, area.Offset);
-                foreach (var mapping in mappings)
+                foreach (HostMemory mapping in mappings)
                 {
                     mapping.Dispose();
                 }

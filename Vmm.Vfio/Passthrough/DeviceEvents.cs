@@ -39,7 +39,7 @@ internal sealed class DeviceEvents : IDisposable
         Unwatch(PciInterruptIndex.Error, _watched[0]);
         Unwatch(PciInterruptIndex.Request, _watched[1]);
         _worker.Dispose();
-        foreach (var eventFd in _watched)
+        foreach (EventFd? eventFd in _watched)
         {
             eventFd?.Dispose();
         }

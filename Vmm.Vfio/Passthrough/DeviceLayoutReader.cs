@@ -4,8 +4,8 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Numerics;
 using Vmm.DeviceModel.Memory;
-using Vmm.Pci.Access;
 using Vmm.Pci;
+using Vmm.Pci.Access;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.Interrupts;
@@ -53,16 +53,16 @@ public sealed class DeviceLayoutReader
 
     private DeviceLayout Read()
     {
-        var bars = ReadBars();
+        List<DeviceBar> bars = ReadBars();
         var standard = CapabilityWalk.Standard(_image, out string? defect).ToList();
         Remark(defect);
         var extended = CapabilityWalk.Extended(_image, out defect).ToList();
         Remark(defect);
-        var msix = Take(standard, CapabilityIds.Msix, capability => ReadMsix(capability, bars));
-        var msi = Take(standard, CapabilityIds.Msi, ReadMsi);
-        var power = Take(standard, CapabilityIds.PowerManagement, capability => Sized(capability, 8, "power management"));
-        var express = Take(standard, CapabilityIds.PciExpress, ReadExpress);
-        var advanced = Take(standard, DeviceCapabilityIds.AdvancedFeatures, capability => Sized(capability, 6, "advanced features"));
+        MsixPlace? msix = Take(standard, CapabilityIds.Msix, capability => ReadMsix(capability, bars));
+        MsiPlace? msi = Take(standard, CapabilityIds.Msi, ReadMsi);
+        Placed? power = Take(standard, CapabilityIds.PowerManagement, capability => Sized(capability, 8, "power management"));
+        Placed? express = Take(standard, CapabilityIds.PciExpress, ReadExpress);
+        Placed? advanced = Take(standard, DeviceCapabilityIds.AdvancedFeatures, capability => Sized(capability, 6, "advanced features"));
         _hidden.AddRange(extended.Where(capability => DeviceCapabilityIds.IsHidden(capability.Id)));
         extended.RemoveAll(capability => DeviceCapabilityIds.IsHidden(capability.Id));
         return new DeviceLayout
@@ -118,7 +118,7 @@ public sealed class DeviceLayoutReader
 
             // Type 3 is reserved; type 1, below 1 MiB, is an old word for 32-bit.
             bool is64Bit = !io && ((register >> 1) & 3) == 2;
-            var kind = io ? PciBarKind.Io : is64Bit ? PciBarKind.Memory64 : PciBarKind.Memory32;
+            PciBarKind kind = io ? PciBarKind.Io : is64Bit ? PciBarKind.Memory64 : PciBarKind.Memory32;
             AddBar(bars, new DeviceBar(index, kind, !io && (register & 8) != 0, _regions[index]));
             if (is64Bit)
             {

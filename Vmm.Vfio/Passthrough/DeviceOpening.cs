@@ -46,7 +46,7 @@ internal static class DeviceOpening
     /// <exception cref="VfioException">There is no device to read, or it is none that a guest can be given.</exception>
     public static DeviceLayout ReadLayout(IPciDeviceBackend backend, DeviceAccess access)
     {
-        var region = backend.GetRegion(PciRegionIndex.Configuration);
+        BackendRegion region = backend.GetRegion(PciRegionIndex.Configuration);
         if (region.Size < PciConfigurationSpace.ConventionalLength || !region.CanRead || !region.CanWrite)
         {
             throw new VfioException(
@@ -56,7 +56,7 @@ internal static class DeviceOpening
         int length = region.Size >= PciConfigurationSpace.ExpressLength
             ? PciConfigurationSpace.ExpressLength
             : PciConfigurationSpace.ConventionalLength;
-        var image = new byte[length];
+        byte[] image = new byte[length];
         for (int offset = 0; offset < length; offset += 4)
         {
             BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(offset), (uint)access.Read(PciRegionIndex.Configuration, (ulong)offset, 4));

@@ -91,7 +91,7 @@ public sealed class GuestIovaMap : IGuestMemoryListener, IDisposable
     {
         lock (_lock)
         {
-            if (_mapped.TryGetValue(iova, out var mapping) && mapping.Length == length && Unmap(iova, length))
+            if (_mapped.TryGetValue(iova, out (ulong Length, GuestMemoryRegion Region) mapping) && mapping.Length == length && Unmap(iova, length))
             {
                 _mapped.Remove(iova);
                 return true;
@@ -139,7 +139,7 @@ public sealed class GuestIovaMap : IGuestMemoryListener, IDisposable
 
     private void UnmapAll(Predicate<GuestMemoryRegion> belongs)
     {
-        foreach (var (iova, mapping) in _mapped)
+        foreach ((ulong iova, (ulong Length, GuestMemoryRegion Region) mapping) in _mapped)
         {
             // What the host does not unmap stays pinned, and is nobody else's, until the mapper is closed.
             if (belongs(mapping.Region) && Unmap(iova, mapping.Length))

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Vmm.Pci.Access;
@@ -77,7 +78,7 @@ public sealed partial class PassthroughFunction
             _withheld[register] &= at == 0 ? 0xffffu : 0;
         }
 
-        foreach (var bits in capability.BitsFor(Bus!.IsRoot))
+        foreach (ExpressBits bits in capability.BitsFor(Bus!.IsRoot))
         {
             Emulate(capability.Offset + bits.Offset, bits.Width, bits.Value, bits.Mask);
         }
@@ -93,7 +94,7 @@ public sealed partial class PassthroughFunction
     {
         lock (_commandLock)
         {
-            var wanted = (Command & ~CommandBitsOfOurs) | _decode | (IsBusMaster && !_released ? PciCommand.BusMaster : 0);
+            PciCommand wanted = (Command & ~CommandBitsOfOurs) | _decode | (IsBusMaster && !_released ? PciCommand.BusMaster : 0);
             if (always || wanted != _pushed)
             {
                 _pushed = wanted;
@@ -165,13 +166,13 @@ public sealed partial class PassthroughFunction
         Emulate(ConfigurationRegisters.Status, 2, list.Count == 0 ? 0 : HasList, HasList);
         for (int i = 0; i < list.Count; i++)
         {
-            var (offset, id) = list[i];
+            (int offset, int id) = list[i];
             int next = i + 1 < list.Count ? list[i + 1].Offset : 0;
             Place(offset, next, msix, clique);
             Emulate(offset, 2, (uint)(id | (next << 8)), 0xffff);
         }
 
-        foreach (var hidden in Layout.Hidden.Where(hidden => hidden.Offset < PciConfigurationSpace.ConventionalLength))
+        foreach (DeviceCapability hidden in Layout.Hidden.Where(hidden => hidden.Offset < PciConfigurationSpace.ConventionalLength))
         {
             // MSI is the longest of those that are hidden.
             Own(hidden.Offset, Math.Min(hidden.Room, 24));
@@ -201,7 +202,7 @@ public sealed partial class PassthroughFunction
         else if (offset == Layout.PowerManagement?.Offset)
         {
             const int NoSoftReset = 8;
-            var image = Layout.Image.Span[offset..];
+            ReadOnlySpan<byte> image = Layout.Image.Span[offset..];
             var power = new PowerManagementCapability(
                 (image[4] & NoSoftReset) != 0, (ushort)(image[2] & PowerManagementCapability.SupportedCapabilities));
             PlaceCapability(power, offset, next);
@@ -227,7 +228,7 @@ public sealed partial class PassthroughFunction
     private void PlaceExpress(DeviceCapability express, int next)
     {
         const uint FlrCapable = 0x10;
-        var image = Layout.Image.Span;
+        ReadOnlySpan<byte> image = Layout.Image.Span;
         bool canReset = (image[express.Offset + 7] & FlrCapable) != 0 && _backend.CanReset;
         uint flags = (uint)(image[express.Offset + 2] | (image[express.Offset + 3] << 8));
         PlaceCapability(new ExpressCapability(express, flags, canReset), express.Offset, next);
@@ -237,12 +238,12 @@ public sealed partial class PassthroughFunction
     private void LinkExtendedCapabilities()
     {
         const int Head = ConfigurationRegisters.FirstExtendedCapability;
-        foreach (var hidden in Layout.Hidden.Where(hidden => hidden.Offset >= Head))
+        foreach (DeviceCapability hidden in Layout.Hidden.Where(hidden => hidden.Offset >= Head))
         {
             Own(hidden.Offset, Math.Min(hidden.Room, DeviceCapabilityIds.HiddenLength(hidden.Id)));
         }
 
-        var list = Layout.ExtendedCapabilities;
+        IReadOnlyList<DeviceCapability> list = Layout.ExtendedCapabilities;
         for (int i = 0; i < list.Count; i++)
         {
             int next = i + 1 < list.Count ? list[i + 1].Offset : 0;

@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.State;
-using Vmm.Pci.Access;
 using Vmm.Pci;
+using Vmm.Pci.Access;
 using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Pci.ConfigSpace;
@@ -67,7 +67,7 @@ public sealed partial class PassthroughFunction : PciFunction
         _followBusMaster = FollowBusMaster;
         _emulated = new uint[ConfigurationSpace.Length / 4];
         _withheld = new uint[ConfigurationSpace.Length / 4];
-        foreach (var bar in bars.Bars)
+        foreach (PciBar bar in bars.Bars)
         {
             AddBar(bar);
             _decode |= bar.Kind == PciBarKind.Io ? PciCommand.IoSpace : PciCommand.MemorySpace;
@@ -149,16 +149,16 @@ public sealed partial class PassthroughFunction : PciFunction
             throw new ArgumentException($"a clique is 0 to 15, not {options.GpuDirectClique}", nameof(options));
         }
 
-        var logger = GuardedLogger.Create<PassthroughFunction>(options.LoggerFactory);
+        ILogger logger = GuardedLogger.Create<PassthroughFunction>(options.LoggerFactory);
         var access = new DeviceAccess(backend);
         DeviceOpening.ResetWithBus(backend, logger);
-        var layout = DeviceOpening.ReadLayout(backend, access);
+        DeviceLayout layout = DeviceOpening.ReadLayout(backend, access);
         foreach (string remark in layout.Remarks)
         {
             Log.DeviceRemark(logger, backend.Name, remark);
         }
 
-        var msix = layout.Msix is { } place
+        MsixCapability? msix = layout.Msix is { } place
             ? new MsixCapability(place.VectorCount, place.TableBar, place.TableOffset, place.PendingBar, place.PendingOffset)
             : null;
         var bars = DeviceBars.Create(layout, msix, backend, access, options, logger);

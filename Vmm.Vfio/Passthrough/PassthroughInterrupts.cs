@@ -96,7 +96,7 @@ internal sealed class PassthroughInterrupts(
         MessageCapability? refused = null;
         lock (_lock)
         {
-            var wanted = Wanted();
+            PassthroughInterruptMode wanted = Wanted();
             bool recount = wanted == PassthroughInterruptMode.Msi && _mode == wanted && _messages != function.Msi!.EnabledCount;
             if ((wanted != _mode || recount) && !Switch(wanted))
             {
@@ -157,7 +157,7 @@ internal sealed class PassthroughInterrupts(
     /// <summary>Goes to a mode, or stays in the one before.</summary>
     private bool Switch(PassthroughInterruptMode wanted)
     {
-        var before = _mode;
+        PassthroughInterruptMode before = _mode;
         try
         {
             Leave();
@@ -188,7 +188,7 @@ internal sealed class PassthroughInterrupts(
 
     private void Leave()
     {
-        var before = _mode;
+        PassthroughInterruptMode before = _mode;
         _mode = PassthroughInterruptMode.None;
         _enabled = 0;
         _given = int.MaxValue;
@@ -336,7 +336,7 @@ internal sealed class PassthroughInterrupts(
     {
         foreach (int index in added)
         {
-            var eventFd = function.Msix![index].GetEventFd();
+            EventFd eventFd = function.Msix![index].GetEventFd();
             backend.SetTriggers(PciInterruptIndex.Msix, index, [eventFd]);
             _vectors[index] = eventFd;
             _enabled = Math.Max(_enabled, index + 1);
@@ -346,7 +346,7 @@ internal sealed class PassthroughInterrupts(
     /// <summary>Enables MSI-X anew with more vectors, where the device cannot add them while others are enabled.</summary>
     private void Enlarge(List<int> added)
     {
-        var before = _vectors.AsSpan(0, _enabled).ToArray();
+        EventFd?[] before = _vectors.AsSpan(0, _enabled).ToArray();
         var wanted = new EventFd?[added[^1] + 1];
         before.CopyTo(wanted, 0);
         foreach (int index in added)
@@ -369,7 +369,7 @@ internal sealed class PassthroughInterrupts(
         finally
         {
             // What the device signalled in between is lost. A driver looks and finds nothing at a needless interrupt; it hangs at a missing one.
-            foreach (var eventFd in before)
+            foreach (EventFd? eventFd in before)
             {
                 eventFd?.Signal();
             }

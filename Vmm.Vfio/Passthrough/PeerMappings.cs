@@ -26,9 +26,9 @@ internal sealed class PeerMappings
     public PeerMappings(PassthroughFunction function, IDmaMapper mapper, ILogger logger)
     {
         (_function, _mapper, _logger) = (function, mapper, logger);
-        foreach (var bar in function.Bars)
+        foreach (PciBar bar in function.Bars)
         {
-            foreach (var region in bar.Regions)
+            foreach (PciBarRegion region in bar.Regions)
             {
                 if (region.Memory is not null)
                 {
@@ -49,7 +49,7 @@ internal sealed class PeerMappings
     /// </summary>
     public void Refresh()
     {
-        foreach (var part in _parts)
+        foreach (Part part in _parts)
         {
             if (part.MappedAt is { } at && at != part.Wanted(_function))
             {
@@ -57,7 +57,7 @@ internal sealed class PeerMappings
             }
         }
 
-        foreach (var part in _parts)
+        foreach (Part part in _parts)
         {
             // What was refused at an address is not tried there again.
             ulong? wanted = part.Wanted(_function);

@@ -20,8 +20,8 @@ internal sealed class PinInterrupt(PassthroughFunction function, IPciDeviceBacke
     /// <exception cref="HostException">The hypervisor refuses.</exception>
     public void Enable()
     {
-        var trigger = _trigger ??= new EventFd();
-        var resample = _resample ??= new EventFd();
+        EventFd trigger = _trigger ??= new EventFd();
+        EventFd resample = _resample ??= new EventFd();
 
         // What was left over from the last time is nobody's interrupt any more.
         trigger.TryConsume(out _);

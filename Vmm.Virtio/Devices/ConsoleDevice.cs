@@ -1,5 +1,6 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Registers;
@@ -219,7 +220,7 @@ public sealed class ConsoleDevice : WorkerDevice
 
         protected override bool Serve()
         {
-            using var scope = Queue.Enter();
+            using AccessDomain.ReadScope scope = Queue.Enter();
             if (_backend.InputDescriptor < 0 || _ended)
             {
                 return false;

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
@@ -76,7 +77,7 @@ internal sealed class NetReceiveHandler : QueueHandler
     protected override bool Serve()
     {
         // One stay for the portion: nothing in it waits, and popped buffers are kept from packet to packet.
-        using var scope = Queue.Enter();
+        using AccessDomain.ReadScope scope = Queue.Enter();
         GiveBack();
         Queue.DisableKicks();
         bool more = false;

@@ -83,7 +83,7 @@ public sealed partial class VirtioPciDriver : IDisposable
             throw new ArgumentException($"0x{options.RefusedFeatures:x} are refused and some of them required", nameof(options));
         }
 
-        VirtioPciStructures structures = VirtioPciStructures.Discover(access);
+        var structures = VirtioPciStructures.Discover(access);
         if (options.DeviceType is { } type && structures.DeviceType != type)
         {
             throw new DriverException("discovery", $"the device is of type {structures.DeviceType}, not {type}");

@@ -133,7 +133,7 @@ public sealed class AddressSpaceDispatchTests
             AddressSpace space = ports ? Ports() : Memory();
             ulong origin = ports ? (round % 2 == 0 ? 0xff80UL : 0x100) : round % 2 == 0 ? ulong.MaxValue - 127 : 0xd000_0f80;
             var owner = new RecordingHandler?[128];
-            var offsets = new int[128];
+            int[] offsets = new int[128];
             for (int i = 0; i < 8; i++)
             {
                 int start = random.Next(128);

@@ -206,7 +206,7 @@ public sealed class AddressSpaceFaultTests
     public async Task Counts_are_exact_over_threads_that_have_ended()
     {
         AddressSpace space = Space();
-        var claims = Enumerable.Range(0, 40).Select(i => new HandlerClaim($"c{i}", 0x1000, new ConstantHandler((byte)i))).ToArray();
+        HandlerClaim[] claims = Enumerable.Range(0, 40).Select(i => new HandlerClaim($"c{i}", 0x1000, new ConstantHandler((byte)i))).ToArray();
         for (int i = 0; i < claims.Length; i++)
         {
             space.Add(claims[i], (ulong)i << 12);

@@ -14,8 +14,8 @@ public sealed class AddressSpaceOverlapTests
     [Fact]
     public void The_higher_priority_wins_whatever_the_order()
     {
-        var weak = Claim("weak", 0x1000, 1, ClaimPriority.Bar);
-        var strong = Claim("strong", 0x10, 2, ClaimPriority.Platform);
+        HandlerClaim weak = Claim("weak", 0x1000, 1, ClaimPriority.Bar);
+        HandlerClaim strong = Claim("strong", 0x10, 2, ClaimPriority.Platform);
         _space.Add(strong, 0x8100);
         _space.Add(weak, 0x8000);
 
@@ -30,8 +30,8 @@ public sealed class AddressSpaceOverlapTests
     [Fact]
     public void Among_equals_the_last_added_wins_and_the_loser_reappears_when_it_moves_or_leaves()
     {
-        var first = Claim("first", 0x1000, 1);
-        var second = Claim("second", 0x1000, 2);
+        HandlerClaim first = Claim("first", 0x1000, 1);
+        HandlerClaim second = Claim("second", 0x1000, 2);
         _space.Add(first, 0x8000);
         _space.Add(second, 0x8000);
         At(0x8800).Should().Be(2);
@@ -87,7 +87,7 @@ public sealed class AddressSpaceOverlapTests
                 int what = random.Next(3);
                 if (what == 0 || present.Count < 3)
                 {
-                    var claim = Claim($"c{order}", (ulong)random.Next(1, 0x3000), (byte)random.Next(255), random.Next(3));
+                    HandlerClaim claim = Claim($"c{order}", (ulong)random.Next(1, 0x3000), (byte)random.Next(255), random.Next(3));
                     ulong to = (ulong)random.Next(0x8000);
                     transaction.Add(claim, to);
                     present.Add((claim, to, order++));

@@ -177,7 +177,7 @@ public sealed class AddressSpaceTransactionTests : IDisposable
     public void A_refused_slot_takes_everything_back(int failing)
     {
         var notify = new HandlerClaim("notify", 0x1000, new ConstantHandler(1));
-        var old = Enumerable.Range(0, 3).Select(i => new MemoryClaim($"old{i}", _memory, (ulong)i << 12, 0x1000)).ToArray();
+        MemoryClaim[] old = Enumerable.Range(0, 3).Select(i => new MemoryClaim($"old{i}", _memory, (ulong)i << 12, 0x1000)).ToArray();
         var bell = new DoorbellClaim("bell", notify, 0, 4, _event);
         Change(t =>
         {

@@ -314,7 +314,7 @@ public sealed class BlockingClaimTests
     public async Task No_access_reaches_a_blocking_handler_after_its_removal()
     {
         AddressSpace space = Space();
-        var handlers = new[] { new MortalHandler(), new MortalHandler() };
+        MortalHandler[] handlers = new[] { new MortalHandler(), new MortalHandler() };
         using var stop = new CancellationTokenSource();
         Task<long>[] readers = Enumerable.Range(0, 2).Select(_ => OnThread(() =>
         {

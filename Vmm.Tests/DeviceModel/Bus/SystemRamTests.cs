@@ -11,7 +11,7 @@ public sealed class SystemRamTests
     [Trait("Behaviour", "MEM-4")]
     public void A_removal_that_is_refused_leaves_it_as_it_is()
     {
-        using HostMemory host = HostMemory.AllocateAnonymous(0x10000);
+        using var host = HostMemory.AllocateAnonymous(0x10000);
         var space = new AddressSpace(new AddressSpaceOptions { Name = "memory" });
         using var ram = new SystemRam(space);
         GuestMemoryRegion region = ram.Add(0, host);

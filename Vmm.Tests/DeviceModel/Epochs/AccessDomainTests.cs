@@ -216,7 +216,7 @@ public sealed class AccessDomainTests
     [Fact]
     public async Task A_thread_may_be_inside_of_several_domains()
     {
-        var domains = Enumerable.Range(0, 5).Select(_ => new AccessDomain()).ToArray();
+        AccessDomain[] domains = Enumerable.Range(0, 5).Select(_ => new AccessDomain()).ToArray();
         await OnThread(() =>
         {
             using (domains[0].Enter())

@@ -3,6 +3,7 @@ using System.Collections.Concurrent;
 using System.IO.Pipes;
 using System.Threading;
 using System.Threading.Tasks;
+using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel;
 using Vmm.DeviceModel.Events;
 
@@ -21,7 +22,7 @@ public sealed class WorkerTests
         using IDisposable watch = worker.Watch(fd, () => seen.Add((worker.IsCurrent, !fd.TryConsume(out _), Thread.CurrentThread.Name)));
         fd.Signal();
         worker.Start();
-        seen.TryTake(out var call, Limit).Should().BeTrue("a signal from before the start counts");
+        seen.TryTake(out (bool Own, bool Consumed, string? Name) call, Limit).Should().BeTrue("a signal from before the start counts");
         call.Should().Be((true, true, "test"));
         fd.Signal();
         seen.TryTake(out _, Limit).Should().BeTrue();
@@ -173,7 +174,7 @@ public sealed class WorkerTests
     public void A_descriptor_that_cannot_be_polled_is_refused()
     {
         using var worker = new Worker("test");
-        using var file = System.IO.File.OpenHandle(typeof(WorkerTests).Assembly.Location);
+        using SafeFileHandle file = System.IO.File.OpenHandle(typeof(WorkerTests).Assembly.Location);
         worker.Invoking(w => w.WatchReadable((int)file.DangerousGetHandle(), () => { }))
             .Should().Throw<HostException>().Which.Step.Should().Be("epoll_ctl");
         using var fd = new EventFd();

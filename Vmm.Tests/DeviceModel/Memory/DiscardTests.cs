@@ -59,8 +59,8 @@ public sealed class DiscardTests : IDisposable
     [Fact]
     public void Of_shared_memory_the_pages_behind_the_descriptor_go()
     {
-        using HostMemory shared = HostMemory.AllocateShared("discard", 4 * Page);
-        using HostMemory other = HostMemory.MapDescriptor(shared.Descriptor, 0, 4 * Page, writable: true);
+        using var shared = HostMemory.AllocateShared("discard", 4 * Page);
+        using var other = HostMemory.MapDescriptor(shared.Descriptor, 0, 4 * Page, writable: true);
         GuestMemoryRegion region = _ram.Memory.Add(1 << 30, shared, 0, 4 * Page);
         _ram.Memory.TryWrite(1 << 30, [1, 2, 3]).Should().BeTrue();
         _ram.Memory.TryDiscard(1 << 30, Page).Should().BeTrue();

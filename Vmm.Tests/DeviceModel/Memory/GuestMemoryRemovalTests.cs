@@ -41,7 +41,7 @@ public sealed class GuestMemoryRemovalTests : IDisposable
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default);
         inside.Wait(Limit).Should().BeTrue();
-        Task remover = Task.Run(() =>
+        var remover = Task.Run(() =>
         {
             _memory.Remove(region);
             order.Enqueue("removed");
@@ -101,7 +101,7 @@ public sealed class GuestMemoryRemovalTests : IDisposable
         Array.ForEach(readers, thread => thread.Start());
         for (int i = 0; i < 300 || Interlocked.Read(ref reads) < 300; i++)
         {
-            using HostMemory extra = HostMemory.AllocateAnonymous(0x1000);
+            using var extra = HostMemory.AllocateAnonymous(0x1000);
             GuestMemoryRegion region = _memory.Add(0x2000, extra, 0, 0x1000);
             _memory.TryWriteUInt64(0x2000, (ulong)i).Should().BeTrue();
             _memory.Remove(region);

@@ -18,7 +18,7 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void Anonymous_memory_is_zeroed_and_writable()
     {
-        using HostMemory memory = HostMemory.AllocateAnonymous(1);
+        using var memory = HostMemory.AllocateAnonymous(1);
         memory.Length.Should().Be(Page);
         memory.Descriptor.Should().Be(-1);
         memory.Pointer[Page - 1].Should().Be(0);
@@ -51,7 +51,7 @@ public sealed unsafe class HostMemoryTests
     [InlineData(0x3000u, 0x3000u, 0x1000u)]
     public void A_large_part_of_a_descriptor_is_mapped_where_its_huge_pages_fall_together_with_the_hosts(uint offset, uint length, uint alignment)
     {
-        using HostMemory memory = HostMemory.AllocateShared("vmm-test", 2UL << 30);
+        using var memory = HostMemory.AllocateShared("vmm-test", 2UL << 30);
         List<HostMemory> parts = [];
         try
         {
@@ -72,7 +72,7 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void More_than_the_host_has_is_not_reserved()
     {
-        using HostMemory memory = HostMemory.AllocateAnonymous(1UL << 40);
+        using var memory = HostMemory.AllocateAnonymous(1UL << 40);
         memory.Pointer[(1UL << 40) - 1] = 1;
         memory.Pointer[(1UL << 40) - 1].Should().Be(1);
     }
@@ -80,7 +80,7 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void What_a_guest_writes_to_shared_memory_is_visible_through_its_descriptor()
     {
-        using HostMemory memory = HostMemory.AllocateShared("vmm-test", 3 * Page);
+        using var memory = HostMemory.AllocateShared("vmm-test", 3 * Page);
         var guest = new GuestMemory();
         GuestMemoryRegion region = guest.Add(0x1_0000, memory, Page, 2 * Page);
         region.Memory.Descriptor.Should().BePositive();
@@ -91,7 +91,7 @@ public sealed unsafe class HostMemoryTests
         RandomAccess.Read(file, seen, (long)(memory.DescriptorOffset + region.Offset + Page)).Should().Be(3);
         seen.Should().Equal(1, 2, 3);
 
-        using HostMemory other = HostMemory.MapDescriptor(memory.Descriptor, 2 * Page, Page, writable: true);
+        using var other = HostMemory.MapDescriptor(memory.Descriptor, 2 * Page, Page, writable: true);
         other.DescriptorOffset.Should().Be(2 * Page);
         other.Descriptor.Should().NotBe(memory.Descriptor);
         other.Pointer[1].Should().Be(2);
@@ -103,9 +103,9 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void Shared_memory_outlives_the_mapping_that_made_it()
     {
-        HostMemory memory = HostMemory.AllocateShared("vmm-test", Page);
+        var memory = HostMemory.AllocateShared("vmm-test", Page);
         memory.Pointer[0] = 7;
-        using HostMemory other = HostMemory.MapDescriptor(memory.Descriptor, 0, Page, writable: false);
+        using var other = HostMemory.MapDescriptor(memory.Descriptor, 0, Page, writable: false);
         memory.Dispose();
         other.Pointer[0].Should().Be(7);
     }
@@ -113,8 +113,8 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void What_was_mapped_read_only_is_lent_read_only()
     {
-        using HostMemory memory = HostMemory.AllocateShared("vmm-test", Page);
-        using HostMemory other = HostMemory.MapDescriptor(memory.Descriptor, 0, Page, writable: false);
+        using var memory = HostMemory.AllocateShared("vmm-test", Page);
+        using var other = HostMemory.MapDescriptor(memory.Descriptor, 0, Page, writable: false);
         FluentActions.Invoking(() => new MemoryClaim("ram", other, 0, Page)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new HostMemoryHandler(other)).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => new PciBarRegion("memory", 0, Page, other)).Should().Throw<ArgumentException>();
@@ -130,7 +130,7 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void The_size_of_shared_memory_cannot_be_changed_under_us()
     {
-        using HostMemory memory = HostMemory.AllocateShared("vmm-test", 2 * Page);
+        using var memory = HostMemory.AllocateShared("vmm-test", 2 * Page);
         using var file = new SafeFileHandle(memory.Descriptor, ownsHandle: false);
         FluentActions.Invoking(() => RandomAccess.SetLength(file, (long)Page)).Should().Throw<Exception>();
         RandomAccess.GetLength(file).Should().Be((long)(2 * Page));
@@ -145,7 +145,7 @@ public sealed unsafe class HostMemoryTests
             File.WriteAllBytes(path, [.. Enumerable.Repeat((byte)1, (int)Page), 5, 6]);
             using SafeFileHandle file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
             int descriptor = (int)file.DangerousGetHandle();
-            using (HostMemory memory = HostMemory.MapDescriptor(descriptor, Page, 2, writable: true))
+            using (var memory = HostMemory.MapDescriptor(descriptor, Page, 2, writable: true))
             {
                 memory.Pointer[0].Should().Be(5);
                 memory.Pointer[1] = 7;
@@ -181,7 +181,7 @@ public sealed unsafe class HostMemoryTests
     public void Shared_memory_of_huge_pages_is_rounded_to_them()
     {
         using var page = new HugePage();
-        using HostMemory memory = HostMemory.AllocateShared("vmm-test", 1, hugeTlb: true);
+        using var memory = HostMemory.AllocateShared("vmm-test", 1, hugeTlb: true);
         memory.Length.Should().Be(2 << 20);
         memory.Pointer[memory.Length - 1] = 3;
         memory.Pointer[memory.Length - 1].Should().Be(3);
@@ -197,7 +197,7 @@ public sealed unsafe class HostMemoryTests
     [Fact]
     public void Disposal_is_idempotent_and_final()
     {
-        HostMemory memory = HostMemory.AllocateAnonymous(Page);
+        var memory = HostMemory.AllocateAnonymous(Page);
         memory.Dispose();
         memory.Dispose();
         FluentActions.Invoking(() => (nint)memory.Pointer).Should().Throw<ObjectDisposedException>();

@@ -49,7 +49,7 @@ public sealed class PinTests : IDisposable
         GuestMemoryRegion region = _memory.Add(0x1000, _host, 0, 0x1000);
         Pin(region);
         Pin(region);
-        Task removal = Task.Run(() => _memory.Remove(region));
+        var removal = Task.Run(() => _memory.Remove(region));
         region.Unpin();
         region.PinCount.Should().Be(1);
         removal.IsCompleted.Should().BeFalse();
@@ -80,7 +80,7 @@ public sealed class PinTests : IDisposable
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default);
         inside.Wait(Long).Should().BeTrue();
-        Task removal = Task.Run(() => _memory.Remove(region));
+        var removal = Task.Run(() => _memory.Remove(region));
         SpinWait.SpinUntil(() => _memory.Current.Regions.Count == 0, Long).Should().BeTrue();
         pin.Set();
         await device.WaitAsync(Long);
@@ -94,7 +94,7 @@ public sealed class PinTests : IDisposable
     public unsafe void A_mapping_is_unmapped_when_the_last_IO_into_it_has_ended()
     {
         string name = $"pinned-{Guid.NewGuid():n}";
-        HostMemory host = HostMemory.AllocateShared(name, 0x2000);
+        var host = HostMemory.AllocateShared(name, 0x2000);
         GuestMemoryRegion first = _memory.Add(0x1000, host, 0, 0x1000);
         GuestMemoryRegion second = _memory.Add(0x8000, host, 0x1000, 0x1000);
         byte* bytes = host.Pointer;

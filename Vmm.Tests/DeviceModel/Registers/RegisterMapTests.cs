@@ -237,7 +237,7 @@ public sealed class RegisterMapTests
     public void Nothing_outside_the_block_throws(ulong offset, int width)
     {
         var block = new Block { Control = 5 };
-        foreach (var map in new[] { Exact, Lanes })
+        foreach (RegisterMap<Block>? map in new[] { Exact, Lanes })
         {
             map.Invoking(m => m.Write(block, offset, width, 1)).Should().NotThrow();
             map.Invoking(m => m.Read(block, offset, width)).Should().NotThrow();

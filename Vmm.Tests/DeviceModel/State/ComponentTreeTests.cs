@@ -100,7 +100,7 @@ public sealed partial class ComponentTreeTests
         InspectionNode node = ComponentTree.Inspect(Machine(3, 7));
 
         node.ToText().Should().Be("machine\n  value: 3\n  register: 0x0003\n  odd: yes\n  counter\n    value: 7\n    register: 0x0007\n    odd: yes\n");
-        using JsonDocument json = JsonDocument.Parse(node.ToJson());
+        using var json = JsonDocument.Parse(node.ToJson());
         JsonElement counter = json.RootElement.GetProperty("parts")[0];
         counter.GetProperty("name").GetString().Should().Be("counter");
         counter.GetProperty("values").GetProperty("register").GetUInt64().Should().Be(7);

@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Concurrent;
-using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Text;
@@ -167,7 +166,7 @@ public sealed class AccessTraceTests
             space.Observer = null;
         }
 
-        List<ulong> values = Lines(output).Select(static line => Convert.ToUInt64(line[(line.LastIndexOf("0x1", StringComparison.Ordinal) + 2)..], 16))
+        var values = Lines(output).Select(static line => Convert.ToUInt64(line[(line.LastIndexOf("0x1", StringComparison.Ordinal) + 2)..], 16))
             .Select(static value => value & uint.MaxValue).ToList();
         values.Should().HaveCount(Threads * Each);
         for (int thread = 0; thread < Threads; thread++)

@@ -20,7 +20,7 @@ public sealed class HostileDeviceFuzzTests(ITestOutputHelper output)
     [Trait("Behaviour", "DRV-7")]
     public void Whatever_a_device_answers_ends_in_a_typed_error_or_a_result(ulong? fixedSeed)
     {
-        FuzzSettings settings = FuzzSettings.Read(operations: 30_000, seconds: 6);
+        var settings = FuzzSettings.Read(operations: 30_000, seconds: 6);
         if (settings.Replay is not null)
         {
             HostileRun.Replay(settings.Replay).Should().BeNull();

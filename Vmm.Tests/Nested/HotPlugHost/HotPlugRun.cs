@@ -54,7 +54,7 @@ internal sealed class HotPlugRun
     /// <returns>True if nothing was left behind.</returns>
     public bool Run()
     {
-        using VirtualMachine machine = VirtualMachine.Create(_options);
+        using var machine = VirtualMachine.Create(_options);
         machine.Start();
         RunAsync(machine).GetAwaiter().GetResult();
         MachineExit exit = machine.WaitForExit();
@@ -68,7 +68,7 @@ internal sealed class HotPlugRun
         foreach (string step in _steps)
         {
             await _console.WaitAsync("STEP-" + step.Split(':')[0]);
-            HostResources before = HostResources.Of(machine);
+            var before = HostResources.Of(machine);
             long start = Stopwatch.GetTimestamp();
             await RunStepAsync(machine, step);
             Say("SECONDS-" + step, $"{Stopwatch.GetElapsedTime(start).TotalSeconds:f1}");
@@ -87,7 +87,7 @@ internal sealed class HotPlugRun
     private static async Task<HostResources> SettleAsync(VirtualMachine machine, HostResources before)
     {
         DateTime end = DateTime.UtcNow + TimeSpan.FromSeconds(10);
-        HostResources now = HostResources.Of(machine);
+        var now = HostResources.Of(machine);
         while (now != before && DateTime.UtcNow < end)
         {
             await Task.Delay(100);

@@ -15,7 +15,7 @@ internal static class DiskChecks
         foreach (CompletionMode mode in Enum.GetValues<CompletionMode>())
         {
             using var access = new DeviceFunctionAccess(device);
-            using (VirtioBlockDriver disk = VirtioBlockDriver.Open(
+            using (var disk = VirtioBlockDriver.Open(
                 access, new VirtioDriverOptions { Completion = mode, Timeout = TimeSpan.FromSeconds(60) }))
             {
                 byte[] content = new byte[disk.Capacity * VirtioBlockDriver.SectorSize];

@@ -19,7 +19,7 @@ internal static unsafe class EduChecks
 
     public static void Run(string path)
     {
-        using HostMemory ram = HostMemory.AllocateAnonymous(8 << 20);
+        using var ram = HostMemory.AllocateAnonymous(8 << 20);
         var memory = new GuestMemory();
         memory.Add(Ram, ram, 0, 1 << 20);
         var host = new VfioHost(memory);

@@ -18,7 +18,7 @@ public sealed class AttachFailureTests
     [Trait("Behaviour", "VFIO-14")]
     public void Whatever_step_is_refused_all_that_was_done_is_undone_and_the_next_attempt_works(bool iommufd)
     {
-        using HostMemory ram = HostMemory.AllocateAnonymous(0x20000);
+        using var ram = HostMemory.AllocateAnonymous(0x20000);
         int refusedSteps = 0;
         for (int step = 0; ; step++)
         {
@@ -248,7 +248,7 @@ public sealed class AttachFailureTests
     {
         var kernel = new FakeVfioKernel { LockedMemoryLimit = 64 << 10 };
         kernel.AddController();
-        using HostMemory ram = HostMemory.AllocateAnonymous(1 << 20);
+        using var ram = HostMemory.AllocateAnonymous(1 << 20);
         var memory = new GuestMemory();
         memory.Add(0, ram, 0, 32 << 10);
         memory.Add(1 << 20, ram, 1 << 19, 1 << 19);
@@ -267,7 +267,7 @@ public sealed class AttachFailureTests
     {
         var kernel = new FakeVfioKernel { IovaRanges = [(0, 0xfedf_ffff), (0xfef0_0000, 0xffff_ffff)] };
         kernel.AddController();
-        using HostMemory ram = HostMemory.AllocateAnonymous(1 << 20);
+        using var ram = HostMemory.AllocateAnonymous(1 << 20);
         var memory = new GuestMemory();
         memory.Add(0x1_0000_0000, ram, 0, ram.Length);
 

@@ -40,7 +40,7 @@ public sealed class AttachTests
     {
         var kernel = new FakeVfioKernel();
         FakeVfioDevice fake = kernel.AddController();
-        using HostMemory ram = HostMemory.AllocateAnonymous(0x10000);
+        using var ram = HostMemory.AllocateAnonymous(0x10000);
         var memory = new GuestMemory();
         memory.Add(0, ram, 0, ram.Length);
         VfioPciDevice device = new VfioHost(kernel, memory).Attach(fake.Path);
@@ -114,7 +114,7 @@ public sealed class AttachTests
         kernel.AddController();
         kernel.AddController("0000:00:11.0", 6);
         kernel.AddController("0000:00:12.0", 7);
-        using HostMemory ram = HostMemory.AllocateAnonymous(0x10000);
+        using var ram = HostMemory.AllocateAnonymous(0x10000);
         var memory = new GuestMemory();
         memory.Add(0x1000, ram, 0, ram.Length);
         var log = new ListLogger();

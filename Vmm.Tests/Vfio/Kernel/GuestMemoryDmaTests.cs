@@ -24,7 +24,7 @@ public sealed class GuestMemoryDmaTests : IDisposable
     public void There_are_as_many_mappings_as_regions_however_large()
     {
         // Two halves of 5 GiB around the hole of a PC; the fake kernel pins nothing.
-        using HostMemory large = HostMemory.AllocateAnonymous(5ul << 30);
+        using var large = HostMemory.AllocateAnonymous(5ul << 30);
         _memory.Add(0, large, 0, 3ul << 30);
         _memory.Add(4ul << 30, large, 3ul << 30, 2ul << 30);
         using VfioPciDevice device = Attach();

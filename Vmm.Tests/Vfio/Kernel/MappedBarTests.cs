@@ -33,7 +33,7 @@ public sealed class MappedBarTests : IDisposable
     [Fact]
     public void An_access_to_a_mapped_page_is_no_call()
     {
-        var access = Open();
+        DeviceFunctionAccess access = Open();
         access.GetMappedLength(0).Should().Be(0x3000);
         foreach (int width in new[] { 1, 2, 4, 8 })
         {
@@ -56,7 +56,7 @@ public sealed class MappedBarTests : IDisposable
     [InlineData(0x11, 4, false)]
     public void What_lies_in_no_area_or_across_its_end_is_a_call(ulong offset, int width, bool mapped)
     {
-        var access = Open();
+        DeviceFunctionAccess access = Open();
         access.WriteBar(0, offset, width, 0x12);
         access.ReadBar(0, offset, width).Should().Be(0x12);
         _fake.Accesses.Count.Should().Be(mapped ? 0 : 2);
@@ -70,7 +70,7 @@ public sealed class MappedBarTests : IDisposable
     {
         AddMsix(bar: 0, table: 0x1ff0, entries: 65);
         (_fake.Regions[0].Areas, _fake.Regions[0].MsixMappable) = (null, tableIsMappable);
-        var access = Open();
+        DeviceFunctionAccess access = Open();
         access.GetMappedLength(0).Should().Be(0x2000, "two of four pages have entries of the table");
 
         foreach (ulong offset in new ulong[] { 0x1000, 0x1ff0, 0x2000, 0x23f0, 0x2ffc })
@@ -102,7 +102,7 @@ public sealed class MappedBarTests : IDisposable
     {
         AddPowerManagement();
         SetMemorySpace(false);
-        var access = Open();
+        DeviceFunctionAccess access = Open();
         IsMapped().Should().BeFalse("Memory Space is 0");
         access.WriteConfiguration(4, 2, 6);
         IsMapped().Should().BeTrue();
@@ -139,7 +139,7 @@ public sealed class MappedBarTests : IDisposable
     [Fact]
     public void After_disposal_nothing_is_reached_by_the_mapping()
     {
-        var access = Open();
+        DeviceFunctionAccess access = Open();
         IsMapped().Should().BeTrue();
         access.Dispose();
         IsMapped().Should().BeFalse();
@@ -149,7 +149,7 @@ public sealed class MappedBarTests : IDisposable
     [Fact]
     public void An_access_by_mapping_allocates_nothing()
     {
-        var access = Open();
+        DeviceFunctionAccess access = Open();
         access.WriteBar(0, 0, 2, 1);
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < 1000; i++)

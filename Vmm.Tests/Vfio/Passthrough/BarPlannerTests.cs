@@ -14,7 +14,7 @@ public sealed class BarPlannerTests
     [Trait("Behaviour", "VFIO-3")]
     public void A_bar_that_is_mappable_as_a_whole_is_mapped_as_a_whole()
     {
-        var plan = BarPlanner.Plan(Request(0x4000, Area(0, 0x4000)));
+        BarPlan plan = BarPlanner.Plan(Request(0x4000, Area(0, 0x4000)));
         plan.Mappings.Should().Equal(Area(0, 0x4000));
         Show(plan).Should().Be("mapped 0+4000/0");
         plan.MappedLength.Should().Be(0x4000);
@@ -24,7 +24,7 @@ public sealed class BarPlannerTests
     [Trait("Behaviour", "VFIO-3")]
     public void If_nothing_is_mappable_the_bar_traps()
     {
-        var plan = BarPlanner.Plan(Request(0x4000));
+        BarPlan plan = BarPlanner.Plan(Request(0x4000));
         plan.Mappings.Should().BeEmpty();
         Show(plan).Should().Be("trapped 0+4000");
     }
@@ -45,12 +45,12 @@ public sealed class BarPlannerTests
     [InlineData(0x4000, 0x1000, 0x3000, 0x1000, "mapped 0+3000/0, pending 3000+1000, table 4000+1000, mapped 5000+3000/0")]
     public void Table_and_pending_bits_are_cut_out_by_whole_pages(int table, int tableLength, int pending, int pendingLength, string expected)
     {
-        var request = Request(0x8000, Area(0, 0x8000)) with
+        BarRequest request = Request(0x8000, Area(0, 0x8000)) with
         {
             Table = Area((ulong)table, (ulong)tableLength),
             PendingBits = pendingLength == 0 ? null : Area((ulong)pending, (ulong)pendingLength),
         };
-        var plan = BarPlanner.Plan(request);
+        BarPlan plan = BarPlanner.Plan(request);
 
         Show(plan).Should().Be(expected);
         plan.Mappings.Should().HaveCount(plan.MappedLength == 0 ? 0 : 1, "an area that may contain the table is mapped exactly as reported");
@@ -61,8 +61,9 @@ public sealed class BarPlannerTests
     [Trait("Behaviour", "VFIO-3")]
     public void Where_the_table_must_not_be_in_a_mapping_the_host_maps_around_it()
     {
-        var request = Request(0x8000, Area(0, 0x8000)) with { TableIsMappable = false, Table = Area(0x2000, 0x100), PendingBits = Area(0x3000, 8) };
-        var plan = BarPlanner.Plan(request);
+        RegionArea table = Area(0x2000, 0x100);
+        BarRequest request = Request(0x8000, Area(0, 0x8000)) with { TableIsMappable = false, Table = table, PendingBits = Area(0x3000, 8) };
+        BarPlan plan = BarPlanner.Plan(request);
         plan.Mappings.Should().Equal(Area(0, 0x2000), Area(0x4000, 0x4000));
         Show(plan).Should().Be("mapped 0+2000/0, table 2000+100, trapped 2100+f00, pending 3000+8, trapped 3008+ff8, mapped 4000+4000/1");
     }
@@ -80,7 +81,7 @@ public sealed class BarPlannerTests
     [Trait("Behaviour", "VFIO-3")]
     public void Sparse_areas_are_mapped_exactly_as_reported_and_what_lies_between_traps()
     {
-        var plan = BarPlanner.Plan(Request(0x1_0000, Area(0x8000, 0x2000), Area(0x1000, 0x1000), Area(0xa000, 0x1000)));
+        BarPlan plan = BarPlanner.Plan(Request(0x1_0000, Area(0x8000, 0x2000), Area(0x1000, 0x1000), Area(0xa000, 0x1000)));
         plan.Mappings.Should().Equal(Area(0x1000, 0x1000), Area(0x8000, 0x2000), Area(0xa000, 0x1000));
         Show(plan).Should().Be("trapped 0+1000, mapped 1000+1000/0, trapped 2000+6000, mapped 8000+2000/1, mapped a000+1000/2, trapped b000+5000");
     }
@@ -95,7 +96,7 @@ public sealed class BarPlannerTests
     [InlineData(0xffff_ffff_ffff_f000, 0x2000)]
     public void An_area_that_is_no_whole_pages_inside_the_bar_is_not_used(ulong offset, ulong length)
     {
-        var plan = BarPlanner.Plan(Request(0x8000, Area(offset, length), Area(0x2000, 0x1000)));
+        BarPlan plan = BarPlanner.Plan(Request(0x8000, Area(offset, length), Area(0x2000, 0x1000)));
         plan.Mappings.Should().Equal(Area(0x2000, 0x1000));
     }
 
@@ -120,7 +121,7 @@ public sealed class BarPlannerTests
     [Trait("Behaviour", "VFIO-3")]
     public void Ranges_of_a_quirk_are_rounded_out_merged_and_cut_out_too()
     {
-        var request = Request(0x8000, Area(0, 0x8000)) with { Trapped = [Area(0x3ffc, 8), Area(0x4100, 4), Area(0x1004, 4), Area(0x5000, 1)] };
+        BarRequest request = Request(0x8000, Area(0, 0x8000)) with { Trapped = [Area(0x3ffc, 8), Area(0x4100, 4), Area(0x1004, 4), Area(0x5000, 1)] };
         Show(BarPlanner.Plan(request)).Should().Be("mapped 0+1000/0, trapped 1000+1000, mapped 2000+1000/0, trapped 3000+3000, mapped 6000+2000/0");
     }
 
@@ -128,8 +129,8 @@ public sealed class BarPlannerTests
     [Trait("Behaviour", "VFIO-3")]
     public void An_area_of_which_nothing_is_left_is_not_mapped()
     {
-        var request = Request(0x4000, Area(0, 0x1000), Area(0x2000, 0x1000)) with { Table = Area(0, 0x10) };
-        var plan = BarPlanner.Plan(request);
+        BarRequest request = Request(0x4000, Area(0, 0x1000), Area(0x2000, 0x1000)) with { Table = Area(0, 0x10) };
+        BarPlan plan = BarPlanner.Plan(request);
         plan.Mappings.Should().Equal(Area(0x2000, 0x1000));
         Show(plan).Should().Be("table 0+10, trapped 10+1ff0, mapped 2000+1000/0, trapped 3000+1000");
     }
@@ -170,10 +171,11 @@ public sealed class BarPlannerTests
         for (int round = 0; round < 20_000; round++)
         {
             ulong size = 1ul << random.Next(4, 18);
-            var areas = Enumerable.Range(0, random.Next(4)).Select(_ => Area((ulong)random.Next(0, 80) * 0x400, (ulong)random.Next(0, 80) * 0x400))
+            RegionArea[] areas = Enumerable.Range(0, random.Next(4))
+                .Select(_ => Area((ulong)random.Next(0, 80) * 0x400, (ulong)random.Next(0, 80) * 0x400))
                 .ToArray();
-            var request = Request(size, areas) with { TableIsMappable = random.Next(2) == 0, Trapped = Ranges(random, size, random.Next(3)) };
-            var tables = Ranges(random, size, 2);
+            BarRequest request = Request(size, areas) with { TableIsMappable = random.Next(2) == 0, Trapped = Ranges(random, size, random.Next(3)) };
+            List<RegionArea> tables = Ranges(random, size, 2);
             bool apart = tables[0].Offset + tables[0].Length <= tables[1].Offset || tables[1].Offset + tables[1].Length <= tables[0].Offset;
             request = request with { Table = random.Next(3) == 0 ? null : tables[0], PendingBits = apart && random.Next(3) != 0 ? tables[1] : null };
             CheckInvariants(request, BarPlanner.Plan(request));
@@ -183,7 +185,7 @@ public sealed class BarPlannerTests
     private static void CheckInvariants(BarRequest request, BarPlan plan)
     {
         ulong at = 0;
-        foreach (var piece in plan.Pieces)
+        foreach (BarPiece piece in plan.Pieces)
         {
             piece.Offset.Should().Be(at);
             piece.Length.Should().BePositive();
@@ -191,14 +193,14 @@ public sealed class BarPlannerTests
             if (piece.Kind == BarPieceKind.Mapped)
             {
                 ((piece.Offset | piece.Length) & (request.PageSize - 1)).Should().Be(0);
-                var mapping = plan.Mappings[piece.Mapping];
+                RegionArea mapping = plan.Mappings[piece.Mapping];
                 (piece.Offset >= mapping.Offset && piece.Offset + piece.Length <= mapping.Offset + mapping.Length).Should().BeTrue();
             }
         }
 
         at.Should().Be(request.Size);
-        var trapped = request.Trapped.Concat(new[] { request.Table, request.PendingBits }.OfType<RegionArea>());
-        foreach (var range in trapped)
+        IEnumerable<RegionArea> trapped = request.Trapped.Concat(new[] { request.Table, request.PendingBits }.OfType<RegionArea>());
+        foreach (RegionArea range in trapped)
         {
             plan.Pieces.Any(
                 piece => piece.Kind == BarPieceKind.Mapped
@@ -207,7 +209,7 @@ public sealed class BarPlannerTests
                 .Should().BeFalse("{0} is trapped", range);
         }
 
-        foreach (var mapping in plan.Mappings)
+        foreach (RegionArea mapping in plan.Mappings)
         {
             request.MappableAreas.Any(area => area.Offset <= mapping.Offset && mapping.Offset + mapping.Length <= area.Offset + area.Length)
                 .Should().BeTrue("{0} is mappable", mapping);

@@ -20,7 +20,7 @@ public sealed class ConfigurationDumpTests
         device.Set(0x100, 4, 0x1501_0001);
         device.Set(0x150, 4, 0x0001_0003);
         device.Set(0x154, 4, 0x89ab_cdef);
-        using var rig = new VfioRig(device).Enable();
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Calls.Clear();
         var writer = new StringWriter();
 
@@ -45,7 +45,7 @@ public sealed class ConfigurationDumpTests
     public void A_device_that_does_not_answer_shows_as_ones()
     {
         FakePciDevice device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Fail = call => call.StartsWith("read ", System.StringComparison.Ordinal);
         var writer = new StringWriter();
 

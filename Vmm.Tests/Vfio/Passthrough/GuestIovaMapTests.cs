@@ -74,7 +74,7 @@ public sealed class GuestIovaMapTests
 
     private static GuestRange Range(ulong address, ulong length)
     {
-        GuestRange.TryCreate(address, length, out var range);
+        GuestRange.TryCreate(address, length, out GuestRange range);
         return range;
     }
 }

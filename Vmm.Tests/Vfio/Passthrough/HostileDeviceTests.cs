@@ -4,6 +4,7 @@ using System.Threading;
 using Vmm.Pci.Access;
 using Vmm.Pci.ConfigSpace;
 using Vmm.Tests.Fakes;
+using Vmm.Tests.Pci;
 using Vmm.Vfio;
 using Vmm.Vfio.Passthrough;
 
@@ -22,7 +23,7 @@ public sealed class HostileDeviceTests
     [InlineData(0xff, "*no capability at 0xfc*")]
     public void A_list_that_loops_or_leaves_its_place_ends_before_that(byte next, string remark)
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.Configuration[0xfc] = 0xff;
         device.Configuration[0x51] = next;
         using var rig = new VfioRig(device);
@@ -34,7 +35,7 @@ public sealed class HostileDeviceTests
     [Trait("Behaviour", "VFIO-7")]
     public void Without_the_status_bit_there_is_no_list()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.Configuration[6] = 0;
         using var rig = new VfioRig(device);
         PassthroughConfigurationTests.Walk(rig).Should().BeEmpty();
@@ -53,9 +54,9 @@ public sealed class HostileDeviceTests
     [InlineData(0xffff_fff8, 0x3000, "*table does not lie inside*")]
     public void Msix_whose_structures_do_not_lie_in_its_bars_is_hidden(uint table, uint pending, string remark)
     {
-        var device = VfioRig.Card().AddBar(2, 1, 0x20);
+        FakePciDevice device = VfioRig.Card().AddBar(2, 1, 0x20);
         FakePciDevice.Msix(4, table, pending).CopyTo(device.Configuration, 0x72);
-        using var rig = new VfioRig(device).Enable();
+        using VfioRig rig = new VfioRig(device).Enable();
         PassthroughConfigurationTests.Walk(rig).Should().Equal((0x40, 0x01), (0x50, 0x05), (0x80, 0x10));
         rig.Function.Layout.Remarks.Should().ContainSingle().Which.Should().Match(remark);
         (rig.Read(0x70, 4), rig.Read(0x74, 4)).Should().Be((0, 0), "nothing of it is left to be found");
@@ -67,8 +68,8 @@ public sealed class HostileDeviceTests
     [Trait("Behaviour", "VFIO-7")]
     public void Msi_and_msix_of_a_device_without_such_interrupts_are_hidden()
     {
-        var device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Msix, 0).AddInterrupt(PciInterruptIndex.Msi, 0);
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Msix, 0).AddInterrupt(PciInterruptIndex.Msi, 0);
+        using VfioRig rig = new VfioRig(device).Enable();
         PassthroughConfigurationTests.Walk(rig).Should().Equal((0x40, 0x01), (0x80, 0x10));
         rig.Function.Layout.Remarks.Should().HaveCount(2).And.OnlyContain(remark => remark.Contains("no such interrupts"));
     }
@@ -84,7 +85,8 @@ public sealed class HostileDeviceTests
     {
         foreach (int offset in new[] { 0xfc, 0x60 })
         {
-            var device = new FakePciDevice().AddInterrupt(PciInterruptIndex.Msi, 1).AddInterrupt(PciInterruptIndex.Msix, 1).AddBar(0, 0, 0x4000);
+            FakePciDevice device = new FakePciDevice().AddInterrupt(PciInterruptIndex.Msi, 1).AddInterrupt(PciInterruptIndex.Msix, 1)
+                .AddBar(0, 0, 0x4000);
             device.SetCapabilities((0x64, 0x03, []), (offset, id, [0, 0]));
             using var rig = new VfioRig(device);
             PassthroughConfigurationTests.Walk(rig).Should().Equal((0x64, 0x03));
@@ -96,7 +98,8 @@ public sealed class HostileDeviceTests
     [Trait("Behaviour", "VFIO-7")]
     public void Of_two_capabilities_of_a_kind_the_first_usable_one_is_shown()
     {
-        var device = new FakePciDevice().AddInterrupt(PciInterruptIndex.Msi, 2).AddInterrupt(PciInterruptIndex.Msix, 2).AddBar(0, 0, 0x4000);
+        FakePciDevice device = new FakePciDevice().AddInterrupt(PciInterruptIndex.Msi, 2).AddInterrupt(PciInterruptIndex.Msix, 2)
+            .AddBar(0, 0, 0x4000);
         device.SetCapabilities(
             (0x40, 0x11, FakePciDevice.Msix(2, 0x8000, 0)),
             (0x50, 0x11, FakePciDevice.Msix(2, 0x1000, 0x2000)),
@@ -116,7 +119,7 @@ public sealed class HostileDeviceTests
     [InlineData(0xfff, "*no extended capability at 0xffc*")]
     public void An_extended_list_that_loops_or_leaves_its_place_ends_before_that(uint next, string remark)
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.Set(0x100, 4, 0x0001_0001 | (0x140u << 20));
         device.Set(0x140, 4, 0x0001_0003 | (next << 20));
         device.Set(0xffc, 4, uint.MaxValue);
@@ -130,7 +133,7 @@ public sealed class HostileDeviceTests
     [Trait("Behaviour", "VFIO-7")]
     public void An_extended_space_that_is_not_there_has_no_list()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.Configuration.AsSpan(256).Fill(0xff);
         using var rig = new VfioRig(device);
         rig.Function.Layout.ExtendedCapabilities.Should().BeEmpty();
@@ -172,7 +175,7 @@ public sealed class HostileDeviceTests
     private static void TryDevice(int seed, ref int given)
     {
         var random = new Random(seed);
-        var device = RandomDevice(random);
+        FakePciDevice device = RandomDevice(random);
         PassthroughFunction function;
         try
         {
@@ -184,7 +187,7 @@ public sealed class HostileDeviceTests
         }
 
         Interlocked.Increment(ref given);
-        var rig = seed % 16 == 0 ? new Vmm.Tests.Pci.PciRig() : null;
+        PciRig? rig = seed % 16 == 0 ? new Vmm.Tests.Pci.PciRig() : null;
         rig?.Add(function);
         for (int i = 0; i < 24; i++)
         {
@@ -266,7 +269,7 @@ public sealed class HostileDeviceTests
             });
         }
 
-        for (var index = PciInterruptIndex.Pin; index <= PciInterruptIndex.Msix; index++)
+        for (PciInterruptIndex index = PciInterruptIndex.Pin; index <= PciInterruptIndex.Msix; index++)
         {
             device.AddInterrupt(index, random.Next(6) == 0 ? random.Next(-1, 1) : random.Next(2049), random.Next(2) == 0);
         }

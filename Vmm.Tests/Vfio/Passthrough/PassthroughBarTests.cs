@@ -13,7 +13,7 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-2")]
     public void Kinds_come_from_the_type_bits_and_sizes_from_the_regions_and_nothing_is_probed()
     {
-        var device = new FakePciDevice()
+        FakePciDevice device = new FakePciDevice()
             .AddBar(0, 0xfebc_0000, 0x1000)
             .AddBar(1, 0xc, 0x2_0000_0000)
             .AddBar(3, 0x0000_c001, 0x20)
@@ -44,7 +44,7 @@ public sealed class PassthroughBarTests
     public void A_64_bit_bar_takes_two_registers_also_when_it_is_absent()
     {
         // The upper half of the absent one looks like an I/O BAR, and there is a region that would fit it.
-        var device = new FakePciDevice().AddBar(0, 0x4, 0).AddBar(1, 0x1, 0x20).AddBar(2, 0, 0x100);
+        FakePciDevice device = new FakePciDevice().AddBar(0, 0x4, 0).AddBar(1, 0x1, 0x20).AddBar(2, 0, 0x100);
         using var rig = new VfioRig(device);
         rig.Function.Bars.Select(bar => bar.Index).Should().Equal(2);
         Size(rig, 0x14).Should().Be(0);
@@ -54,7 +54,7 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-7")]
     public void A_bar_that_no_function_can_have_is_left_out_and_the_others_are_not()
     {
-        var device = new FakePciDevice()
+        FakePciDevice device = new FakePciDevice()
             .AddBar(0, 0, 0x3000)
             .AddBar(1, 1, 0x1000)
             .AddBar(2, 0, 8)
@@ -71,8 +71,8 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-4")]
     public void Mapped_pages_are_slots_of_the_guest_and_the_rest_reaches_the_device_with_its_width()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Calls.Should().Contain("map 0 0+4000 rw", "the area is mapped exactly as reported");
         rig.Rig.Slots.Mapped.Select(slot => (slot.Key, slot.Value.Length)).Should().Equal((VfioRig.Bar0, 0x2000ul));
         device.Bytes(PciRegionIndex.Bar0)[0x2ff8] = 0x5a;
@@ -93,8 +93,8 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-4")]
     public void An_access_over_the_end_of_the_table_is_split()
     {
-        var device = VfioRig.Card(vectors: 1);
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card(vectors: 1);
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Rig.Memory.Read(VfioRig.Bar0 + 0x200c, 8);
         device.Reads.Should().Equal((PciRegionIndex.Bar0, 0x2010, 4));
     }
@@ -103,7 +103,7 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-5")]
     public void A_bar_that_cannot_be_mapped_traps_with_everything_undone_and_the_others_are_mapped()
     {
-        var device = new FakePciDevice()
+        FakePciDevice device = new FakePciDevice()
             .AddBar(0, 0, 0x4000, [new RegionArea(0, 0x1000), new RegionArea(0x2000, 0x1000)])
             .AddBar(1, 0, 0x4000, [new RegionArea(0, 0x4000)]);
         device.Fail = call => call.StartsWith("map 0 2000");
@@ -119,7 +119,7 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-5")]
     public void Where_the_hypervisor_has_no_slot_left_accesses_reach_the_device_by_its_handler()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device);
         rig.Rig.Slots.Refuses = address => address == VfioRig.Bar0;
         rig.Enable();
@@ -138,8 +138,8 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-3")]
     public void Without_mapping_every_access_reaches_the_device()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device, new PassthroughFunctionOptions { MapBars = false }).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device, new PassthroughFunctionOptions { MapBars = false }).Enable();
         rig.Rig.Slots.Mapped.Should().BeEmpty();
         rig.Rig.Memory.Read(VfioRig.Bar0, 4);
         device.Reads.Should().Equal((PciRegionIndex.Bar0, 0, 4));
@@ -149,7 +149,7 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-2")]
     public void Ports_and_the_rom_are_reached_by_exits()
     {
-        var device = new FakePciDevice().AddBar(0, 1, 0x20).AddBar(6, 0, 0x800);
+        FakePciDevice device = new FakePciDevice().AddBar(0, 1, 0x20).AddBar(6, 0, 0x800);
         using var rig = new VfioRig(device);
         rig.Write(0x10, 4, 0xc000);
         rig.Write(0x30, 4, 0xd000_0001);
@@ -173,7 +173,7 @@ public sealed class PassthroughBarTests
                 [0] = [new RegionArea(0x10, 4)],
             },
         };
-        using var rig = new VfioRig(VfioRig.Card(), options).Enable();
+        using VfioRig rig = new VfioRig(VfioRig.Card(), options).Enable();
         rig.Rig.Slots.Mapped.Select(slot => (slot.Key, slot.Value.Length)).Should().Equal((VfioRig.Bar0 + 0x1000, 0x1000ul));
         FluentActions.Invoking(() => PassthroughFunction.Attach(new FakePciDevice(), options))
             .Should().Throw<System.ArgumentException>().WithMessage("*no BAR 0*");
@@ -183,8 +183,8 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-13")]
     public void A_read_that_fails_is_all_ones_a_write_that_fails_is_dropped_and_both_are_counted()
     {
-        var device = new FakePciDevice().AddBar(0, 0, 0x1000);
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = new FakePciDevice().AddBar(0, 0, 0x1000);
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Fail = call => call.StartsWith("read ") || call.StartsWith("write ");
         rig.Rig.Memory.Read(VfioRig.Bar0, 2).Should().Be(0xffff);
         rig.Rig.Memory.Read(VfioRig.Bar0, 8).Should().Be(ulong.MaxValue);
@@ -199,8 +199,8 @@ public sealed class PassthroughBarTests
     [Trait("Behaviour", "VFIO-11")]
     public void Other_devices_reach_the_mapped_parts_where_the_guest_has_put_them_and_never_a_trapped_hole()
     {
-        var device = VfioRig.Card();
-        var rig = new VfioRig(device, new PassthroughFunctionOptions { PeerToPeer = true }).Enable();
+        FakePciDevice device = VfioRig.Card();
+        VfioRig rig = new VfioRig(device, new PassthroughFunctionOptions { PeerToPeer = true }).Enable();
         device.Mapper.Mapped.Should().Equal(new System.Collections.Generic.Dictionary<ulong, ulong> { [VfioRig.Bar0] = 0x2000 });
         rig.Write(0x10, 4, 0xc100_0000);
         device.Mapper.Mapped.Keys.Should().Equal(0xc100_0000);

@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.Pci;
+using Vmm.Pci.Bridges;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Pci;
 using Vmm.Vfio;
@@ -15,7 +17,7 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void The_command_register_shows_the_guests_bits_and_the_device_decodes_always()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device);
         device.Get(4, 2).Should().Be(2, "its BARs decode, and it masters nothing");
         rig.Read(4, 2).Should().Be(0);
@@ -33,7 +35,7 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void A_write_over_emulated_and_other_bytes_reaches_the_device_in_its_own_bytes_only()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device);
         device.Calls.Clear();
         rig.Write(4, 4, 0xf900_0000);
@@ -51,7 +53,7 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void Reads_of_1_2_and_4_bytes_agree_also_where_emulated_and_other_bits_meet()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         new Random(1).NextBytes(device.Configuration.AsSpan(0xd0, 0x30));
         device.Set(6, 2, 0x0290);
         using var rig = new VfioRig(device);
@@ -76,8 +78,8 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void Msi_and_msix_are_ours_and_no_write_of_them_reaches_the_device()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Calls.Clear();
         for (int offset = 0x50; offset < 0x68; offset += 4)
         {
@@ -103,8 +105,8 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void Power_states_are_emulated_and_d3_unmaps_the_bars_while_the_device_stays_awake()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Read(0x42, 2).Should().Be(3, "no PME, no D1 and D2");
         device.Calls.Clear();
         rig.Write(0x44, 2, 3);
@@ -120,7 +122,7 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void On_a_root_bus_an_express_endpoint_is_integrated_and_has_no_link()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device);
         rig.Read(0x82, 2).Should().Be(0x0092);
         rig.Read(0x84, 4).Should().Be(0x1000_8fc0);
@@ -135,7 +137,7 @@ public sealed class PassthroughConfigurationTests
     public void Behind_a_port_the_link_is_the_devices_or_the_slowest_for_one_that_has_none()
     {
         var bridge = new BridgeRig();
-        var port = bridge.AddPort();
+        PciRootPort port = bridge.AddPort();
         var endpoint = PassthroughFunction.Attach(VfioRig.Card());
         port.Secondary.Add(endpoint, 0);
         endpoint.ReadConfiguration(0x82, 2).Should().Be(0x0002);
@@ -149,7 +151,7 @@ public sealed class PassthroughConfigurationTests
         bridge.Rig.Bridge.Root.Remove(endpoint);
         endpoint.Dispose();
 
-        var integrated = VfioRig.Card();
+        FakePciDevice integrated = VfioRig.Card();
         integrated.Set(0x82, 2, 0x0092);
         integrated.Set(0x8c, 4, 0);
         integrated.Set(0x92, 2, 0);
@@ -170,7 +172,7 @@ public sealed class PassthroughConfigurationTests
     [InlineData("0001 0003 0015", "0001 0003")]
     public void Sriov_ari_and_resizable_bars_are_taken_out_of_the_extended_list(string ids, string expected)
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         int[] list = ids.Split(' ').Select(id => Convert.ToInt32(id, 16)).ToArray();
         for (int i = 0; i < list.Length; i++)
         {
@@ -205,7 +207,7 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void The_clique_is_added_at_the_end_where_there_is_room()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device, new PassthroughFunctionOptions { GpuDirectClique = 5 });
         Walk(rig).Should().Equal((0x40, 0x01), (0x50, 0x05), (0x70, 0x11), (0x80, 0x10), (0xc8, 0x09));
         (rig.Read(0xc8, 4), rig.Read(0xcc, 4)).Should().Be((0x5008_0009, 0x0028_5032));
@@ -221,7 +223,7 @@ public sealed class PassthroughConfigurationTests
     [InlineData(0xd4, 0xc8)]
     public void The_clique_takes_no_bytes_of_another_capability(int taken, int expected)
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.Set(taken, 4, 0x0000_0003);
         device.Configuration[0x81] = (byte)taken;
         using var rig = new VfioRig(device, new PassthroughFunctionOptions { GpuDirectClique = 0 });
@@ -232,7 +234,7 @@ public sealed class PassthroughConfigurationTests
     [Trait("Behaviour", "VFIO-6")]
     public void A_clique_without_room_or_without_a_list_is_refused_with_the_reason()
     {
-        var full = VfioRig.Card();
+        FakePciDevice full = VfioRig.Card();
         full.Set(0xcc, 4, 1);
         full.Set(0xd4, 4, 1);
         var options = new PassthroughFunctionOptions { GpuDirectClique = 1 };
@@ -250,7 +252,7 @@ public sealed class PassthroughConfigurationTests
         device.Set(0xe, 1, 0x80);
         using var rig = new VfioRig(device);
         rig.Read(0xe, 1).Should().Be(0);
-        var second = PciRig.Function();
+        PciFunction second = PciRig.Function();
         rig.Rig.Add(second, number: 1);
         rig.Read(0xe, 1).Should().Be(0x80);
         rig.Rig.Bridge.Root.Remove(second);

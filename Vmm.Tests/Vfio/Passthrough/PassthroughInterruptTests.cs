@@ -1,5 +1,6 @@
 using System.Linq;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.Pci.Access;
 using Vmm.Pci.Host;
@@ -18,13 +19,13 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-8")]
     public void The_pin_is_wired_with_resample_when_the_guest_takes_the_device_and_not_before()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device);
         rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
         rig.Rig.Lines.Connections.Should().BeEmpty();
         rig.Enable();
         rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Pin);
-        var (gsi, source, resample) = rig.Rig.Lines.Connections.Should().ContainSingle().Subject;
+        (int gsi, EventFd source, EventFd resample) = rig.Rig.Lines.Connections.Should().ContainSingle().Subject;
         gsi.Should().Be(rig.Rig.Bridge.Root.InterruptRouting.GetGsi(3, Vmm.Pci.Interrupts.InterruptPin.A));
         device.Triggers(PciInterruptIndex.Pin).Should().Equal(source);
         device.Resample.Should().BeSameAs(resample);
@@ -64,8 +65,8 @@ public sealed class PassthroughInterruptTests
     [InlineData(1, 0)]
     public void A_pin_that_does_not_exist_or_has_no_interrupt_is_none(byte pin, int count)
     {
-        var device = new FakePciDevice().SetPin(pin).AddInterrupt(PciInterruptIndex.Pin, count).AddBar(0, 0, 0x1000);
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = new FakePciDevice().SetPin(pin).AddInterrupt(PciInterruptIndex.Pin, count).AddBar(0, 0, 0x1000);
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Read(0x3d, 1).Should().Be(0);
         rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.None);
     }
@@ -78,8 +79,8 @@ public sealed class PassthroughInterruptTests
     [InlineData(5, "xxxx")]
     public void Msi_gets_as_many_vectors_as_multiple_message_enable_says_when_it_is_enabled(int enable, string expected)
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Write(MsiControl, 2, (uint)(enable << 4));
         device.Calls.Clear();
         rig.Write(MsiControl, 2, (uint)((enable << 4) | 1));
@@ -95,12 +96,12 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void A_message_of_the_device_is_delivered_with_its_number_in_the_low_bits()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Write(0x54, 4, 0xfee0_1000);
         rig.Write(0x5c, 2, 0x40);
         rig.Write(MsiControl, 2, 0x21);
-        var route = rig.Rig.Routing.Routes.Single(route => route.Source == device.Triggers(PciInterruptIndex.Msi)[2]);
+        RecordingIrqRoute route = rig.Rig.Routing.Routes.Single(route => route.Source == device.Triggers(PciInterruptIndex.Msi)[2]);
         route.Armed.Should().Be(new MsiMessage(0xfee0_1000, 0x42));
         rig.Write(0x60, 4, 4);
         route.Armed.Should().BeNull("a masked message is disarmed, its eventfd collects");
@@ -115,8 +116,8 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void Msix_vectors_are_given_to_the_device_at_their_first_unmask_by_one_enabling_anew()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Calls.Clear();
         rig.Write(MsixControl, 2, 0xc000);
         device.Calls.Should().Equal("disable Pin", "triggers Msix 0 -");
@@ -126,7 +127,7 @@ public sealed class PassthroughInterruptTests
         rig.Write(MsixControl, 2, 0x8000);
         device.Calls.Should().Equal("triggers Msix 0 x");
         rig.Function.SignallingVectors.Should().Be(1);
-        var first = device.Triggers(PciInterruptIndex.Msix)[0];
+        EventFd? first = device.Triggers(PciInterruptIndex.Msix)[0];
         device.Calls.Clear();
         rig.Program(2, 0x32);
         device.Calls.Should().Equal("disable Msix", "triggers Msix 0 x-x");
@@ -145,8 +146,8 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void A_device_whose_interrupts_grow_is_not_enabled_anew()
     {
-        var device = VfioRig.Card(vectors: 64, canGrow: true);
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card(vectors: 64, canGrow: true);
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Write(MsixControl, 2, 0x8000);
         device.Calls.Clear();
         rig.Program(0, 0x30);
@@ -159,8 +160,8 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void Vectors_that_turn_effective_at_once_cost_one_enabling()
     {
-        var device = VfioRig.Card(vectors: 32);
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card(vectors: 32);
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Write(MsixControl, 2, 0xc000);
         for (int i = 0; i < 32; i++)
         {
@@ -180,7 +181,7 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void Without_bus_mastering_no_vector_is_effective_and_with_it_all_are()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device);
         rig.Write(0x10, 4, (uint)VfioRig.Bar0);
         rig.Write(4, 2, 2);
@@ -195,11 +196,11 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void Events_that_arrive_while_masked_are_pending_and_are_delivered_once()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Program(0, 0x30);
         rig.Write(MsixControl, 2, 0x8000);
-        var trigger = device.Triggers(PciInterruptIndex.Msix)[0]!;
+        EventFd trigger = device.Triggers(PciInterruptIndex.Msix)[0]!;
         rig.Program(0, 0x30, masked: true);
         trigger.Signal();
         trigger.Signal();
@@ -215,8 +216,8 @@ public sealed class PassthroughInterruptTests
     [InlineData(MsixControl, 0x8000, "Msix")]
     public void An_enabling_that_fails_leaves_the_pin_working_and_the_bit_clear(int register, uint enable, string kind)
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Fail = call => call.StartsWith($"triggers {kind}");
         rig.Write(register, 2, enable);
         rig.Function.InterruptMode.Should().Be(PassthroughInterruptMode.Pin);
@@ -233,8 +234,8 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-8")]
     public void From_msi_to_msix_and_back_there_is_one_kind_at_a_time_and_a_failure_keeps_msi()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Write(MsiControl, 2, 1);
         device.Fail = call => call.StartsWith("triggers Msix");
         rig.Write(MsixControl, 2, 0x8000);
@@ -251,7 +252,7 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-8")]
     public void A_pin_that_cannot_be_connected_is_counted_and_tried_again()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         using var rig = new VfioRig(device);
         rig.Rig.Lines.RefuseConnections = true;
         rig.Enable();
@@ -272,8 +273,8 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void Vectors_that_the_device_does_not_give_stay_silent_and_the_others_work_on()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Program(0, 0x30);
         rig.Write(MsixControl, 2, 0x8000);
         device.Fail = call => call == "triggers Msix 0 xx";
@@ -296,8 +297,8 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void More_entries_than_the_device_has_interrupts_stay_silent()
     {
-        var device = VfioRig.Card(vectors: 8).AddInterrupt(PciInterruptIndex.Msix, 2);
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card(vectors: 8).AddInterrupt(PciInterruptIndex.Msix, 2);
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Write(MsixControl, 2, 0x8000);
         for (int i = 0; i < 8; i++)
         {
@@ -312,8 +313,8 @@ public sealed class PassthroughInterruptTests
     [Trait("Behaviour", "VFIO-9")]
     public void After_20_drivers_nothing_is_left_over()
     {
-        var device = VfioRig.Card();
-        var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        VfioRig rig = new VfioRig(device).Enable();
         for (int round = 0; round < 20; round++)
         {
             rig.Program(0, 0x30);

@@ -17,7 +17,7 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-10")]
     public void The_device_is_not_reset_again_as_it_comes_and_let_go_in_order()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         var rig = new VfioRig(device);
         device.Calls.Should().NotContain("reset", "it comes reset");
         rig.Enable();
@@ -86,7 +86,7 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-10")]
     public void A_function_that_was_never_on_a_bus_is_let_go_too()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         var function = PassthroughFunction.Attach(device);
         device.Calls.Clear();
         function.Dispose();
@@ -106,7 +106,7 @@ public sealed class PassthroughLifeCycleTests
     [InlineData("interrupt 4")]
     public void Every_step_of_attach_that_fails_undoes_what_was_done(string step)
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.Fail = call => call == step;
         FluentActions.Invoking(() => PassthroughFunction.Attach(device)).Should().Throw<VfioException>().WithMessage("*on demand*");
         device.LiveMappings.Should().Be(0);
@@ -122,7 +122,7 @@ public sealed class PassthroughLifeCycleTests
     [InlineData(0xc, 0x0001_0000, "*header type 1*")]
     public void What_is_no_endpoint_is_refused_with_the_reason(int register, uint value, string message)
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.Set(register, 4, value);
         FluentActions.Invoking(() => PassthroughFunction.Attach(device)).Should().Throw<VfioException>().WithMessage(message);
     }
@@ -131,7 +131,7 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-7")]
     public void A_device_without_configuration_space_is_refused()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.SetRegion(PciRegionIndex.Configuration, new BackendRegion { Size = 64, CanRead = true, CanWrite = true });
         FluentActions.Invoking(() => PassthroughFunction.Attach(device)).Should().Throw<VfioException>().WithMessage("*0x40 bytes*");
     }
@@ -143,8 +143,8 @@ public sealed class PassthroughLifeCycleTests
     [InlineData(0x89, 1, 0x80)]
     public void A_function_level_reset_of_the_guest_is_ours_with_any_width(int register, int width, uint value)
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Program(0, 0x30);
         rig.Write(0x72, 2, 0x8000);
         device.Calls.Clear();
@@ -165,8 +165,8 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-10")]
     public void The_reset_of_a_conventional_function_is_ours_too()
     {
-        var device = new FakePciDevice().AddBar(0, 0, 0x1000).SetCapabilities((0x40, 0x13, [6, 3, 0, 0]));
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = new FakePciDevice().AddBar(0, 0, 0x1000).SetCapabilities((0x40, 0x13, [6, 3, 0, 0]));
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Calls.Clear();
         rig.Write(0x44, 1, 1);
         device.Calls.Should().Equal("write 7 4 2 2", "reset", "write 7 4 2 2");
@@ -181,7 +181,7 @@ public sealed class PassthroughLifeCycleTests
     {
         FakePciDevice device = new FakePciDevice().AddBar(0, 0, 0x1000).SetCapabilities((0x40, 0x13, [6, capabilities, 0, 0]));
         device.CanReset = canReset;
-        using var rig = new VfioRig(device).Enable();
+        using VfioRig rig = new VfioRig(device).Enable();
         device.Calls.Clear();
 
         (rig.Read(0x43, 1) & 2).Should().Be(0);
@@ -195,7 +195,7 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-10")]
     public void A_device_that_cannot_be_reset_does_not_offer_it_and_tries_with_its_bus()
     {
-        var device = VfioRig.Card();
+        FakePciDevice device = VfioRig.Card();
         device.CanReset = false;
         using var rig = new VfioRig(device);
         device.Calls[0].Should().Be("hot reset");
@@ -215,8 +215,8 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-10")]
     public void A_reset_of_the_machine_resets_the_device()
     {
-        var device = VfioRig.Card();
-        using var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        using VfioRig rig = new VfioRig(device).Enable();
         rig.Write(0x52, 2, 1);
         device.Calls.Clear();
         rig.Rig.Bridge.Root.Reset();
@@ -228,7 +228,7 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-12")]
     public void Errors_and_requests_of_the_host_are_told_on_the_functions_worker()
     {
-        var device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Error, 1).AddInterrupt(PciInterruptIndex.Request, 1);
+        FakePciDevice device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Error, 1).AddInterrupt(PciInterruptIndex.Request, 1);
         using var error = new ManualResetEventSlim();
         using var request = new ManualResetEventSlim();
         var rig = new VfioRig(device, new PassthroughFunctionOptions { ErrorReported = _ => error.Set(), RemovalRequested = _ => request.Set() });
@@ -245,7 +245,7 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-12")]
     public void A_request_can_take_the_function_off_its_bus_from_another_thread()
     {
-        var device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Request, 1);
+        FakePciDevice device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Request, 1);
         VfioRig? rig = null;
         using var gone = new ManualResetEventSlim();
         using var ready = new ManualResetEventSlim();
@@ -270,7 +270,7 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-12")]
     public void A_device_that_refuses_to_be_watched_is_attached_all_the_same()
     {
-        var device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Error, 1).AddInterrupt(PciInterruptIndex.Request, 1);
+        FakePciDevice device = VfioRig.Card().AddInterrupt(PciInterruptIndex.Error, 1).AddInterrupt(PciInterruptIndex.Request, 1);
         device.Fail = call => call.StartsWith("triggers Error");
         using var rig = new VfioRig(device);
         device.Triggers(PciInterruptIndex.Error).Should().BeEmpty();
@@ -281,8 +281,8 @@ public sealed class PassthroughLifeCycleTests
     [Trait("Behaviour", "VFIO-10")]
     public void Failures_on_the_way_out_stop_nothing()
     {
-        var device = VfioRig.Card();
-        var rig = new VfioRig(device).Enable();
+        FakePciDevice device = VfioRig.Card();
+        VfioRig rig = new VfioRig(device).Enable();
         device.Fail = call => call is "reset" || call.StartsWith("disable", StringComparison.Ordinal);
         rig.Dispose();
         device.IsDisposed.Should().BeTrue();

@@ -21,7 +21,7 @@ public sealed class PassthroughOverKernelTests
     public void Pin_messages_reset_and_removal_go_by_the_kernels_rules()
     {
         var kernel = new FakeVfioKernel();
-        var fake = kernel.AddController();
+        FakeVfioDevice fake = kernel.AddController();
         Describe(fake);
         var memory = new GuestMemory();
         memory.Add(0, HostMemory.AllocateAnonymous(0x10_0000), 0, 0x10_0000);
@@ -74,7 +74,7 @@ public sealed class PassthroughOverKernelTests
     public void What_the_kernel_refuses_is_done_without(string call)
     {
         var kernel = new FakeVfioKernel();
-        var fake = kernel.AddController();
+        FakeVfioDevice fake = kernel.AddController();
         Describe(fake);
         kernel.Refuse = line => line.StartsWith(call, StringComparison.Ordinal) ? 22 : 0;
         var function = PassthroughFunction.Attach(new VfioHost(kernel).Attach(fake.Path));

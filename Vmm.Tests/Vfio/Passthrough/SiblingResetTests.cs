@@ -102,7 +102,7 @@ public sealed class SiblingResetTests : IDisposable
 
     private PassthroughFunction Add(int number)
     {
-        PassthroughFunction function = PassthroughFunction.Attach(
+        var function = PassthroughFunction.Attach(
             _host.Attach(_kernel.Devices[number].Path), new PassthroughFunctionOptions { LoggerFactory = _log });
         _functions.Add(function);
         _rig.Add(function, 5 + number);

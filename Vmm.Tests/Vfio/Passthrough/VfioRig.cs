@@ -45,7 +45,7 @@ internal sealed class VfioRig : IDisposable
     /// <summary>The body of a PCI Express capability of version 2 with FLR and a link.</summary>
     public static byte[] Express(ushort flags)
     {
-        var body = new byte[0x3a];
+        byte[] body = new byte[0x3a];
         BitConverter.TryWriteBytes(body.AsSpan(0), flags);
         BitConverter.TryWriteBytes(body.AsSpan(2), 0x1000_8fc0u);
         BitConverter.TryWriteBytes(body.AsSpan(0x0a), 0x0040_0c42u);

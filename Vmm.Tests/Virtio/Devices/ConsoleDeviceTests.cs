@@ -116,7 +116,7 @@ public sealed class ConsoleDeviceTests
     public void The_size_is_offered_when_given_and_changes_are_told()
     {
         using var file = new TemporaryFile();
-        using VirtioDeviceRig console = new VirtioDeviceRig(new ConsoleDevice(
+        using var console = new VirtioDeviceRig(new ConsoleDevice(
             DescriptorConsoleBackend.CreateFile(file.Path), new ConsoleDeviceOptions { Columns = 80, Rows = 25 }));
         (console.Features & 1).Should().Be(1);
         console.Device.ReadConfiguration(0, 2).Should().Be(80);

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel.Memory;
@@ -27,7 +28,7 @@ public sealed class DirtyToTheEndTests
         disk.WaitNeedsReset();
         disk.Device.StopQueue(0);
 
-        (var marked, var changed) = check.End();
+        (HashSet<int> marked, List<int> changed) = check.End();
 
         changed.Should().Contain((int)data);
         changed.Where(address => (ulong)address != driver.Driver + 2).Should().BeSubsetOf(marked);

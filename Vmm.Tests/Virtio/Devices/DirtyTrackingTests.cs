@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.IO.Pipes;
 using System.Linq;
 using Vmm.Tests.Fakes;
@@ -86,7 +87,7 @@ public sealed class DirtyTrackingTests
         harness.Signal(queue);
         Eventually.Holds(() => driver.UsedIndex == used && (until?.Invoke() ?? true), "the device does it");
         harness.Device.StopQueue(queue);
-        (var marked, var changed) = check.End();
+        (HashSet<int> marked, List<int> changed) = check.End();
         changed.RemoveAll(address => (ulong)address == driver.Driver + 2);
         changed.Should().BeSubsetOf(marked, "the available index is the driver's, all else the device's");
         marked.Count.Should().BeLessThan(20_000);

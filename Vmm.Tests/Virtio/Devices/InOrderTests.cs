@@ -81,7 +81,7 @@ public sealed class InOrderTests
     public void Packets_and_their_buffers_come_back_as_they_went_in()
     {
         var backend = new FakeNetBackend();
-        using var net = new VirtioDeviceRig(new NetDevice(backend), features: 1UL << 15).Start();
+        using VirtioDeviceRig net = new VirtioDeviceRig(new NetDevice(backend), features: 1UL << 15).Start();
         net.Device.CompletesInOrder.Should().BeTrue();
         ulong packet = net.Ram.Allocate(2000);
         var random = new Random(6);

@@ -1,5 +1,6 @@
 using System;
 using System.Buffers.Binary;
+using System.Collections.Generic;
 using System.Net;
 using System.Net.Sockets;
 using Vmm.Virtio.Devices;
@@ -20,7 +21,7 @@ public sealed class TapInterfaceTests
     [TapFact]
     public void Packets_cross_between_the_host_s_stack_and_the_rings() => NetworkNamespace.Run(() =>
     {
-        using TapInterface tap = TapInterface.Open("vmmtest0", HostAddress, Mask);
+        using var tap = TapInterface.Open("vmmtest0", HostAddress, Mask);
         var device = new NetDevice(tap, new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
         using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
         ulong[] buffers = Post(net, Receive);
@@ -69,7 +70,7 @@ public sealed class TapInterfaceTests
     [TapFact]
     public void A_malformed_header_is_dropped_and_the_card_goes_on() => NetworkNamespace.Run(() =>
     {
-        using TapInterface tap = TapInterface.Open("vmmtest0");
+        using var tap = TapInterface.Open("vmmtest0");
         var device = new NetDevice(tap);
         using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
         byte[] packet = new byte[200];
@@ -104,7 +105,7 @@ public sealed class TapInterfaceTests
         var device = new NetDevice(
             TapInterface.OpenQueues("vmmtest2", Pairs, HostAddress, Mask), new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
         using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
-        var buffers = new ulong[Pairs][];
+        ulong[][] buffers = new ulong[Pairs][];
         for (int pair = 0; pair < Pairs; pair++)
         {
             buffers[pair] = Post(net, 2 * pair);
@@ -138,7 +139,7 @@ public sealed class TapInterfaceTests
     [TapFact]
     public void A_tap_with_several_queues_in_use_is_refused_and_free_again_after_disposal() => NetworkNamespace.Run(() =>
     {
-        var queues = TapInterface.OpenQueues("vmmtest3", 2);
+        IReadOnlyList<TapInterface> queues = TapInterface.OpenQueues("vmmtest3", 2);
         RefusedQueues("vmmtest3", "vmmtest3*in use*").Errno.Should().Be(16);
         Refused("vmmtest3", "vmmtest3*several queues*");
         foreach (TapInterface queue in queues)

@@ -80,7 +80,7 @@ public sealed class DiscoveryTests
     public void The_first_usable_instance_is_taken()
     {
         using var disk = new DriverDisk();
-        VirtioPciStructures honest = VirtioPciStructures.Discover(disk);
+        var honest = VirtioPciStructures.Discover(disk);
         // The window's capability poses as a second common configuration, which overlaps the ISR.
         int window = disk.Capability(5);
         disk.Lies[window + 3] = 1;
@@ -88,7 +88,7 @@ public sealed class DiscoveryTests
         disk.Lies[window + 12] = 0x40;
         VirtioPciStructures.Discover(disk).Common.Should().Be(honest.Common);
         disk.Lies[disk.Capability(1) + 4] = 7;
-        VirtioPciStructures second = VirtioPciStructures.Discover(disk);
+        var second = VirtioPciStructures.Discover(disk);
         second.Common.Should().Be(new StructureLocation(0, 0x1000, 0x40));
         second.Unusable.Should().Be(1);
     }
@@ -113,7 +113,7 @@ public sealed class DiscoveryTests
         {
             byte honest = disk.Lies[at + offset];
             disk.Lies[at + offset] = lie;
-            VirtioPciStructures found = VirtioPciStructures.Discover(disk);
+            var found = VirtioPciStructures.Discover(disk);
             found.SharedMemory.Should().BeEmpty($"byte {offset} is {lie}");
             found.Unusable.Should().Be(1);
             disk.Lies[at + offset] = honest;

@@ -182,7 +182,7 @@ public sealed class DriverQueueTests
         {
             // Chains of one or two descriptors with known room, then one used element for all of them.
             int count = random.Next(1, 5);
-            var tokens = new int[count];
+            int[] tokens = new int[count];
             int slots = 0;
             for (int i = 0; i < count; i++)
             {

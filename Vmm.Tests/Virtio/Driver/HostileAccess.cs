@@ -2,8 +2,8 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Vmm.DeviceModel.Memory;
-using Vmm.Pci.Access;
 using Vmm.Pci;
+using Vmm.Pci.Access;
 
 namespace Vmm.Tests.Virtio.Driver;
 

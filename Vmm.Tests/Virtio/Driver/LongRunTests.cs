@@ -67,7 +67,7 @@ public sealed class LongRunTests
 
         int[] slotOf = new int[size];
         ulong[] numberOf = new ulong[size];
-        DriverSegment[] segments = new DriverSegment[2];
+        var segments = new DriverSegment[2];
         int outstanding = 0;
         int completed = 0;
         while (completed < Chains)

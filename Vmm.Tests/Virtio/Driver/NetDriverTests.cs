@@ -41,7 +41,7 @@ public sealed class NetDriverTests : IDisposable
     [MemberData(nameof(Forms))]
     public void Frames_go_out_and_come_in(ulong required, ulong refused, CompletionMode completion)
     {
-        using var net = Open(required, refused, completion);
+        using VirtioNetDriver net = Open(required, refused, completion);
         net.Mac.Should().Be(_mac);
         net.LinkUp.Should().BeTrue();
         net.MergesBuffers.Should().Be(refused != Mergeable);
@@ -68,7 +68,8 @@ public sealed class NetDriverTests : IDisposable
     [InlineData(true)]
     public void A_frame_lies_in_as_many_buffers_as_it_needs(bool packed)
     {
-        using var net = Open(packed ? RingFeatures.Packed : 0, 0, CompletionMode.Messages, new NetDriverOptions { BufferSize = 128, QueueSize = 32 });
+        using VirtioNetDriver net = Open(packed ? RingFeatures.Packed : 0, 0, CompletionMode.Messages,
+            new NetDriverOptions { BufferSize = 128, QueueSize = 32 });
         byte[] received = new byte[2000];
         for (int i = 0; i < 300; i++)
         {
@@ -89,7 +90,7 @@ public sealed class NetDriverTests : IDisposable
     [Fact]
     public void Commands_are_answered()
     {
-        using (var net = Open(0, 0, CompletionMode.Messages))
+        using (VirtioNetDriver net = Open(0, 0, CompletionMode.Messages))
         {
             var other = new MacAddress(0x5254_0099_0001);
             net.TrySetMac(other).Should().BeTrue();
@@ -99,7 +100,7 @@ public sealed class NetDriverTests : IDisposable
             net.Control(0x7f, 1, [1]).Should().BeFalse();
         }
 
-        using var plain = Open(0, ControlQueue, CompletionMode.Messages);
+        using VirtioNetDriver plain = Open(0, ControlQueue, CompletionMode.Messages);
         plain.Driver.Queues.Should().HaveCount(2);
         plain.Invoking(n => n.TrySetPromiscuous(true)).Should().Throw<NotSupportedException>();
     }
@@ -108,7 +109,7 @@ public sealed class NetDriverTests : IDisposable
     [Trait("Behaviour", "DRV-6")]
     public void The_carrier_is_followed()
     {
-        using var net = Open(0, 0, CompletionMode.Messages);
+        using VirtioNetDriver net = Open(0, 0, CompletionMode.Messages);
         var device = (NetDevice)((VirtioPciFunction)_card.Inner.Function).Device;
         net.LinkUp.Should().BeTrue();
         device.LinkUp = false;
@@ -122,7 +123,7 @@ public sealed class NetDriverTests : IDisposable
     [InlineData(2)]
     public void A_number_of_buffers_that_cannot_be_is_refused(ushort buffers)
     {
-        using var net = Open(0, 0, CompletionMode.Polling, new NetDriverOptions { QueueSize = 32 });
+        using VirtioNetDriver net = Open(0, 0, CompletionMode.Polling, new NetDriverOptions { QueueSize = 32 });
         _backend.Arrive(Frame(100, 1));
         Eventually.Holds(() => net.Driver.Queues[0].HasCompletion(), "the frame is in its buffer");
 

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
@@ -58,7 +59,7 @@ public sealed class DirtyTrackingTests
                 queue.EnableKicksAndCheckForMore().Should().BeFalse();
             }
 
-            (var marked, var changed) = check.End();
+            (HashSet<int> marked, List<int> changed) = check.End();
             changed.Should().BeSubsetOf(marked, "round {0}", round);
             changed.Should().Contain([Across, Across + 99, inside, inside + 1099]);
             marked.Should().NotContain([Across + 100, inside + 100, inside + 1100, source], "only what was written counts");
@@ -96,7 +97,7 @@ public sealed class DirtyTrackingTests
             queue.UndoPop(chain);
         }
 
-        (var marked, var changed) = check.End();
+        (HashSet<int> marked, List<int> changed) = check.End();
         changed.Should().Equal(place + 500, place + 501, place + 502);
         marked.Should().Contain(changed);
     }

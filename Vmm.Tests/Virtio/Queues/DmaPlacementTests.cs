@@ -32,7 +32,7 @@ public sealed class DmaPlacementTests : IDisposable
     public void A_ring_lies_across_regions_only_where_the_host_has_them_in_one_run(RingForm form, bool oneRun)
     {
         const ulong Half = 0x10000;
-        using HostMemory memory = HostMemory.AllocateAnonymous(2 * Half);
+        using var memory = HostMemory.AllocateAnonymous(2 * Half);
         _ram.Memory.Add(High, memory, oneRun ? 0 : Half, Half);
         _ram.Memory.Add(High + Half, memory, oneRun ? Half : 0, Half);
         var driver = RingDriver.Create(form, _ram, 8);

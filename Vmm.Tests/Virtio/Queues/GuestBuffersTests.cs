@@ -102,7 +102,7 @@ public sealed unsafe class GuestBuffersTests
     public void A_piece_of_more_than_1_GiB_comes_as_several()
     {
         const long Gib = 1L << 30;
-        using HostMemory memory = HostMemory.AllocateAnonymous((2 * (ulong)Gib) + 4096);
+        using var memory = HostMemory.AllocateAnonymous((2 * (ulong)Gib) + 4096);
         _segments[0] = new GuestSegment { Base = memory.Pointer, Length = (nuint)(2 * Gib) + 5 };
         fixed (GuestSegment* segments = _segments)
         {
@@ -148,7 +148,7 @@ public sealed unsafe class GuestBuffersTests
     public void A_list_takes_a_piece_of_any_size_as_one()
     {
         const long Gib = 1L << 30;
-        using HostMemory memory = HostMemory.AllocateAnonymous(3 * (ulong)Gib);
+        using var memory = HostMemory.AllocateAnonymous(3 * (ulong)Gib);
         _segments[0] = new GuestSegment { Base = memory.Pointer, Length = 3 * (nuint)Gib };
         fixed (GuestSegment* segments = _segments)
         {

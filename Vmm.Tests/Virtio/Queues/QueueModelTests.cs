@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Vmm.DeviceModel.Epochs;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Queues;
 
@@ -35,7 +36,7 @@ public sealed class QueueModelTests
         int taken = 0;
         for (int step = 0; step < 20_000; step++)
         {
-            using var scope = queue.Enter();
+            using AccessDomain.ReadScope scope = queue.Enter();
             switch (random.Next(8))
             {
                 case 0 or 1 when driver.FreeDescriptors > 0:
@@ -111,7 +112,7 @@ public sealed class QueueModelTests
         bool indirect = random.Next(2) == 0;
         int count = random.Next(1, 1 + (indirect ? 16 : Math.Min(driver.FreeDescriptors, 5)));
         int readable = random.Next(0, count + 1);
-        GuestBuffer[] buffers = new GuestBuffer[count];
+        var buffers = new GuestBuffer[count];
         for (int i = 0; i < count; i++)
         {
             // Around the borders of the regions, where pieces come from.

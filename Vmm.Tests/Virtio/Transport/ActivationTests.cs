@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
@@ -52,7 +53,7 @@ public sealed class ActivationTests
             rig.Driver.Negotiate().Should().BeTrue();
             rig.Driver.SetUpQueue(0);
             using var barrier = new Barrier(2);
-            var threads = Enumerable.Range(0, 2).Select(_ => Task.Run(() =>
+            Task[] threads = Enumerable.Range(0, 2).Select(_ => Task.Run(() =>
             {
                 barrier.SignalAndWait(Long);
                 rig.Memory.Write(rig.Driver.Common + Reg.DeviceStatus, 1, 0xf);
@@ -191,7 +192,7 @@ public sealed class ActivationTests
     {
         using var rig = new TransportRig();
         rig.Driver.Start(queues: 0);
-        var old = rig.Device.LastHost!;
+        IVirtioDeviceHost old = rig.Device.LastHost!;
         rig.Driver.Start(queues: 0);
         old.NeedsReset("too late");
         old.ConfigurationChanged();

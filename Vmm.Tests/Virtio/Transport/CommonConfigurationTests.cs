@@ -15,7 +15,7 @@ public sealed class CommonConfigurationTests
     public void Read_write_fields_read_back()
     {
         using var rig = new TransportRig();
-        var driver = rig.Driver;
+        TestDriver driver = rig.Driver;
         driver.Set(Reg.DeviceFeatureSelect, 4, 0x12345678);
         driver.Get(Reg.DeviceFeatureSelect, 4).Should().Be(0x12345678);
         driver.Set(Reg.DriverFeatureSelect, 4, 1);
@@ -45,7 +45,7 @@ public sealed class CommonConfigurationTests
     public void Addresses_are_accessed_whole_or_by_halves_in_either_order(int offset)
     {
         using var rig = new TransportRig();
-        var driver = rig.Driver;
+        TestDriver driver = rig.Driver;
         driver.Set(offset, 8, 0x1122334455667788);
         driver.Get(offset, 4).Should().Be(0x55667788);
         driver.Get(offset + 4, 4).Should().Be(0x11223344);
@@ -199,7 +199,7 @@ public sealed class CommonConfigurationTests
     {
         using var rig = new TransportRig();
         rig.Driver.SetUpQueue(0);
-        var (descriptors, driver, device) = TestDriver.Areas(0);
+        (ulong descriptors, ulong driver, ulong device) = TestDriver.Areas(0);
         rig.Driver.Set(Reg.QueueSize, 2, 8);
         rig.Driver.Set(Reg.QueueDescriptors, 8, 1);
         rig.Driver.Set(Reg.QueueDriver, 4, 1);

@@ -13,7 +13,7 @@ public sealed class ConfigurationWindowTests
     {
         using var rig = new TransportRig();
         rig.Driver.WriteConfig(4, 2, 4);
-        var (descriptors, driver, device) = TestDriver.Areas(0);
+        (ulong descriptors, ulong driver, ulong device) = TestDriver.Areas(0);
         Write(rig, Reg.DeviceStatus, 1, 0);
         Write(rig, Reg.DeviceStatus, 1, 1);
         Write(rig, Reg.DeviceStatus, 1, 3);
@@ -56,7 +56,7 @@ public sealed class ConfigurationWindowTests
     public void The_other_structures_capabilities_are_read_only()
     {
         using var rig = new TransportRig();
-        foreach (var (type, structure) in rig.Driver.Structures)
+        foreach ((VirtioPciCapabilityType type, (int Bar, uint Offset, uint Length, int At) structure) in rig.Driver.Structures)
         {
             if (type == VirtioPciCapabilityType.PciConfigurationAccess)
             {

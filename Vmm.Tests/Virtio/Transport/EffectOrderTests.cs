@@ -1,4 +1,6 @@
 using System;
+using Vmm.DeviceModel.Epochs;
+using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
@@ -19,7 +21,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-6")]
     public void A_start_that_comes_after_a_reset_does_nothing()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         Together(rig, () => rig.Driver.Status = 0, () => rig.Driver.Status = 0xf);
         rig.Driver.Status.Should().Be(0);
         rig.Device.Calls.Should().Equal("reset", "reset");
@@ -29,7 +31,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-6")]
     public void A_reset_that_comes_after_a_start_stops_what_was_started()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         Together(rig, () => rig.Driver.Status = 0xf, () => rig.Driver.Status = 0);
         rig.Driver.Status.Should().Be(0);
         rig.Device.Calls.Should().Equal("reset", "start", "start-queue 0", "stop-queue 0", "reset");
@@ -39,7 +41,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-5")]
     public void A_driver_that_gives_up_before_the_start_is_not_started_for()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         Together(rig, () => rig.Driver.Status = 0xf, () => rig.Driver.Status = 0x8f);
         rig.Driver.Status.Should().Be(0x8f);
         rig.Device.Calls.Should().Equal("reset");
@@ -51,7 +53,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-5")]
     public void Giving_up_after_a_reset_is_over_with_it()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         rig.Driver.Status = 0xf;
         Together(rig, () => rig.Driver.Status = 0, () => rig.Driver.Status = 0x8f);
         rig.Driver.Status.Should().Be(0);
@@ -62,9 +64,9 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-9")]
     public void A_queue_reset_after_a_reset_of_everything_is_none()
     {
-        using var fresh = Ready();
+        using TransportRig fresh = Ready();
         fresh.Driver.Status = 0;
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         rig.Driver.Status = 0xf;
         Together(rig, () => rig.Driver.Status = 0, () => rig.Driver.Set(Reg.QueueReset, 2, 1));
         rig.Function.QueueResets.Should().Be(0);
@@ -75,7 +77,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-9")]
     public void While_a_queue_is_being_reset_it_can_not_be_enabled()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         rig.Driver.Status = 0xf;
         rig.Driver.Set(Reg.QueueSelect, 2, 1);
         ulong enabled = 1;
@@ -95,7 +97,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-9")]
     public void A_queue_that_is_enabled_and_reset_at_once_is_never_started()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         rig.Driver.Status = 0xf;
         rig.Driver.SetUpQueue(1, enable: false);
         Together(rig, () => rig.Driver.Set(Reg.QueueEnable, 2, 1), () => rig.Driver.Set(Reg.QueueReset, 2, 1));
@@ -110,7 +112,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-6")]
     public void A_queue_that_is_enabled_twice_is_started_once()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         rig.Driver.Status = 0xf;
         rig.Driver.SetUpQueue(1, enable: false);
         Together(rig, () => rig.Driver.Set(Reg.QueueEnable, 2, 1), () => rig.Driver.Set(Reg.QueueEnable, 2, 1));
@@ -122,7 +124,7 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-16")]
     public void A_device_that_needs_a_reset_starts_no_queue_before_it()
     {
-        using var rig = Ready();
+        using TransportRig rig = Ready();
         rig.Driver.Status = 0xf;
         rig.Device.LastHost!.NeedsReset("broken");
         rig.Driver.SetUpQueue(1);
@@ -156,9 +158,9 @@ public sealed class EffectOrderTests
     [Trait("Behaviour", "VTP-14")]
     public void Notifications_and_bus_mastering_of_a_disposed_function_reach_nobody()
     {
-        var rig = Ready();
+        TransportRig rig = Ready();
         rig.Driver.Status = 0xf;
-        var kick = rig.Device.Kicks[0]!;
+        EventFd kick = rig.Device.Kicks[0]!;
         uint notify = (uint)(rig.Driver.NotifyAddress(0) - rig.Driver.Bar);
         rig.Dispose();
         FluentActions.Invoking(() => rig.Function.WriteBar(0, notify, 2, 0)).Should().NotThrow();
@@ -179,7 +181,7 @@ public sealed class EffectOrderTests
     /// <summary>Accesses that are over before the first effect of any of them runs.</summary>
     private static void Together(TransportRig rig, params Action[] accesses)
     {
-        using var scope = rig.Domain.Enter();
+        using AccessDomain.ReadScope scope = rig.Domain.Enter();
         foreach (Action access in accesses)
         {
             access();

@@ -102,7 +102,7 @@ public sealed class FunctionResetTests
             }
         };
         int express = Find(rig, Express);
-        Task write = Task.Run(() => rig.Driver.WriteConfig(express + 8, 2, 0x8000));
+        var write = Task.Run(() => rig.Driver.WriteConfig(express + 8, 2, 0x8000));
         entered.Wait(TimeSpan.FromSeconds(60)).Should().BeTrue();
         rig.Function.IsBusMaster.Should().BeFalse("nothing is read or written from the beginning of the reset");
         write.IsCompleted.Should().BeFalse();

@@ -75,10 +75,10 @@ public sealed class IdentityTests
         ];
 
         rig.Driver.Structures.Values.Select(s => s.Bar).Should().OnlyContain(bar => bar == 0);
-        var all = virtio.Concat(interrupts).OrderBy(s => s.Offset).ToArray();
+        (uint Offset, uint Length)[] all = virtio.Concat(interrupts).OrderBy(s => s.Offset).ToArray();
         all.Zip(all.Skip(1)).Should().OnlyContain(pair => pair.First.Offset + pair.First.Length <= pair.Second.Offset);
         (all[^1].Offset + all[^1].Length).Should().BeLessThanOrEqualTo((uint)rig.Function.Bars[0].Size);
-        foreach (var part in interrupts)
+        foreach ((uint Offset, uint Length) part in interrupts)
         {
             var pages = Enumerable.Range((int)(part.Offset >> 12), (int)(((part.Offset + part.Length - 1) >> 12) - (part.Offset >> 12) + 1))
                 .ToHashSet();

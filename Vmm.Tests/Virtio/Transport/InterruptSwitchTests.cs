@@ -1,5 +1,6 @@
 using System.Linq;
 using System.Threading;
+using Vmm.DeviceModel.Interrupts;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
 namespace Vmm.Tests.Virtio.Transport;
@@ -20,7 +21,7 @@ public sealed class InterruptSwitchTests
             using var rig = new TransportRig();
             rig.Driver.EnableMsix();
             rig.Driver.Start(queues: 0);
-            var vector = rig.Device.Rings[0]!.Interrupt;
+            IInterruptVector vector = rig.Device.Rings[0]!.Interrupt;
             using var sending = new ManualResetEventSlim();
             using var goOn = new ManualResetEventSlim();
             rig.Msi.Arrived = () =>

@@ -1,4 +1,5 @@
 using System.Linq;
+using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
 
@@ -14,7 +15,7 @@ public sealed class InterruptTests
         using var rig = new TransportRig();
         rig.Driver.EnableMsix();
         rig.Driver.Start(queues: [0, 1]);
-        var ring = rig.Device.Rings[0]!;
+        Virtqueue ring = rig.Device.Rings[0]!;
         ring.Interrupt.Signal();
         rig.Driver.Set(Reg.QueueSelect, 2, 0);
         rig.Driver.Set(Reg.QueueMsixVector, 2, 2);

@@ -1,3 +1,4 @@
+using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 
@@ -213,7 +214,7 @@ public sealed class NotificationTests
 
     private static void Drain(TransportRig rig)
     {
-        foreach (var kick in rig.Device.Kicks)
+        foreach (EventFd? kick in rig.Device.Kicks)
         {
             kick?.TryConsume(out _);
         }

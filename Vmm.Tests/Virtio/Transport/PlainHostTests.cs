@@ -2,8 +2,10 @@ using System;
 using System.Linq;
 using Microsoft.Extensions.Logging.Abstractions;
 using Vmm.DeviceModel.Bus;
+using Vmm.DeviceModel.Registers;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
@@ -29,9 +31,9 @@ public sealed class PlainHostTests : IDisposable
     {
         using var file = new TemporaryFile(1 << 16);
         using var disk = new BlockDevice(RawFileBackend.Open(file.Path, readOnly: false));
-        using var transport = Make(disk);
+        using VirtioTransport transport = Make(disk);
         var driver = new SplitRingDriver(_ram, 64, Features);
-        var registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
+        IRegisterBlock registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
         Start(registers, driver);
 
         registers.Read(Reg.DeviceStatus, 1).Should().Be(0xf);
@@ -41,7 +43,7 @@ public sealed class PlainHostTests : IDisposable
         Write(registers, Reg.ConfigMsixVector, 2, 1);
         registers.Read(Reg.ConfigMsixVector, 2).Should().Be(VirtioPciIds.NoVector);
         transport.CountOf(GuestMistake.VectorRefused).Should().Be(2);
-        var (kick, width) = _host.Doorbells.Should().ContainSingle().Which.Value;
+        (Vmm.DeviceModel.Events.EventFd kick, int width) = _host.Doorbells.Should().ContainSingle().Which.Value;
         width.Should().Be(2);
         _host.Interrupts[0].IsOpen.Should().BeTrue();
         ulong status = _ram.Allocate(21);
@@ -70,8 +72,8 @@ public sealed class PlainHostTests : IDisposable
     public void A_ring_that_cannot_work_needs_a_reset_and_leaves_nothing_behind()
     {
         using var device = new FakeVirtioDevice();
-        using var transport = Make(device);
-        var registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
+        using VirtioTransport transport = Make(device);
+        IRegisterBlock registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
         Negotiate(registers);
         Write(registers, Reg.QueueSelect, 2, 1);
         Write(registers, Reg.QueueDescriptors, 8, 0x1001);
@@ -91,8 +93,8 @@ public sealed class PlainHostTests : IDisposable
     public void A_queue_is_reset_and_started_again_while_others_run()
     {
         using var device = new FakeVirtioDevice();
-        using var transport = Make(device);
-        var registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
+        using VirtioTransport transport = Make(device);
+        IRegisterBlock registers = CommonConfigurationRegisters.Map.Bind(transport.Registers);
         Negotiate(registers);
         for (uint queue = 0; queue < 2; queue++)
         {
@@ -137,7 +139,7 @@ public sealed class PlainHostTests : IDisposable
 
     private void SetUp(IRegionHandler registers, SplitRingDriver driver, uint queue)
     {
-        var configuration = driver.Configuration;
+        VirtqueueConfiguration configuration = driver.Configuration;
         Write(registers, Reg.QueueSelect, 2, queue);
         Write(registers, Reg.QueueSize, 2, configuration.Size);
         Write(registers, Reg.QueueDescriptors, 8, configuration.Descriptors);

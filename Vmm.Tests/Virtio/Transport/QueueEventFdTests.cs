@@ -4,6 +4,7 @@ using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
+using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 
@@ -29,7 +30,7 @@ public sealed class QueueEventFdTests : IDisposable
     [Trait("Behaviour", "VTP-11")]
     public void Masks_pending_bits_and_messages_work_and_follow_the_mapping(bool routed)
     {
-        using var rig = Start(routed, out EventFd eventFd);
+        using TransportRig rig = Start(routed, out EventFd eventFd);
         eventFd.Signal();
         Sent(rig, 1);
         rig.Driver.MaskVector(1, true);
@@ -70,7 +71,7 @@ public sealed class QueueEventFdTests : IDisposable
     [Trait("Behaviour", "VTP-11")]
     public void An_event_of_a_queue_without_a_vector_is_told_to_nobody(bool routed)
     {
-        using var rig = Start(routed, out EventFd eventFd);
+        using TransportRig rig = Start(routed, out EventFd eventFd);
         rig.Driver.MapQueue(0, VirtioPciIds.NoVector);
         eventFd.Signal();
         Eventually.Holds(() => CountOf(eventFd) == 0, "somebody takes it");
@@ -88,7 +89,7 @@ public sealed class QueueEventFdTests : IDisposable
     [Trait("Behaviour", "VTP-13")]
     public void With_MSIX_off_it_is_the_ISR_and_the_pin(bool routed)
     {
-        using var rig = Start(routed, out EventFd eventFd);
+        using TransportRig rig = Start(routed, out EventFd eventFd);
         rig.Driver.DisableMsix();
         for (int round = 0; round < 3; round++)
         {
@@ -121,7 +122,7 @@ public sealed class QueueEventFdTests : IDisposable
     [Trait("Behaviour", "MSIX-5")]
     public void What_is_signalled_with_MSIX_off_is_told_by_message_once_it_is_on_or_by_the_ISR_but_not_lost_in_a_pending_bit()
     {
-        using var rig = Start(false, out EventFd eventFd);
+        using TransportRig rig = Start(false, out EventFd eventFd);
         rig.Driver.DisableMsix();
         for (int round = 0; round < 200; round++)
         {
@@ -179,8 +180,8 @@ public sealed class QueueEventFdTests : IDisposable
     [Trait("Behaviour", "VTP-7")]
     public void An_eventfd_lives_as_long_as_its_queue_runs_and_nothing_follows_a_reset()
     {
-        using var rig = Start(true, out EventFd eventFd);
-        var interrupt = rig.Device.Resources[0]!.Interrupt;
+        using TransportRig rig = Start(true, out EventFd eventFd);
+        IQueueInterrupt interrupt = rig.Device.Resources[0]!.Interrupt;
         rig.Driver.MaskVector(1, true);
         eventFd.Signal();
         rig.Driver.Status = 0;
@@ -263,7 +264,7 @@ public sealed class QueueEventFdTests : IDisposable
     public void No_signal_is_lost_or_doubled_while_the_driver_masks_and_maps(bool routed)
     {
         const int Events = 5000;
-        using var rig = Start(routed, out EventFd eventFd);
+        using TransportRig rig = Start(routed, out EventFd eventFd);
         rig.Msi.Records = false;
         bool stop = false;
         var driver = new Thread(() =>
@@ -309,7 +310,7 @@ public sealed class QueueEventFdTests : IDisposable
     public void No_signal_is_lost_while_the_driver_switches_the_mechanism(bool routed)
     {
         const int Rounds = 1000;
-        using var rig = Start(routed, out EventFd eventFd);
+        using TransportRig rig = Start(routed, out EventFd eventFd);
         rig.Msi.Records = false;
         using var barrier = new Barrier(2);
         var device = new Thread(() =>

@@ -1,6 +1,7 @@
 using System;
 using System.Threading;
 using System.Threading.Tasks;
+using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
@@ -19,7 +20,7 @@ public sealed class QueueResetTests
         using var rig = new TransportRig();
         rig.Driver.EnableMsix();
         rig.Driver.Start(Features, 0, 1);
-        var other = rig.Device.Rings[0];
+        Virtqueue? other = rig.Device.Rings[0];
         rig.Driver.Set(Reg.QueueSelect, 2, 1);
         rig.Driver.Set(Reg.QueueReset, 2, 1);
 

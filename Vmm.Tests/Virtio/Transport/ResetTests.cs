@@ -25,7 +25,7 @@ public sealed class ResetTests
     {
         using var fresh = new TransportRig();
         using var rig = new TransportRig();
-        var driver = rig.Driver;
+        TestDriver driver = rig.Driver;
         driver.EnableMsix();
         if ((state & 3) != 0)
         {
@@ -90,7 +90,7 @@ public sealed class ResetTests
                 inFlight.Wait(Long);
             }
         };
-        var reset = Task.Run(() => rig.Driver.Status = 0);
+        Task<byte> reset = Task.Run(() => rig.Driver.Status = 0);
         entered.Wait(Long).Should().BeTrue();
 
         rig.Driver.Status.Should().Be(0xf, "the device still works on what it has");

@@ -134,7 +134,7 @@ public sealed class SharedMemoryTests : IDisposable
     [Fact]
     public void More_than_4_GiB_is_told_by_the_upper_halves()
     {
-        using HostMemory large = HostMemory.AllocateAnonymous(6UL << 30);
+        using var large = HostMemory.AllocateAnonymous(6UL << 30);
         using var rig = new TransportRig(Device(new(0, large, 0, 5UL << 30), new(1, large, 0, 0x1_0000_1000)), new VirtioPciOptions { Vectors = 0 });
         Regions(rig).Select(r => (r.Offset, r.Length)).Should().Equal((0, 5UL << 30), (5UL << 30, 0x1_0000_1000ul));
         rig.Function.Bars[1].Size.Should().Be(16UL << 30);

@@ -1,5 +1,6 @@
 using System;
 using System.Threading.Tasks;
+using Vmm.DeviceModel.Bus;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Transport;
 using Reg = Vmm.Virtio.Spec.CommonConfigurationOffset;
@@ -59,7 +60,7 @@ public sealed class SurvivalTests
         }
 
         rig.Function.Faults.Should().Be(0);
-        foreach (var segment in rig.Memory.Segments)
+        foreach (AddressSpaceSegment segment in rig.Memory.Segments)
         {
             rig.Memory.IsFaulted(segment.Claim).Should().BeFalse(segment.Claim.Name);
         }

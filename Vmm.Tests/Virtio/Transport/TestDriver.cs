@@ -61,7 +61,7 @@ internal sealed class TestDriver
     public ulong NotifyAddress(int queue)
     {
         Set(Reg.QueueSelect, 2, (uint)queue);
-        var notify = Structures[VirtioPciCapabilityType.Notification];
+        (int Bar, uint Offset, uint Length, int At) notify = Structures[VirtioPciCapabilityType.Notification];
         return Bar + notify.Offset + (Get(Reg.QueueNotifyOff, 2) * ReadConfig(notify.At + 16, 4));
     }
 
@@ -104,7 +104,7 @@ internal sealed class TestDriver
     /// <summary>Sets a queue up and enables it.</summary>
     public void SetUpQueue(int queue, ushort size = 16, ushort vector = VirtioPciIds.NoVector, bool enable = true)
     {
-        var (descriptors, driver, device) = Areas(queue);
+        (ulong descriptors, ulong driver, ulong device) = Areas(queue);
         Set(Reg.QueueSelect, 2, (uint)queue);
         Set(Reg.QueueSize, 2, size);
         Set(Reg.QueueDescriptors, 4, (uint)descriptors);

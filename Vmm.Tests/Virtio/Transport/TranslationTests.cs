@@ -79,7 +79,7 @@ public sealed class TranslationTests : IDisposable
     /// <summary>One writable buffer is available, the queue's areas lie at an offset, and the driver goes all the way to DRIVER_OK.</summary>
     private void Start(bool packed, ulong offset, ulong buffer)
     {
-        var (descriptors, driver, device) = TestDriver.Areas(0);
+        (ulong descriptors, ulong driver, ulong device) = TestDriver.Areas(0);
         byte[] descriptor = new byte[16];
         BinaryPrimitives.WriteUInt64LittleEndian(descriptor, buffer);
         BinaryPrimitives.WriteUInt32LittleEndian(descriptor.AsSpan(8), Length);
@@ -98,7 +98,7 @@ public sealed class TranslationTests : IDisposable
 
     private bool IsUsed(bool packed)
     {
-        var (descriptors, _, device) = TestDriver.Areas(0);
+        (ulong descriptors, _, ulong device) = TestDriver.Areas(0);
         return packed ? (Read(descriptors + 14, 2)[1] & 0x80) != 0 : Read(device + 2, 2).SequenceEqual(new byte[] { 1, 0 });
     }
 
