@@ -101,6 +101,22 @@ public sealed class PciStateTests
     }
 
     [Fact]
+    public void A_slot_without_hot_plug_does_not_come_back_with_a_removal()
+    {
+        PciRig first = WithSoldered(out _);
+        string json = ComponentTree.Save(first.Bridge).ToJson();
+        json.Should().Contain("\"removalAsked\": false");
+        PciRig second = WithSoldered(out PciRootPort port);
+        string asked = json.Replace("\"removalAsked\": false", "\"removalAsked\": true", StringComparison.Ordinal);
+
+        Action restore = () => ComponentTree.Restore(second.Bridge, ComponentState.FromJson(asked));
+
+        restore.Should().Throw<StateException>().Which.Path.Should().Contain("removalAsked");
+        port.IsOccupied.Should().BeTrue();
+        ComponentTree.Save(second.Bridge).ToJson().Should().Be(json);
+    }
+
+    [Fact]
     public void A_bit_that_nobody_can_change_is_not_restored()
     {
         (PciRig rig, PciFunction function, _) = Make();
@@ -134,6 +150,15 @@ public sealed class PciStateTests
         found.Find("msix")!.TextOf("enabled").Should().Be("yes");
         found.Find("msix")!.Find("vector1")!.TextOf("data").Should().Be("0x00000042");
         ComponentTree.Save(rig.Bridge).ToJson().Should().Be(before);
+    }
+
+    private static PciRig WithSoldered(out PciRootPort port)
+    {
+        var rig = new PciRig();
+        port = new PciRootPort(new PciRootPortOptions { Name = "port1", SlotNumber = 1, HotPlug = false });
+        rig.Bridge.Root.Add(port, 2);
+        port.Secondary.Add(new PciFunction(PciRig.Identity, new PciFunctionOptions { Name = "edu" }), 0);
+        return rig;
     }
 
     private static (PciRig Rig, PciFunction Function, PciRootPort Port) Make()
