@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Microsoft.Extensions.Logging;
@@ -256,28 +257,57 @@ public sealed unsafe partial class Worker : IDisposable
         Libc.epoll_event* events = stackalloc Libc.epoll_event[MaxEvents];
         while (!_stopping)
         {
-            int count = Libc.epoll_wait(_epoll.Number, events, MaxEvents, -1);
-            if (count < 0)
+            if (_polled.Count != 0)
             {
-                int errno = Marshal.GetLastPInvokeError();
-                if (errno != Errno.EINTR)
-                {
-                    throw new HostException("epoll_wait", errno, $"worker '{_thread.Name}' cannot wait");
-                }
-
-                continue;
+                Poll(events);
             }
-
-            for (int i = 0; i < count && !_stopping; i++)
+            else if (_window.IsPossible)
             {
-                if (events[i].data == WakeId)
-                {
-                    RunPosted();
-                }
-                else
-                {
-                    RunWatch(events[i].data);
-                }
+                long asleep = Stopwatch.GetTimestamp();
+                Wait(events, -1, out int count);
+                _window.AddSleep(Stopwatch.GetTimestamp() - asleep);
+                RunAll(events, count);
+            }
+            else
+            {
+                Look(events, -1);
+            }
+        }
+    }
+
+    /// <summary>Waits for what is watched, and runs what is to be run.</summary>
+    /// <returns>False if there was nothing.</returns>
+    private bool Look(Libc.epoll_event* events, int milliseconds)
+    {
+        Wait(events, milliseconds, out int count);
+        RunAll(events, count);
+        return count > 0;
+    }
+
+    private void Wait(Libc.epoll_event* events, int milliseconds, out int count)
+    {
+        count = Libc.epoll_wait(_epoll.Number, events, MaxEvents, milliseconds);
+        if (count < 0)
+        {
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Errno.EINTR)
+            {
+                throw new HostException("epoll_wait", errno, $"worker '{_thread.Name}' cannot wait");
+            }
+        }
+    }
+
+    private void RunAll(Libc.epoll_event* events, int count)
+    {
+        for (int i = 0; i < count && !_stopping; i++)
+        {
+            if (events[i].data == WakeId)
+            {
+                RunPosted();
+            }
+            else
+            {
+                RunWatch(events[i].data);
             }
         }
     }
