@@ -28,6 +28,11 @@ internal static class Program
 
     private static int Main(string[] words)
     {
+        if (words is ["exits", ..])
+        {
+            return ExitIntervals.Run(words.Length > 1 && int.TryParse(words[1], out int millions) && millions > 0 ? millions : 1);
+        }
+
         bool quick = false;
         bool check = false;
         var chosen = new List<IBenchmarkArea>();

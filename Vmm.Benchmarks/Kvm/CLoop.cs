@@ -13,6 +13,7 @@ internal sealed unsafe class CLoop : IDisposable
     private readonly uint* _registers = (uint*)NativeMemory.AllocZeroed(16, sizeof(uint));
     private readonly delegate* unmanaged<long> _threadTime;
     private readonly delegate* unmanaged<int, void*, long, uint*, long> _run;
+    private readonly delegate* unmanaged<int, void*, long, uint*, uint*, long> _intervals;
 
     /// <summary>True if the compiler is there.</summary>
     public static bool HasCompiler => File.Exists("/usr/bin/gcc");
@@ -34,6 +35,7 @@ internal sealed unsafe class CLoop : IDisposable
         File.Delete(library);
         _threadTime = (delegate* unmanaged<long>)NativeLibrary.GetExport(_library, "thread_time");
         _run = (delegate* unmanaged<int, void*, long, uint*, long>)NativeLibrary.GetExport(_library, "exit_loop");
+        _intervals = (delegate* unmanaged<int, void*, long, uint*, uint*, long>)NativeLibrary.GetExport(_library, "exit_intervals");
     }
 
     /// <summary>Nanoseconds that the calling thread has had a processor.</summary>
@@ -42,7 +44,20 @@ internal sealed unsafe class CLoop : IDisposable
     /// <summary>Serves a number of exits.</summary>
     public void Run(KvmVcpu vcpu, long exits)
     {
-        long result = _run((int)vcpu.Descriptor.DangerousGetHandle(), vcpu.RunPage, exits, _registers);
+        Check(_run((int)vcpu.Descriptor.DangerousGetHandle(), vcpu.RunPage, exits, _registers));
+    }
+
+    /// <summary>Serves an exit for each element, and writes the nanoseconds between it and the one before down.</summary>
+    public void Run(KvmVcpu vcpu, Span<uint> intervals)
+    {
+        fixed (uint* start = intervals)
+        {
+            Check(_intervals((int)vcpu.Descriptor.DangerousGetHandle(), vcpu.RunPage, intervals.Length, _registers, start));
+        }
+    }
+
+    private static void Check(long result)
+    {
         if (result != 0)
         {
             throw new InvalidOperationException(result > 0 ? $"KVM_RUN failed in C: errno {result}" : $"exit reason {-result} in C");

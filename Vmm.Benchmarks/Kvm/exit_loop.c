@@ -35,3 +35,21 @@ long exit_loop(int vcpu, struct kvm_run *run, long exits, const uint32_t *regist
     }
     return 0;
 }
+
+/* The same, with the nanoseconds between two exits written down. */
+long exit_intervals(int vcpu, struct kvm_run *run, long exits, const uint32_t *registers, uint32_t *intervals)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long before = now.tv_sec * 1000000000L + now.tv_nsec;
+    for (long i = 0; i < exits; i++) {
+        long result = exit_loop(vcpu, run, 1, registers);
+        if (result != 0)
+            return result;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        long after = now.tv_sec * 1000000000L + now.tv_nsec;
+        intervals[i] = (uint32_t)(after - before);
+        before = after;
+    }
+    return 0;
+}
