@@ -7,6 +7,7 @@ using Vmm.Benchmarks.Harness;
 using Vmm.Benchmarks.Kvm;
 using Vmm.Benchmarks.Model;
 using Vmm.Benchmarks.Pci;
+using Vmm.Benchmarks.Scale;
 using Vmm.Benchmarks.Virtio;
 
 namespace Vmm.Benchmarks;
@@ -28,6 +29,11 @@ internal static class Program
 
     private static int Main(string[] words)
     {
+        if (words is ["scale", ..])
+        {
+            return ScaleBenchmark.Run(words.ElementAtOrDefault(1));
+        }
+
         if (words is ["exits", ..])
         {
             return ExitIntervals.Run(words.Length > 1 && int.TryParse(words[1], out int millions) && millions > 0 ? millions : 1);

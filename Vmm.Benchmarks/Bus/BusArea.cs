@@ -1,10 +1,8 @@
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 using System.Threading;
 using Vmm.Benchmarks.Harness;
-using Vmm.DeviceModel.Bus;
 
 namespace Vmm.Benchmarks.Bus;
 
@@ -12,9 +10,7 @@ namespace Vmm.Benchmarks.Bus;
 /// <remarks>Our bus passes values in registers where the peers' pass a byte slice: that much is less work.</remarks>
 internal sealed class BusArea : IBenchmarkArea
 {
-    private const ulong FirstBase = 0xd000_0000;
-    private const ulong DeviceLength = 0x1000;
-    private const int Operations = 4096;
+    private const int Operations = Dispatch.Operations;
     private const string IoManager = "rust-vmm IoManager";
 
     public string Name => "bus";
@@ -76,102 +72,5 @@ internal sealed class BusArea : IBenchmarkArea
             Peer = "cloud-hypervisor",
             PeerNanoseconds = 74,
         };
-    }
-
-    /// <summary>A bus of equal devices, and the loops over it.</summary>
-    private sealed class Dispatch
-    {
-        private readonly AddressSpace _space = new(new AddressSpaceOptions());
-        private readonly int _count;
-        private ulong _random = 1;
-
-        public Dispatch(int count, Func<int, IRegionHandler> create)
-        {
-            _count = count;
-            AddressSpaceTransaction transaction = _space.BeginTransaction();
-            for (int i = 0; i < count; i++)
-            {
-                transaction.Add(new HandlerClaim($"device {i}", DeviceLength, create(i)), FirstBase + (DeviceLength * (ulong)i));
-            }
-
-            transaction.Commit();
-            for (int i = 0; i < count; i++)
-            {
-                _space.Write(FirstBase + (DeviceLength * (ulong)i) + 0x10, 4, (ulong)i);
-                if (_space.Read(FirstBase + (DeviceLength * (ulong)i) + 0x10, 4) != (ulong)i)
-                {
-                    throw new InvalidOperationException($"device {i} does not answer");
-                }
-            }
-        }
-
-        public void ReadHot() => ReadDevice(_count / 2);
-
-        [MethodImpl(MethodImplOptions.NoInlining)]
-        public void ReadDevice(int device)
-        {
-            ulong address = FirstBase + (DeviceLength * (ulong)device) + 0x10;
-            ulong sum = 0;
-            for (int i = 0; i < Operations; i++)
-            {
-                sum ^= _space.Read(address, 4) + (ulong)i;
-            }
-
-            BlackBox.Sink ^= sum;
-        }
-
-        [MethodImpl(MethodImplOptions.NoInlining)]
-        public void WriteHot()
-        {
-            int device = _count / 2;
-            ulong address = FirstBase + (DeviceLength * (ulong)device) + 0x10;
-            for (int i = 0; i < Operations; i++)
-            {
-                _space.Write(address, 4, (ulong)device);
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.NoInlining)]
-        public void ReadRandom()
-        {
-            ulong mask = (ulong)_count - 1;
-            ulong x = _random;
-            ulong sum = 0;
-            for (int i = 0; i < Operations; i++)
-            {
-                x = (x * 6364136223846793005) + 1442695040888963407;
-                sum ^= _space.Read(FirstBase + (DeviceLength * ((x >> 33) & mask)) + 0x10, 4);
-            }
-
-            _random = x;
-            BlackBox.Sink ^= sum;
-        }
-
-        [MethodImpl(MethodImplOptions.NoInlining)]
-        public void WriteRandom()
-        {
-            ulong mask = (ulong)_count - 1;
-            ulong x = _random;
-            for (int i = 0; i < Operations; i++)
-            {
-                x = (x * 6364136223846793005) + 1442695040888963407;
-                ulong device = (x >> 33) & mask;
-                _space.Write(FirstBase + (DeviceLength * device) + 0x10, 4, device);
-            }
-
-            _random = x;
-        }
-
-        [MethodImpl(MethodImplOptions.NoInlining)]
-        public void ReadUnclaimed()
-        {
-            ulong sum = 0;
-            for (int i = 0; i < Operations; i++)
-            {
-                sum ^= _space.Read(0x1000, 4) + (ulong)i;
-            }
-
-            BlackBox.Sink ^= sum;
-        }
     }
 }

@@ -72,14 +72,16 @@ internal static class ExitIntervals
         Print($"the same, 100 MB/s allocated, {collections} collections", busy, own);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"run loop / C loop: p50 {own[0] / peer[0]:F3}, p99 {own[1] / peer[1]:F3}; allocated by the vCPU's thread in {2L * blocks * Exits} exits: {allocated} bytes"));
+            $"run loop / C loop: p50 {own[0] / peer[0]:F3}, p99 {own[1] / peer[1]:F3}; "
+            + $"allocated by the vCPU's thread in {2L * blocks * Exits} exits: {allocated} bytes"));
         return 0;
     }
 
     private static double[] Print(string name, List<uint> intervals, double[]? idle = null)
     {
         intervals.Sort();
-        double[] values = new[] { 0.5, 0.99, 0.999, 0.9999, 1 }.Select(part => (double)intervals[(int)Math.Min(intervals.Count - 1, part * intervals.Count)]).ToArray();
+        double[] parts = [0.5, 0.99, 0.999, 0.9999, 1];
+        double[] values = [.. parts.Select(part => (double)intervals[(int)Math.Min(intervals.Count - 1, part * intervals.Count)])];
         string ratio = idle is null ? "" : string.Create(CultureInfo.InvariantCulture, $"   p99.9 {values[2] / idle[2]:F2} of the idle one's");
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture, $"{name,-44} {values[0],8} {values[1],8} {values[2],8} {values[3],8} {values[4],10}{ratio}"));
