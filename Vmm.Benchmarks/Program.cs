@@ -4,6 +4,7 @@ using System.IO;
 using System.Linq;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
+using Vmm.Benchmarks.Io;
 using Vmm.Benchmarks.Kvm;
 using Vmm.Benchmarks.Model;
 using Vmm.Benchmarks.Pci;
@@ -11,7 +12,7 @@ using Vmm.Benchmarks.Virtio;
 
 namespace Vmm.Benchmarks;
 
-/// <summary><c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures.</summary>
+/// <summary><c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures; <c>io</c>: disks.</summary>
 internal static class Program
 {
     /// <summary>Every area; a new one is added here.</summary>
@@ -28,6 +29,11 @@ internal static class Program
 
     private static int Main(string[] words)
     {
+        if (words.FirstOrDefault() == "io")
+        {
+            return IoBenchmark.Run(words[1..]);
+        }
+
         bool quick = false;
         bool check = false;
         var chosen = new List<IBenchmarkArea>();
