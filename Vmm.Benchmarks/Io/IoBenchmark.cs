@@ -113,7 +113,7 @@ internal static class IoBenchmark
 
     private static FileDescriptor Open(string path, bool direct)
     {
-        int error = DescriptorIo.Open(path, Libc.O_RDONLY | (direct ? Libc.O_DIRECT_X64 : 0), out FileDescriptor file);
+        int error = DescriptorIo.Open(path, Libc.O_RDONLY | (direct ? Libc.O_DIRECT : 0), out FileDescriptor file);
         return error == 0 ? file : throw new InvalidOperationException($"{path} cannot be opened: errno {error}");
     }
 

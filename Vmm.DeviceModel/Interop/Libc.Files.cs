@@ -13,8 +13,6 @@ internal static unsafe partial class Libc
     public const int O_TRUNC = 0x200;
     public const int O_APPEND = 0x400;
     public const int O_NONBLOCK = 0x800;
-    public const int O_DIRECT_X64 = 0x4000;
-    public const int O_DIRECT_ARM64 = 0x10000;
     public const int O_CLOEXEC = 0x80000;
 
     public const int F_GETFL = 3;
@@ -53,6 +51,9 @@ internal static unsafe partial class Libc
     public const int AF_INET = 2;
     public const int SOCK_DGRAM = 2;
     public const int SOCK_CLOEXEC = 0x80000;
+
+    /// <summary>The one flag of ours that differs between x86-64 and arm64.</summary>
+    public static int O_DIRECT => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x10000 : 0x4000;
 
     [LibraryImport(Library, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int open(string path, int flags, int mode);

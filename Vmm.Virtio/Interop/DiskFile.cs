@@ -61,7 +61,7 @@ internal sealed unsafe class DiskFile : IDisposable
     public static int Open(string path, bool readOnly, bool direct, out DiskFile? file)
     {
         // Without O_NONBLOCK a FIFO would wait for its other end. Afterwards io_uring would take it to mean that a read is to fail rather than wait.
-        int flags = (readOnly ? Libc.O_RDONLY : Libc.O_RDWR) | Libc.O_NONBLOCK | (direct ? DirectFlag : 0);
+        int flags = (readOnly ? Libc.O_RDONLY : Libc.O_RDWR) | Libc.O_NONBLOCK | (direct ? Libc.O_DIRECT : 0);
         file = null;
         int error = DescriptorIo.Open(path, flags, out FileDescriptor descriptor);
         if (error == 0 && Libc.fcntl(descriptor.Number, Libc.F_SETFL, flags & ~Libc.O_NONBLOCK) < 0)
@@ -245,8 +245,6 @@ internal sealed unsafe class DiskFile : IDisposable
     }
 
     public void Dispose() => _descriptor.Dispose();
-
-    private static int DirectFlag => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? Libc.O_DIRECT_ARM64 : Libc.O_DIRECT_X64;
 
     private static byte* AllocateZeroes()
     {
