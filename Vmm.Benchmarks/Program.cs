@@ -4,6 +4,7 @@ using System.IO;
 using System.Linq;
 using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
+using Vmm.Benchmarks.Io;
 using Vmm.Benchmarks.Kvm;
 using Vmm.Benchmarks.Model;
 using Vmm.Benchmarks.Pci;
@@ -12,7 +13,7 @@ using Vmm.Benchmarks.Virtio;
 
 namespace Vmm.Benchmarks;
 
-/// <summary><c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures.</summary>
+/// <summary><c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures; <c>io</c>: disks.</summary>
 internal static class Program
 {
     /// <summary>Every area; a new one is added here.</summary>
@@ -27,18 +28,16 @@ internal static class Program
         new VirtioArea(),
     ];
 
-    private static int Main(string[] words)
+    private static int Main(string[] words) => words switch
     {
-        if (words is ["scale", ..])
-        {
-            return ScaleBenchmark.Run(words.ElementAtOrDefault(1));
-        }
+        ["exits", .. string[] rest] => ExitIntervals.Run(rest.Length > 0 && int.TryParse(rest[0], out int millions) && millions > 0 ? millions : 1),
+        ["io", .. string[] rest] => IoBenchmark.Run(rest),
+        ["scale", .. string[] rest] => ScaleBenchmark.Run(rest.FirstOrDefault()),
+        _ => Micro(words),
+    };
 
-        if (words is ["exits", ..])
-        {
-            return ExitIntervals.Run(words.Length > 1 && int.TryParse(words[1], out int millions) && millions > 0 ? millions : 1);
-        }
-
+    private static int Micro(string[] words)
+    {
         bool quick = false;
         bool check = false;
         var chosen = new List<IBenchmarkArea>();

@@ -22,7 +22,9 @@ internal sealed unsafe class IoUring : IDisposable
     /// <summary>Operations that can be written between two submissions and be outstanding at once, at most.</summary>
     public const int MaximumEntries = 4096;
 
-    private const uint Features = Libc.IORING_FEAT_SINGLE_MMAP | Libc.IORING_FEAT_NODROP | Libc.IORING_FEAT_SUBMIT_STABLE;
+    // The last one came with plain reads and writes, and nothing else tells of those.
+    private const uint Features =
+        Libc.IORING_FEAT_SINGLE_MMAP | Libc.IORING_FEAT_NODROP | Libc.IORING_FEAT_SUBMIT_STABLE | Libc.IORING_FEAT_RW_CUR_POS;
 
     private readonly FileDescriptor _descriptor;
     private readonly byte* _rings;
@@ -84,7 +86,7 @@ internal sealed unsafe class IoUring : IDisposable
     /// <summary>Makes a ring.</summary>
     /// <param name="entries">Operations at once, 1 to <see cref="MaximumEntries"/>; rounded up to a power of two.</param>
     /// <param name="ring">The ring.</param>
-    /// <returns>0 or an error number: ENOSYS where the kernel has no io_uring that is new enough (5.5), EPERM where it is switched off.</returns>
+    /// <returns>0 or an error number: ENOSYS where the kernel has no io_uring that is new enough (5.6), EPERM where it is switched off.</returns>
     public static int TryCreate(int entries, out IoUring? ring)
     {
         ring = null;
@@ -163,6 +165,24 @@ internal sealed unsafe class IoUring : IDisposable
                 return Errno.EAGAIN;
             }
         }
+    }
+
+    /// <summary>Takes back the operation that was written last, if it was not begun.</summary>
+    /// <param name="tag">Its user_data.</param>
+    /// <returns>False if all have been begun.</returns>
+    public bool TryWithdraw(out ulong tag)
+    {
+        if (!HasUnsubmitted)
+        {
+            tag = 0;
+            return false;
+        }
+
+        _tail--;
+        Outstanding--;
+        tag = _entries[_tail & _submissionMask].user_data;
+        Volatile.Write(ref *_submissionTail, _tail);
+        return true;
     }
 
     /// <summary>Takes the end of an operation.</summary>

@@ -26,6 +26,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, SetLastError = true)]
     public static partial int epoll_wait(int epfd, epoll_event* events, int maxevents, int timeout);
 
+    [LibraryImport(Library, SetLastError = true)]
+    public static partial int sched_setaffinity(int thread, nuint size, ulong* mask);
+
     /// <summary>struct epoll_event: packed on x86-64.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 1)]
     public struct epoll_event

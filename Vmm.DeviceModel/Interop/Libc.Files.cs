@@ -15,6 +15,8 @@ internal static unsafe partial class Libc
     public const int O_NONBLOCK = 0x800;
     public const int O_CLOEXEC = 0x80000;
 
+    public const int F_GETFL = 3;
+    public const int F_SETFL = 4;
     public const int F_OFD_SETLK = 37;
     public const int F_DUPFD_CLOEXEC = 1030;
     public const int F_ADD_SEALS = 1033;
@@ -34,8 +36,14 @@ internal static unsafe partial class Libc
     public const int AT_EMPTY_PATH = 0x1000;
     public const uint STATX_TYPE = 0x1;
     public const uint STATX_SIZE = 0x200;
+    public const uint STATX_DIOALIGN = 0x2000;
     public const ushort S_IFMT = 0xF000;
     public const ushort S_IFREG = 0x8000;
+
+    public const int RWF_NOWAIT = 8;
+
+    public const long RAMFS_MAGIC = 0x858458f6;
+    public const long TMPFS_MAGIC = 0x01021994;
 
     public const short POLLIN = 1;
     public const short POLLOUT = 4;
@@ -43,6 +51,9 @@ internal static unsafe partial class Libc
     public const int AF_INET = 2;
     public const int SOCK_DGRAM = 2;
     public const int SOCK_CLOEXEC = 0x80000;
+
+    /// <summary>The one flag of ours that differs between x86-64 and arm64.</summary>
+    public static int O_DIRECT => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x10000 : 0x4000;
 
     [LibraryImport(Library, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int open(string path, int flags, int mode);
@@ -70,6 +81,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, SetLastError = true)]
     public static partial nint preadv(FileDescriptor fd, void* vectors, int count, long offset);
+
+    [LibraryImport(Library, SetLastError = true)]
+    public static partial nint preadv2(FileDescriptor fd, void* vectors, int count, long offset, int flags);
 
     [LibraryImport(Library, SetLastError = true)]
     public static partial nint pwritev(FileDescriptor fd, void* vectors, int count, long offset);
@@ -104,6 +118,17 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int statx(int directory, string path, int flags, uint mask, statx_buffer* buffer);
 
+    [LibraryImport(Library, SetLastError = true)]
+    public static partial int fstatfs(FileDescriptor fd, statfs_buffer* buffer);
+
+    /// <summary>The member of struct statfs that is used.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    public struct statfs_buffer
+    {
+        [FieldOffset(0)]
+        public long f_type;
+    }
+
     /// <summary>struct pollfd.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct pollfd
@@ -136,5 +161,11 @@ internal static unsafe partial class Libc
 
         [FieldOffset(40)]
         public ulong stx_size;
+
+        [FieldOffset(152)]
+        public uint stx_dio_mem_align;
+
+        [FieldOffset(156)]
+        public uint stx_dio_offset_align;
     }
 }

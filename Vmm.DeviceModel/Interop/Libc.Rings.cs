@@ -17,6 +17,7 @@ internal static unsafe partial class Libc
     public const uint IORING_FEAT_SINGLE_MMAP = 1 << 0;
     public const uint IORING_FEAT_NODROP = 1 << 1;
     public const uint IORING_FEAT_SUBMIT_STABLE = 1 << 2;
+    public const uint IORING_FEAT_RW_CUR_POS = 1 << 3;
 
     public const uint IORING_ENTER_GETEVENTS = 1 << 0;
 

@@ -22,10 +22,10 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     public override string Form => "path=FILE,...";
 
     /// <inheritdoc/>
-    public override string Description => "Virtio block device over a raw file; readonly=on, serial=TEXT, num_queues=N; may be repeated";
+    public override string Description => "Virtio block device over a raw file; readonly=on, direct=on, serial=TEXT, num_queues=N, _disable_io_uring=on; may be repeated";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> Examples => ["path=disk.img", "path=data.img,readonly=on,serial=S1,num_queues=4,queue_size=128,id=data"];
+    public override IReadOnlyList<string> Examples => ["path=disk.img", "path=data.img,readonly=on,direct=on,serial=S1,num_queues=4,queue_size=128,id=data"];
 
     /// <inheritdoc/>
     public override KindModel? Model { get; } = new("blk", "path=scratch");
@@ -36,7 +36,7 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     /// <inheritdoc/>
     public override DiskOptions? Parse(string text)
     {
-        var words = OptionValue.Parse(Option, text, ["path", "readonly", "serial", "num_queues", .. VirtioWords.Known]);
+        var words = OptionValue.Parse(Option, text, ["path", "readonly", "direct", "serial", "num_queues", "_disable_io_uring", .. VirtioWords.Known]);
         string? serial = words.Get("serial");
         if (serial is not null && !Ascii.IsValid(serial))
         {
@@ -48,7 +48,13 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
             throw words.Bad("serial", $"longer than {SerialLimit} bytes");
         }
 
-        return new DiskOptions(words.Require("path"), words.GetSwitch("readonly"), serial, words.GetNumber("num_queues", 1, QueueLimit))
+        return new DiskOptions(
+            words.Require("path"),
+            words.GetSwitch("readonly"),
+            serial,
+            words.GetNumber("num_queues", 1, QueueLimit),
+            words.GetSwitch("direct"),
+            words.GetSwitch("_disable_io_uring"))
         {
             Id = words.Get("id"),
             QueueSize = VirtioWords.ReadQueueSize(words),
@@ -60,11 +66,11 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     protected override string? SubjectOf(DiskOptions options) => options.Path;
 
     /// <inheritdoc/>
-    protected override string? Describe(DiskOptions options) => options.Path + (options.ReadOnly ? ", read-only" : "");
+    protected override string? Describe(DiskOptions options) => options.Path + (options.ReadOnly ? ", read-only" : "") + (options.Direct ? ", direct" : "");
 
     /// <inheritdoc/>
     protected override VirtioDevice CreateDevice(DiskOptions options, DeviceContext context) =>
-        CreateDevice(RawFileBackend.Open(options.Path, options.ReadOnly), options, context);
+        CreateDevice(Open(options.Path, options), options, context);
 
     /// <summary>On a file that has no name any more when it is in use.</summary>
     protected override VirtioDevice CreateModelDevice(DiskOptions options, DeviceContext context)
@@ -72,13 +78,16 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
         string path = CreateScratch();
         try
         {
-            return CreateDevice(RawFileBackend.Open(path, options.ReadOnly), options, context);
+            return CreateDevice(Open(path, options), options, context);
         }
         finally
         {
             File.Delete(path);
         }
     }
+
+    private static RawFileBackend Open(string path, DiskOptions options) =>
+        RawFileBackend.Open(path, options.ReadOnly, options.Direct, options.DisableIoUring);
 
     private static string CreateScratch()
     {

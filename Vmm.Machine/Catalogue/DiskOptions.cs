@@ -5,4 +5,7 @@ namespace Vmm.Machine.Catalogue;
 /// <param name="ReadOnly">The guest may not write; the file is opened for reading only.</param>
 /// <param name="Serial">The disk's serial number as the guest reads it, at most 20 bytes of ASCII; by default the id, if it is ASCII.</param>
 /// <param name="QueueCount">Request queues, or null for the device's default.</param>
-public sealed record DiskOptions(string Path, bool ReadOnly = false, string? Serial = null, int? QueueCount = null) : VirtioOptions;
+/// <param name="Direct">Requests bypass the host's page cache (O_DIRECT).</param>
+/// <param name="DisableIoUring">Requests go through threads even where the kernel has io_uring.</param>
+public sealed record DiskOptions(
+    string Path, bool ReadOnly = false, string? Serial = null, int? QueueCount = null, bool Direct = false, bool DisableIoUring = false) : VirtioOptions;

@@ -36,7 +36,7 @@ public sealed class RunOptionsTests
         RunArguments run = Read(
             "--kernel", "/k", "--initramfs", "/i", "--cmdline", "@console=ttyS0 -x --y", "--cpus", "boot=4",
             "--memory", "size=5G,shared=on,hugepages=on,thp=off",
-            "--disk", "path=/a", "--disk", "path=/b,readonly=on,id=data,serial=S1,num_queues=4,queue_size=128",
+            "--disk", "path=/a", "--disk", "path=/b,readonly=on,direct=on,_disable_io_uring=on,id=data,serial=S1,num_queues=4,queue_size=128",
             "--net", "tap=tap0", "--net", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.1.1,mask=255.255.255.0,id=lan,num_queues=8",
             "--device", "path=/d", "--device", "path=/e,x_nv_gpudirect_clique=3,p2p=on,mmap=off,iommufd=on,id=gpu",
             "--rng", "src=/r", "--console", "file=/c", "--pci-root-ports", "2", "--serial", "null", "--no-reboot", "--log-level", "debug");
@@ -46,7 +46,7 @@ public sealed class RunOptionsTests
         run.Machine.Memory.Should().Be(new MemoryOptions(5UL << 30, Shared: true, HugePages: true, TransparentHugePages: false));
         run.Machine.Devices.Should().Equal(
             new DiskOptions("/a"),
-            new DiskOptions("/b", ReadOnly: true, Serial: "S1", QueueCount: 4) { Id = "data", QueueSize = 128 },
+            new DiskOptions("/b", ReadOnly: true, Serial: "S1", QueueCount: 4, Direct: true, DisableIoUring: true) { Id = "data", QueueSize = 128 },
             new NetOptions("tap0"),
             new NetOptions("tap1", new MacAddress(0x5254_0012_3456), IPAddress.Parse("192.168.1.1"), IPAddress.Parse("255.255.255.0"), Pairs: 4)
             {

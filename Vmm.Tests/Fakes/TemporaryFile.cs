@@ -8,15 +8,15 @@ namespace Vmm.Tests.Fakes;
 /// <summary>A file that is gone after the test.</summary>
 public sealed class TemporaryFile : IDisposable
 {
-    public TemporaryFile(long length = 0)
+    public TemporaryFile(long length = 0, string? folder = null)
     {
-        Path = System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"vmm-test-{Guid.NewGuid():n}");
+        Path = System.IO.Path.Combine(folder ?? System.IO.Path.GetTempPath(), $"vmm-test-{Guid.NewGuid():n}");
         using FileStream stream = File.Create(Path);
         stream.SetLength(length);
     }
 
-    public TemporaryFile(byte[] content)
-        : this()
+    public TemporaryFile(byte[] content, string? folder = null)
+        : this(0, folder)
     {
         File.WriteAllBytes(Path, content);
     }

@@ -9,8 +9,8 @@ public sealed class LibcHeaderTests
     public void Constants_and_structures_are_those_of_the_headers()
     {
         new CHeaderCheck(
-                "errno.h", "fcntl.h", "linux/falloc.h", "linux/memfd.h", "poll.h", "sys/epoll.h", "sys/eventfd.h", "sys/mman.h", "sys/resource.h",
-                "sys/socket.h", "sys/stat.h", "unistd.h")
+                "errno.h", "fcntl.h", "linux/falloc.h", "linux/io_uring.h", "linux/magic.h", "linux/memfd.h", "poll.h", "sys/epoll.h", "sys/eventfd.h",
+                "sys/mman.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/statfs.h", "sys/syscall.h", "sys/uio.h", "unistd.h")
             .Constants(typeof(Errno))
             .Constants(typeof(Libc))
             .Struct<Libc.pollfd>("struct pollfd")
@@ -18,6 +18,8 @@ public sealed class LibcHeaderTests
             .Struct<Libc.rlimit>("struct rlimit")
             .Struct<Libc.epoll_event>("struct epoll_event")
             .Struct<Libc.statx_buffer>("struct statx")
+            .Members<Libc.statfs_buffer>("struct statfs")
+            .Struct<Libc.io_uring_cqe>("struct io_uring_cqe")
             .Run();
     }
 

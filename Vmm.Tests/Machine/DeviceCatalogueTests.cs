@@ -115,7 +115,7 @@ public sealed class DeviceCatalogueTests
     {
         DeviceOptions[] all =
         [
-            new DiskOptions("/a\"b", ReadOnly: true, Serial: "ü", QueueCount: 3)
+            new DiskOptions("/a\"b", ReadOnly: true, Serial: "ü", QueueCount: 3, Direct: true, DisableIoUring: true)
             {
                 Id = "x",
                 QueueSize = 64,

@@ -30,9 +30,9 @@ public sealed class BlockDevice : WorkerDevice
     {
         { 0x00, 8, RegisterAccess.ReadOnly, "capacity", static d => (ulong)d.Backend.Length / SectorSize },
         { 0x0c, 4, RegisterAccess.ReadOnly, "seg_max", static d => (ulong)Math.Max(1, d._options.QueueSize - 2) },
-        { 0x14, 4, RegisterAccess.ReadOnly, "blk_size", static _ => SectorSize },
-        { 0x18, 1, RegisterAccess.ReadOnly, "physical_block_exp", static _ => (ulong)BitOperations.Log2(PhysicalBlockSize / SectorSize) },
-        { 0x1a, 2, RegisterAccess.ReadOnly, "min_io_size", static _ => PhysicalBlockSize / SectorSize },
+        { 0x14, 4, RegisterAccess.ReadOnly, "blk_size", static d => (ulong)d.Backend.BlockSize },
+        { 0x18, 1, RegisterAccess.ReadOnly, "physical_block_exp", static d => (ulong)BitOperations.Log2(d.BlocksPerPhysical) },
+        { 0x1a, 2, RegisterAccess.ReadOnly, "min_io_size", static d => d.BlocksPerPhysical },
         { 0x20, 1, RegisterAccess.ReadWrite, "writeback", static d => Volatile.Read(ref d._writeback), static (d, v) => d.SwitchWriteCache((byte)v) },
         { 0x22, 2, RegisterAccess.ReadOnly, "num_queues", static d => (ulong)d._options.QueueCount },
         { 0x24, 4, RegisterAccess.ReadOnly, "max_discard_sectors", static _ => MaximumRangeSectors },
@@ -62,6 +62,11 @@ public sealed class BlockDevice : WorkerDevice
         : base(options ??= new BlockDeviceOptions(), QueuesFor(options))
     {
         ArgumentNullException.ThrowIfNull(backend);
+        if (backend.BlockSize is < SectorSize or > PhysicalBlockSize || !BitOperations.IsPow2(backend.BlockSize))
+        {
+            throw new ArgumentException($"a block has a power of two of 512 to 4096 bytes, not {backend.BlockSize}", nameof(backend));
+        }
+
         _options = options;
         if (!Ascii.IsValid(_options.Serial))
         {
@@ -96,6 +101,9 @@ public sealed class BlockDevice : WorkerDevice
 
     /// <summary>Requests that the back-end failed.</summary>
     public long Failures => Interlocked.Read(ref _failures);
+
+    // In logical blocks, as the topology is told (5.2.4).
+    private uint BlocksPerPhysical => (uint)(PhysicalBlockSize / Backend.BlockSize);
 
     internal ReadOnlySpan<byte> Identifier => _identifier;
 

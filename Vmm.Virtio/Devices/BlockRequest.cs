@@ -85,6 +85,13 @@ public sealed class BlockRequest
         _onEnded?.Invoke();
     }
 
+    /// <summary>Ends it on the worker of its queue, while that fetches what has ended.</summary>
+    internal void CompleteHere(BlockStatus status)
+    {
+        Status = status;
+        _handler!.EndStepHere(_chain!);
+    }
+
     /// <summary>Ends it with nothing said: it was cut short because its queue stops. Inside <see cref="IBlockBackend.Submit"/> alone.</summary>
     internal void GiveBack()
     {

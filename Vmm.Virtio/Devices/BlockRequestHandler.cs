@@ -1,6 +1,8 @@
 using System;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
+using System.Threading;
+using Vmm.DeviceModel.Events;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
@@ -8,7 +10,8 @@ namespace Vmm.Virtio.Devices;
 /// <summary>Serves one request queue of a block device (virtio 1.2, 5.2.6).</summary>
 /// <remarks>
 /// A request is one step of the back-end or several: the ranges of a discard one after the other, and a flush behind what was written where the
-/// cache writes through. Its answer is written on the worker when the last has ended.
+/// cache writes through. Its answer is written on the worker when the last has ended. Where the back-end has a path of its own for the queue, the
+/// worker begins and ends requests there, also after the queue was taken away, until the last has ended.
 /// </remarks>
 internal sealed class BlockRequestHandler : RequestHandler
 {
@@ -18,6 +21,7 @@ internal sealed class BlockRequestHandler : RequestHandler
     private readonly BlockDevice _device;
     private readonly IBlockBackend _backend;
     private readonly ulong _sectors;
+    private Path? _path;
 
     public BlockRequestHandler(BlockDevice device, Virtqueue queue)
         : base(queue, signalEvery: 8)
@@ -39,6 +43,27 @@ internal sealed class BlockRequestHandler : RequestHandler
 
     /// <summary>A step of a request has ended. From any thread.</summary>
     internal void EndStep(DescriptorChain chain) => Complete(chain, 0);
+
+    /// <summary>A step of a request has ended, and the worker fetches it.</summary>
+    internal void EndStepHere(DescriptorChain chain) => CompleteHere(chain, 0);
+
+    protected override void OnStart()
+    {
+        if (_backend.OpenQueue(Queue.Size) is { } queue)
+        {
+            try
+            {
+                _path = new Path(queue, WatchBeyondStop(queue.Descriptor, OnReadable));
+            }
+            catch
+            {
+                queue.Dispose();
+                throw;
+            }
+        }
+    }
+
+    protected override void OnStop() => Interlocked.Exchange(ref _path, null)?.Dispose();
 
     protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
     {
@@ -64,7 +89,47 @@ internal sealed class BlockRequestHandler : RequestHandler
         return Answer(request, chain, ref written);
     }
 
-    protected override void Submit(DescriptorChain chain) => _backend.Submit((BlockRequest)chain.State!);
+    protected override void Submit(DescriptorChain chain)
+    {
+        var request = (BlockRequest)chain.State!;
+        if (_path is { } path)
+        {
+            path.Queue.Submit(request);
+        }
+        else
+        {
+            _backend.Submit(request);
+        }
+    }
+
+    protected override void Commit()
+    {
+        if (_path is { } path)
+        {
+            path.Queue.Commit();
+            Reap(path.Queue);
+        }
+    }
+
+    private protected override void OnTakenAway()
+    {
+        // Whoever has the path by itself closes it: the thread that stops an idle queue, or the worker.
+        if (Interlocked.Exchange(ref _path, null) is { } path)
+        {
+            path.Queue.Cancel();
+            Reap(path.Queue);
+            if (path.Queue.IsIdle)
+            {
+                path.Dispose();
+            }
+            else
+            {
+                _path = path;
+            }
+        }
+
+        base.OnTakenAway();
+    }
 
     protected override RequestOutcome Finish(DescriptorChain chain, ref uint written)
     {
@@ -225,10 +290,39 @@ internal sealed class BlockRequestHandler : RequestHandler
         return true;
     }
 
+    private static void Reap(IBlockQueue queue)
+    {
+        while (queue.TryReap(out BlockRequest? request, out BlockStatus status))
+        {
+            request.CompleteHere(status);
+        }
+    }
+
+    private void OnReadable()
+    {
+        Run();
+        if (IsClosed)
+        {
+            OnTakenAway();
+        }
+    }
+
     private bool IsInside(ulong sector, long length)
     {
         return length % BlockDevice.SectorSize == 0
             && sector <= _sectors
             && (ulong)(length / BlockDevice.SectorSize) <= _sectors - sector;
+    }
+
+    /// <summary>The back-end's path for the queue, with the watch that tells of ends.</summary>
+    private sealed class Path(IBlockQueue queue, IWatch watch) : IDisposable
+    {
+        public IBlockQueue Queue => queue;
+
+        public void Dispose()
+        {
+            watch.Dispose();
+            queue.Dispose();
+        }
     }
 }

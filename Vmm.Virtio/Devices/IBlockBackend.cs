@@ -17,6 +17,20 @@ public interface IBlockBackend : IDisposable
     bool IsReadOnly { get; }
 
     /// <summary>
+    /// Bytes that a request should begin at a multiple of and have a multiple of: the logical block size that the driver is told, a power of two from
+    /// 512 to 4096. One that does not may fail.
+    /// </summary>
+    int BlockSize => 512;
+
+    /// <summary>
+    /// Gives a queue of the device a path of its own, where the back-end has such: its requests are submitted there from then on, and those that
+    /// belong to no queue here.
+    /// </summary>
+    /// <param name="size">Requests in flight at most.</param>
+    /// <returns>The path, which the device disposes before the back-end; null if requests of every queue are to be submitted here.</returns>
+    IBlockQueue? OpenQueue(int size) => null;
+
+    /// <summary>
     /// Begins a request, which ends with <see cref="BlockRequest.Complete"/>: once, from any thread, also before this returns. Does not throw; what
     /// goes wrong is a status. A call that takes long holds up its queue alone.
     /// </summary>

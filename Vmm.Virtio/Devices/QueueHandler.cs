@@ -35,6 +35,7 @@ public abstract class QueueHandler
 
     private readonly List<IWatch> _watches = [];
     private readonly Action _run;
+    private readonly Action _takenAway;
     private QueueBinding _binding = null!;
     private DetachedRequests.Hold _hold = null!;
     private Worker? _worker;
@@ -54,6 +55,7 @@ public abstract class QueueHandler
         ArgumentNullException.ThrowIfNull(queue);
         Queue = queue;
         _run = Run;
+        _takenAway = OnTakenAway;
     }
 
     /// <summary>The ring.</summary>
@@ -98,6 +100,7 @@ public abstract class QueueHandler
         catch
         {
             CancelWatches();
+            OnTakenAway();
             throw;
         }
 
@@ -146,6 +149,10 @@ public abstract class QueueHandler
         if (!AddDetached() && Volatile.Read(ref _place) == Outside)
         {
             OnStop();
+        }
+        else
+        {
+            _worker!.Post(_takenAway);
         }
     }
 
@@ -206,6 +213,7 @@ public abstract class QueueHandler
             // Taken away from under its hands: it lets go itself, also of what it has begun to watch since.
             CancelWatches();
             DetachOnce();
+            OnTakenAway();
             return;
         }
 
@@ -228,6 +236,9 @@ public abstract class QueueHandler
 
         return watch;
     }
+
+    /// <summary>Watches a descriptor as <see cref="WatchReadable"/> does, for as long as the handler wants to: a stop does not end it.</summary>
+    private protected IWatch WatchBeyondStop(int descriptor, Action onReadable) => _worker!.WatchReadable(descriptor, onReadable);
 
     /// <summary>The queue is about to be served: watches what else brings work. On the thread that starts it, before the worker looks at the queue.</summary>
     protected virtual void OnStart()
@@ -278,6 +289,14 @@ public abstract class QueueHandler
 
     /// <summary>The queue was taken away: what completes from now on does so here. On the thread that stops it.</summary>
     private protected virtual void Detach()
+    {
+    }
+
+    /// <summary>
+    /// The queue was taken away with something in flight, or under the worker's hands: what only the worker can end is gone on with here. On the
+    /// worker, which lives until the last request that was left behind has ended; may be called again, and at the same time as <see cref="OnStop"/>.
+    /// </summary>
+    private protected virtual void OnTakenAway()
     {
     }
 

@@ -1,27 +1,39 @@
 using System;
-using System.Diagnostics.CodeAnalysis;
 using System.IO;
 using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Interop;
-using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
 /// <summary>A disk in a plain file or on a block device: sector n lies at byte 512 n.</summary>
 /// <remarks>
+/// <para>
 /// Thread-safe. The file is locked for as long as it is open: one writer or any number of readers, also across processes (an open file
-/// description lock), so that no two machines write one disk. Data goes between the file and guest memory without a copy of ours.
+/// description lock), so that no two machines write one disk. Data goes between the file and guest memory without a copy of ours, but where O_DIRECT
+/// does not take that memory as it is aligned.
+/// </para>
+/// <para>
+/// Requests of a queue go through an io_uring of its own where the kernel has it (5.6) and nobody has switched it off; otherwise, and where the
+/// kernel is out of memory for it, through threads of the back-end, 64 at most. Either way as many are in flight as the queue has, or the threads
+/// are.
+/// </para>
 /// </remarks>
-public sealed class RawFileBackend : SynchronousBlockBackend
+public sealed class RawFileBackend : IBlockBackend
 {
     private const int SectorSize = 512;
+    private const int LargestBlock = 4096;
+    private const int ThreadLimit = 64;
 
     private readonly DiskFile _file;
+    private readonly DiskThreads _threads;
+    private readonly bool _usesIoUring;
 
-    private RawFileBackend(string path, DiskFile file, long length, bool readOnly)
+    private RawFileBackend(string path, DiskFile file, long length, bool readOnly, bool usesIoUring)
     {
         Path = path;
         _file = file;
+        _usesIoUring = usesIoUring;
+        _threads = new DiskThreads(Perform, ThreadLimit, file.IsDirect);
         Length = length;
         IsReadOnly = readOnly;
     }
@@ -30,16 +42,24 @@ public sealed class RawFileBackend : SynchronousBlockBackend
     public string Path { get; }
 
     /// <inheritdoc/>
-    public override long Length { get; }
+    public long Length { get; }
 
     /// <inheritdoc/>
-    public override bool IsReadOnly { get; }
+    public bool IsReadOnly { get; }
+
+    /// <summary>512; with O_DIRECT, what the file system or the device asks for.</summary>
+    public int BlockSize => _file.BlockSize;
+
+    /// <summary>Whether requests bypass the host's page cache.</summary>
+    public bool IsDirect => _file.IsDirect;
 
     /// <summary>Opens and locks a disk.</summary>
     /// <param name="path">A file or a block device, of a multiple of 512 bytes and not empty.</param>
     /// <param name="readOnly">Open it for reading only, shared with other readers.</param>
+    /// <param name="direct">Bypass the host's page cache (O_DIRECT).</param>
+    /// <param name="disableIoUring">Use threads even where the kernel has io_uring.</param>
     /// <exception cref="BackendException">It cannot be opened, is in use, or has an impossible size; the message says what to do.</exception>
-    public static RawFileBackend Open(string path, bool readOnly)
+    public static RawFileBackend Open(string path, bool readOnly, bool direct = false, bool disableIoUring = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         if (Directory.Exists(path))
@@ -47,12 +67,13 @@ public sealed class RawFileBackend : SynchronousBlockBackend
             throw new BackendException("open", path, 0, "is a directory; a disk is a file or a block device");
         }
 
-        int error = DiskFile.Open(path, readOnly, out DiskFile? file);
+        int error = DiskFile.Open(path, readOnly, direct, out DiskFile? file);
         if (file is null)
         {
             throw new BackendException("open", path, error, error switch
             {
                 Errno.ENOENT => "does not exist; make it first, for example with truncate -s 1G",
+                Errno.EINVAL when direct => "has no O_DIRECT on this file system; leave out direct=on",
                 Errno.EACCES or Errno.EPERM when !readOnly => "may not be opened for writing; give the right to, or use readonly=on",
                 _ => $"cannot be opened for {(readOnly ? "reading" : "reading and writing; readonly=on opens it for reading only")}",
             });
@@ -87,7 +108,19 @@ public sealed class RawFileBackend : SynchronousBlockBackend
                     : $"has {length} bytes, which is not a multiple of the sector size of 512; extend it, for example with truncate -s {next}");
             }
 
-            return new RawFileBackend(path, file, length, readOnly);
+            if (file.BlockSize > LargestBlock)
+            {
+                throw new BackendException(
+                    "statx", path, 0, $"needs blocks of {file.BlockSize} bytes for O_DIRECT, and a disk has at most {LargestBlock}; leave out direct=on");
+            }
+
+            if (length % file.BlockSize != 0)
+            {
+                throw new BackendException(
+                    "size", path, 0, $"has {length} bytes, which is not a multiple of the {file.BlockSize} that O_DIRECT needs here; leave out direct=on");
+            }
+
+            return new RawFileBackend(path, file, length, readOnly, !disableIoUring);
         }
         catch
         {
@@ -97,45 +130,75 @@ public sealed class RawFileBackend : SynchronousBlockBackend
     }
 
     /// <inheritdoc/>
-    public override BlockStatus Read(long offset, GuestBuffers destination) => ToStatus(_file.Read(offset, destination));
+    public IBlockQueue? OpenQueue(int size) =>
+        _usesIoUring && DiskRing.TryCreate(_file, size, _threads.Submit, out DiskRing? ring) == 0 ? ring : null;
 
-    /// <inheritdoc/>
-    public override BlockStatus Write(long offset, GuestBuffers source) => ToStatus(_file.Write(offset, source));
-
-    /// <inheritdoc/>
-    public override BlockStatus Flush() => ToStatus(_file.Flush());
-
-    /// <inheritdoc/>
-    public override BlockStatus Discard(long offset, long length)
+    /// <summary>Has a thread do a request; a read that is cached is done at once.</summary>
+    /// <param name="request">The request.</param>
+    public void Submit(BlockRequest request)
     {
-        int error = _file.PunchHole(offset, length);
-
-        // Where the file system cannot, the hint has been heard all the same.
-        return IsUnsupported(error) ? BlockStatus.Ok : ToStatus(error);
-    }
-
-    /// <inheritdoc/>
-    public override BlockStatus WriteZeroes(long offset, long length, bool mayUnmap)
-    {
-        int error = mayUnmap ? _file.PunchHole(offset, length) : Errno.EOPNOTSUPP;
-        if (IsUnsupported(error))
+        ArgumentNullException.ThrowIfNull(request);
+        bool isCached = request.Operation == BlockOperation.Read && _file.KnowsCached
+            && _file.ReadCached(request.Offset, request.Buffers) == request.Length;
+        if (isCached)
         {
-            error = _file.ZeroRange(offset, length);
+            request.Complete(BlockStatus.Ok);
         }
-
-        return ToStatus(IsUnsupported(error) ? _file.WriteZeroes(offset, length) : error);
+        else if (_file.MovesAtOnce(request))
+        {
+            Perform(request, null);
+        }
+        else
+        {
+            _threads.Submit(request);
+        }
     }
 
     /// <summary>Closes the file, which ends its lock.</summary>
-    /// <param name="disposing">True from <see cref="SynchronousBlockBackend.Dispose()"/>.</param>
-    protected override void Dispose(bool disposing)
+    public void Dispose()
     {
+        _threads.Dispose();
         _file.Dispose();
-        base.Dispose(disposing);
     }
 
-    [SuppressMessage("Style", "IDE0072", Justification = "Every other number is an error.")]
-    private static BlockStatus ToStatus(int error) => error == 0 ? BlockStatus.Ok : BlockStatus.IoError;
+    /// <summary>A disk over a descriptor that is open, for tests of what a file does not do.</summary>
+    internal static RawFileBackend Over(FileDescriptor descriptor, long length, bool disableIoUring = false) =>
+        new("descriptor", DiskFile.Over(descriptor), length, readOnly: false, !disableIoUring);
 
-    private static bool IsUnsupported(int error) => error is Errno.EOPNOTSUPP or Errno.ENOSYS or Errno.EINVAL or Errno.ENODEV;
+    /// <summary>Whether an error number says that the file system does not know an operation.</summary>
+    internal static bool IsUnsupported(int error) => error is Errno.EOPNOTSUPP or Errno.ENOSYS or Errno.EINVAL or Errno.ENODEV;
+
+    private void Perform(BlockRequest request, BounceMemory? bounce)
+    {
+        int error = request.Operation switch
+        {
+            BlockOperation.Read => _file.Move(isWrite: false, request.Offset, request.Buffers, bounce),
+            BlockOperation.Write => _file.Move(isWrite: true, request.Offset, request.Buffers, bounce),
+            BlockOperation.Discard => Discard(request.Offset, request.Length),
+            BlockOperation.WriteZeroes => WriteZeroes(request),
+            _ => _file.Flush(),
+        };
+        request.Complete(error == 0 ? BlockStatus.Ok : BlockStatus.IoError);
+    }
+
+    private int Discard(long offset, long length)
+    {
+        int error = _file.Allocate(Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, offset, length);
+
+        // Where the file system cannot, the hint has been heard all the same.
+        return IsUnsupported(error) ? 0 : error;
+    }
+
+    private int WriteZeroes(BlockRequest request)
+    {
+        int error = request.MayUnmap
+            ? _file.Allocate(Libc.FALLOC_FL_PUNCH_HOLE | Libc.FALLOC_FL_KEEP_SIZE, request.Offset, request.Length)
+            : Errno.EOPNOTSUPP;
+        if (IsUnsupported(error))
+        {
+            error = _file.Allocate(Libc.FALLOC_FL_ZERO_RANGE | Libc.FALLOC_FL_KEEP_SIZE, request.Offset, request.Length);
+        }
+
+        return IsUnsupported(error) ? _file.WriteZeroes(request.Offset, request.Length) : error;
+    }
 }

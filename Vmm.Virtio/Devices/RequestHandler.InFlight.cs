@@ -37,6 +37,9 @@ public abstract partial class RequestHandler
     private DescriptorChain? _lastKept;
     private int _inFlight;
 
+    // Submitted since the last commit, and not ended by then.
+    private int _uncommitted;
+
     /// <inheritdoc/>
     public sealed override int InFlight => Volatile.Read(ref _inFlight);
 
@@ -71,6 +74,23 @@ public abstract partial class RequestHandler
         }
     }
 
+    /// <summary>Ends a request that was submitted, once, as <see cref="Complete"/> does; inside <see cref="Commit"/>, and cheaper.</summary>
+    /// <param name="chain">The request.</param>
+    /// <param name="written">Bytes written from the start of its writable part.</param>
+    /// <exception cref="InvalidOperationException">The request is not in flight.</exception>
+    protected void CompleteHere(DescriptorChain chain, uint written)
+    {
+        ArgumentNullException.ThrowIfNull(chain);
+        if (Volatile.Read(ref chain.Progress) != Submitted)
+        {
+            throw new InvalidOperationException("a request that is not in flight was completed");
+        }
+
+        chain.Written = written;
+        chain.Progress = Completed;
+        _finished.Add(chain);
+    }
+
     private protected sealed override void Attach()
     {
         if (InFlight != 0)
@@ -84,6 +104,8 @@ public abstract partial class RequestHandler
     }
 
     private protected sealed override void Silence() => _owed.Close();
+
+    private protected override void OnTakenAway() => LetGoOfFinished();
 
     private protected sealed override void Detach()
     {
@@ -162,6 +184,10 @@ public abstract partial class RequestHandler
         {
             _finished.Add(chain);
         }
+        else
+        {
+            _uncommitted++;
+        }
 
         if (!TryReturnToQueue())
         {
@@ -174,6 +200,27 @@ public abstract partial class RequestHandler
             Fail(failure);
         }
 
+        return true;
+    }
+
+    /// <summary>Has the device begin what it was given, and say what has ended; outside of guest memory and away from the queue.</summary>
+    /// <returns>False if the queue was taken away meanwhile.</returns>
+    private bool Exchange()
+    {
+        _uncommitted = 0;
+        LeaveQueue();
+        if (!IsClosed)
+        {
+            Commit();
+        }
+
+        if (!TryReturnToQueue())
+        {
+            LetGoOfFinished();
+            return false;
+        }
+
+        _tellAfter = _signalEvery == 1 ? 1 : Math.Clamp(InFlight / ToldInPartsOf, _signalEvery, Math.Max(_signalEvery, ToldAtOnce));
         return true;
     }
 

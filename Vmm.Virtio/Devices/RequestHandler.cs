@@ -28,15 +28,25 @@ public abstract partial class RequestHandler : QueueHandler
 
     private const int Portion = 128;
 
+    // Submitted requests that begin together: more at once save no more system calls worth having, and keep the device idle meanwhile.
+    private const int CommittedAtOnce = 32;
+
+    // The driver hears of a share of what is in flight, so that it can ask for more before the rest has ended; a deep queue of larger shares.
+    private const int ToldInPartsOf = 4;
+    private const int ToldAtOnce = 32;
+
     private readonly int _signalEvery;
     private readonly bool _inOrder;
     private readonly OwedInterrupt _owed;
     private DescriptorChain _chain = new();
     private bool _continued;
+    private int _tellAfter = 1;
 
     /// <summary>Makes the handler of a queue that is not served yet.</summary>
     /// <param name="queue">The ring.</param>
-    /// <param name="signalEvery">Completions after which the driver hears of them even if there is more to do.</param>
+    /// <param name="signalEvery">
+    /// Completions after which the driver hears of them even if there is more to do; above 1, a quarter of what is in flight where that is more.
+    /// </param>
     protected RequestHandler(Virtqueue queue, int signalEvery = 1)
         : base(queue)
     {
@@ -71,76 +81,17 @@ public abstract partial class RequestHandler : QueueHandler
     /// <inheritdoc/>
     protected sealed override bool Serve()
     {
-        int unsignalled = 0;
-        int left = Portion;
-        bool looking = false;
-        while (true)
+        bool more = false;
+        while (Exchange())
         {
-            DescriptorChain? begun = null;
-            using (Queue.Enter())
+            more = ServeRing();
+            if (_uncommitted == 0)
             {
-                if (!FinishSome(ref unsignalled))
-                {
-                    return false;
-                }
-
-                // What has ended is in the ring before the device is given something that may take it long.
-                if (!HasFinished && (begun = _resubmitted.Take()) is null)
-                {
-                    if (left == 0 || (IsHeld && !MayGoOn))
-                    {
-                        // Who holds it wakes it again.
-                        Tell();
-                        return left == 0;
-                    }
-
-                    if (!looking)
-                    {
-                        Queue.DisableKicks();
-                        looking = true;
-                    }
-
-                    if (!Queue.TryPop(_chain))
-                    {
-                        // What was begun in parts is not there any more: should it come again, it begins anew.
-                        Volatile.Write(ref _continued, false);
-                        Tell();
-                        if (!Queue.EnableKicksAndCheckForMore())
-                        {
-                            return false;
-                        }
-
-                        unsignalled = 0;
-                        looking = false;
-                        continue;
-                    }
-
-                    left--;
-                    if (!Queue.IsFresh(_chain) || !HandleOne(ref unsignalled, ref begun))
-                    {
-                        return false;
-                    }
-                }
-
-                if (begun is not null && unsignalled > 0 && !_owed.IsOwed && Queue.NeedsInterrupt())
-                {
-                    _owed.Owe();
-                }
-            }
-
-            if (begun is not null)
-            {
-                if (!Begin(begun))
-                {
-                    return false;
-                }
-            }
-            else if (_continued && !HasFinished && WaitsBetweenParts())
-            {
-                // The other queues of the worker have their turn.
-                return true;
+                break;
             }
         }
+
+        return more;
     }
 
     /// <summary>
@@ -158,6 +109,14 @@ public abstract partial class RequestHandler : QueueHandler
     /// </summary>
     /// <param name="chain">The request.</param>
     protected virtual void Submit(DescriptorChain chain) => throw new NotSupportedException("the handler has requests that are pending, and no Submit");
+
+    /// <summary>
+    /// Begins what <see cref="Submit"/> has been given, if it has not, and ends by <see cref="CompleteHere"/> what the device knows has ended. Outside
+    /// of guest memory, before the worker sleeps and after some tens of requests; not wanted where Submit begins them and other threads end them.
+    /// </summary>
+    protected virtual void Commit()
+    {
+    }
 
     /// <summary>
     /// Answers a request that was completed: writes the last of it into the guest, a part of at most <see cref="PartLength"/> bytes a call. Inside
@@ -197,6 +156,93 @@ public abstract partial class RequestHandler : QueueHandler
     {
         ArgumentNullException.ThrowIfNull(chain);
         return (uint)Math.Min(chain.WritableLength, uint.MaxValue);
+    }
+
+    /// <summary>Pops, begins and completes requests until the ring is empty, or the portion is used up.</summary>
+    /// <returns>True if there is more to do now.</returns>
+    private bool ServeRing()
+    {
+        int unsignalled = 0;
+        int left = Portion;
+        bool looking = false;
+        while (true)
+        {
+            DescriptorChain? begun = null;
+            bool isEmpty = false;
+            using (Queue.Enter())
+            {
+                if (!FinishSome(ref unsignalled))
+                {
+                    return false;
+                }
+
+                // What has ended is in the ring before the device is given something that may take it long.
+                if (!HasFinished && (begun = _resubmitted.Take()) is null)
+                {
+                    bool isHeld = left == 0 || (IsHeld && !MayGoOn);
+                    if (!isHeld && !looking)
+                    {
+                        Queue.DisableKicks();
+                        looking = true;
+                    }
+
+                    isEmpty = isHeld || !Queue.TryPop(_chain);
+                    if (!isEmpty)
+                    {
+                        left--;
+                        if (!Queue.IsFresh(_chain) || !HandleOne(ref unsignalled, ref begun))
+                        {
+                            return false;
+                        }
+                    }
+                    else if (_uncommitted == 0)
+                    {
+                        if (isHeld)
+                        {
+                            // Who holds it wakes it again.
+                            Tell();
+                            return left == 0;
+                        }
+
+                        // What was begun in parts is not there any more: should it come again, it begins anew.
+                        Volatile.Write(ref _continued, false);
+                        Tell();
+                        if (!Queue.EnableKicksAndCheckForMore())
+                        {
+                            return false;
+                        }
+
+                        unsignalled = 0;
+                        looking = false;
+                        continue;
+                    }
+                }
+
+                if ((begun is not null || isEmpty) && unsignalled > 0 && !_owed.IsOwed && Queue.NeedsInterrupt())
+                {
+                    _owed.Owe();
+                }
+            }
+
+            if (begun is not null && !Begin(begun))
+            {
+                return false;
+            }
+
+            bool waits = _continued && begun is null && !HasFinished;
+            if (_uncommitted >= CommittedAtOnce || (_uncommitted > 0 && (isEmpty || waits)))
+            {
+                if (!Exchange())
+                {
+                    return false;
+                }
+            }
+            else if (waits && WaitsBetweenParts())
+            {
+                // The other queues of the worker have their turn.
+                return true;
+            }
+        }
     }
 
     // Paused, it goes on with what it has begun: a part that is done cannot be saved.
@@ -251,7 +297,7 @@ public abstract partial class RequestHandler : QueueHandler
 
     private void Count(ref int unsignalled)
     {
-        if (++unsignalled >= _signalEvery)
+        if (++unsignalled >= _tellAfter)
         {
             unsignalled = 0;
             Tell();

@@ -14,7 +14,7 @@ namespace Vmm.Virtio.Devices;
 /// <see cref="QueueHandler"/> for each queue.
 /// </summary>
 /// <remarks>
-/// Workers live from the first <see cref="Start"/> to the end of the device. One that is in a request which does not end serves its queue's next life
+/// Workers live from the first <see cref="Start"/> to the end of the device, and of the requests that it has left behind. One that is in a request which does not end serves its queue's next life
 /// when it has; other devices, and this one's reset, do not wait for it (<see cref="VirtioDeviceOptions.StopLimit"/>).
 /// </remarks>
 public abstract class WorkerDevice : VirtioDevice
@@ -207,13 +207,7 @@ public abstract class WorkerDevice : VirtioDevice
         if (disposing)
         {
             Reset();
-            long deadline = Environment.TickCount64 + (long)Options.StopLimit.TotalMilliseconds;
-            foreach (Worker worker in _workers)
-            {
-                worker.TryDispose(TimeSpan.FromMilliseconds(Math.Max(0, deadline - Environment.TickCount64)));
-            }
-
-            _workers.Clear();
+            EndWorkers();
         }
 
         base.Dispose(disposing);
@@ -232,6 +226,31 @@ public abstract class WorkerDevice : VirtioDevice
         }
 
         _detached.BeginLife();
+    }
+
+    /// <summary>Ends the workers; where requests were left behind, when the last has ended: it may be a worker that ends them.</summary>
+    private void EndWorkers()
+    {
+        Worker[] workers = [.. _workers];
+        _workers.Clear();
+        if (_detached.Any)
+        {
+            // On a thread of its own, since a worker does not wait for itself.
+            WhenNoneDetached(() => ThreadPool.UnsafeQueueUserWorkItem(static workers => End(workers, TimeSpan.Zero), workers, preferLocal: false));
+        }
+        else
+        {
+            End(workers, Options.StopLimit);
+        }
+    }
+
+    private static void End(Worker[] workers, TimeSpan limit)
+    {
+        long deadline = Environment.TickCount64 + (long)limit.TotalMilliseconds;
+        foreach (Worker worker in workers)
+        {
+            worker.TryDispose(TimeSpan.FromMilliseconds(Math.Max(0, deadline - Environment.TickCount64)));
+        }
     }
 
     private void EnsureWorker(int index, int count)

@@ -1,3 +1,4 @@
+using System;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Devices;
@@ -27,6 +28,29 @@ public sealed class BlockConfigurationTests
         device.ReadConfiguration(0x39, 1).Should().Be(0);
         device.WriteConfiguration(0, 8, 5);
         device.ReadConfiguration(0, 8).Should().Be(2048);
+    }
+
+    [Theory]
+    [InlineData(512, 3, 8)]
+    [InlineData(1024, 2, 4)]
+    [InlineData(4096, 0, 1)]
+    public void The_driver_is_told_what_blocks_the_back_end_wants(int size, ulong exponent, ulong minimum)
+    {
+        using var device = new BlockDevice(new BlocksBackend(size));
+        device.ReadConfiguration(0x14, 4).Should().Be((ulong)size, "blk_size");
+        device.ReadConfiguration(0x18, 1).Should().Be(exponent, "physical_block_exp counts from blk_size");
+        device.ReadConfiguration(0x1a, 2).Should().Be(minimum, "min_io_size is in blocks");
+        device.ReadConfiguration(0, 8).Should().Be(2048, "capacity is in sectors of 512");
+    }
+
+    [Theory]
+    [InlineData(256)]
+    [InlineData(768)]
+    [InlineData(8192)]
+    public void Blocks_that_no_driver_can_be_told_of_are_refused(int size)
+    {
+        Action create = () => new BlockDevice(new BlocksBackend(size)).Dispose();
+        create.Should().Throw<ArgumentException>().WithMessage($"*{size}*");
     }
 
     [Fact]
@@ -72,5 +96,20 @@ public sealed class BlockConfigurationTests
         rig.Memory.Read(driver.Config + 0x20, 1).Should().Be(value, "the driver configures the device before DRIVER_OK (3.1.1)");
         driver.Status = 0xf;
         rig.Memory.Read(driver.Config + 0x20, 1).Should().Be(value);
+    }
+
+    private sealed class BlocksBackend(int size) : IBlockBackend
+    {
+        public long Length => 1 << 20;
+
+        public bool IsReadOnly => true;
+
+        public int BlockSize => size;
+
+        public void Submit(BlockRequest request) => request.Complete(BlockStatus.Ok);
+
+        public void Dispose()
+        {
+        }
     }
 }

@@ -25,12 +25,28 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
 
     private static int Rounds => Soak.On ? 100_000 : 10_000;
 
-    [Fact]
-    public void Nothing_is_completed_twice_or_written_where_no_RAM_is()
+    /// <summary>Who ends the requests.</summary>
+    public enum Ending
+    {
+        /// <summary>Other threads.</summary>
+        Threads,
+
+        /// <summary>The worker, which fetches ends from a path of the queue's own.</summary>
+        Worker,
+
+        /// <summary>The kernel, by io_uring where it has that, and a file.</summary>
+        Kernel,
+    }
+
+    [Theory]
+    [InlineData(Ending.Threads)]
+    [InlineData(Ending.Worker)]
+    [InlineData(Ending.Kernel)]
+    public void Nothing_is_completed_twice_or_written_where_no_RAM_is(Ending ending)
     {
         int seed = Environment.TickCount;
         output.WriteLine($"seed {seed}");
-        using var scene = new Scene(seed);
+        using var scene = new Scene(seed, ending);
         for (int round = 0; round < Rounds; round++)
         {
             scene.Step();
@@ -43,6 +59,8 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
     private sealed class Scene : IDisposable
     {
         private readonly Random _random;
+        private readonly Ending _ending;
+        private readonly TemporaryFile _file = new(1 << 20);
         private readonly GuestRam _ram = new((0, 16 << 20), (FarRam, FarLength));
         private readonly Thread[] _threads;
         private readonly ulong _headers;
@@ -50,10 +68,10 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
         private readonly ulong _room;
         private readonly ulong _mark;
         private readonly HashSet<uint>[] _outstanding = [[], []];
-        private HeldBlockBackend _backend = new();
+        private HeldBlockBackend _backend;
         private VirtioDeviceRig? _disk;
         private GuestMemoryRegion? _far;
-        private volatile bool _ending;
+        private volatile bool _isOver;
         private volatile bool _hold;
         private long _completed;
         private int _resets;
@@ -62,8 +80,10 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
         private int _unplugs;
         private int _drained;
 
-        public Scene(int seed)
+        public Scene(int seed, Ending ending)
         {
+            _ending = ending;
+            _backend = new HeldBlockBackend(ending == Ending.Worker);
             _random = new Random(seed);
             _ram.Memory.PinLimit = TimeSpan.Zero;
             _far = _ram.Region(FarRam);
@@ -133,7 +153,12 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
             _completed.Should().BePositive();
             _resets.Should().BePositive();
             _removed.Should().BePositive();
-            _refused.Should().BePositive();
+            if (_ending != Ending.Kernel)
+            {
+                // A file is too quick to hold on to RAM in every run.
+                _refused.Should().BePositive();
+            }
+
             _unplugs.Should().BePositive();
             _drained.Should().BePositive();
         }
@@ -141,10 +166,11 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
         public void Dispose()
         {
             _hold = false;
-            _ending = true;
+            _isOver = true;
             Array.ForEach(_threads, thread => thread.Join());
             _disk!.Dispose();
             _ram.Dispose();
+            _file.Dispose();
         }
 
         private Thread Completer(int seed)
@@ -152,7 +178,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
             var thread = new Thread(() =>
             {
                 var random = new Random(seed);
-                while (!_ending)
+                while (!_isOver)
                 {
                     HeldBlockBackend backend = Volatile.Read(ref _backend);
                     if (_hold || !backend.Held.TryDequeue(out BlockRequest? request))
@@ -163,7 +189,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
 
                     // As the host's DMA would, whatever has become of the device.
                     request.Buffers.Fill((byte)random.Next());
-                    request.Complete(BlockStatus.Ok);
+                    backend.End(request, BlockStatus.Ok);
                 }
             })
             {
@@ -246,7 +272,7 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
             while (former.Held.TryDequeue(out BlockRequest? request))
             {
                 request.Buffers.Fill(1);
-                request.Complete(BlockStatus.Ok);
+                former.End(request, BlockStatus.Ok);
             }
 
             _unplugs++;
@@ -285,15 +311,16 @@ public sealed class DetachInterleavingTests(ITestOutputHelper output)
             if (_backend.Held.TryDequeue(out BlockRequest? request))
             {
                 request.Buffers.Fill(2);
-                request.Complete(BlockStatus.IoError);
+                _backend.End(request, BlockStatus.IoError);
             }
         }
 
         private void Plug()
         {
-            Volatile.Write(ref _backend, new HeldBlockBackend());
+            Volatile.Write(ref _backend, new HeldBlockBackend(_ending == Ending.Worker));
+            IBlockBackend backend = _ending == Ending.Kernel ? RawFileBackend.Open(_file.Path, readOnly: true, direct: true) : _backend;
             var options = new BlockDeviceOptions { QueueCount = QueueCount, QueueSize = 64, StopLimit = TimeSpan.Zero };
-            _disk = new VirtioDeviceRig(new BlockDevice(_backend, options), _ram, ownsRam: false);
+            _disk = new VirtioDeviceRig(new BlockDevice(backend, options), _ram, ownsRam: false);
             Start();
         }
 

@@ -40,7 +40,7 @@ public sealed class InOrderTests
         using var kick = new EventFd();
         using var disk = new BlockDevice(RawFileBackend.Open(file.Path, readOnly: false));
         disk.CompletesInOrder.Should().BeTrue();
-        var driver = RingDriver.Create(form, ram, 256);
+        var driver = RingDriver.Create(form, ram, 256, RingFeatures.InOrder);
         disk.Start(driver.Features, new VirtioDeviceRig(disk, ram));
         var resources = new QueueResources { Configuration = driver.Configuration, Dma = ram.Dma, Kick = kick, Interrupt = vector };
         disk.TryStartQueue(resources, out _).Should().BeTrue();

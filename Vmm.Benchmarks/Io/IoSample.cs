@@ -1,0 +1,7 @@
+namespace Vmm.Benchmarks.Io;
+
+/// <summary>What one measurement gave.</summary>
+/// <param name="RequestsPerSecond">Reads that ended, in a second.</param>
+/// <param name="Processor">Nanoseconds of processor that the reading thread had, a request.</param>
+/// <param name="Interrupts">Interrupts a request.</param>
+internal readonly record struct IoSample(double RequestsPerSecond, double Processor, double Interrupts);
