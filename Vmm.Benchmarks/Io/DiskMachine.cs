@@ -39,7 +39,7 @@ internal sealed unsafe class DiskMachine : IQueueInterrupt, IVirtioDeviceHost, I
     private ulong _random = 1;
     private long _interrupts;
 
-    public DiskMachine(RawFileBackend backend, int depth)
+    public DiskMachine(RawFileBackend backend, int depth, TimeSpan? pollLimit = null)
     {
         _memory.Add(0, _ram, 0, Length);
         _guest = _ram.Pointer;
@@ -52,7 +52,8 @@ internal sealed unsafe class DiskMachine : IQueueInterrupt, IVirtioDeviceHost, I
             SetDescriptor((3 * slot) + 2, Statuses + (16 * (ulong)slot), 1, 2, 0);
         }
 
-        _disk = new BlockDevice(backend, new BlockDeviceOptions { Id = "bench", QueueSize = QueueSize, StopLimit = TimeSpan.FromSeconds(10) });
+        var options = new BlockDeviceOptions { Id = "bench", QueueSize = QueueSize, StopLimit = TimeSpan.FromSeconds(10) };
+        _disk = new BlockDevice(backend, options with { PollLimit = pollLimit ?? options.PollLimit });
         const ulong Features = RingFeatures.EventIndex | (1UL << 32);
         _disk.OnFeaturesNegotiated(Features);
         _disk.Start(Features, this);

@@ -25,6 +25,7 @@ internal static class IoBenchmark
         double seconds = 0.5;
         int rounds = 5;
         bool writes = false;
+        TimeSpan? poll = null;
         for (int i = 0; i < words.Length; i++)
         {
             switch (words[i])
@@ -34,6 +35,9 @@ internal static class IoBenchmark
                     break;
                 case "--rounds" when i + 1 < words.Length:
                     rounds = int.Parse(words[++i], CultureInfo.InvariantCulture);
+                    break;
+                case "--poll" when i + 1 < words.Length:
+                    poll = TimeSpan.FromMicroseconds(int.Parse(words[++i], CultureInfo.InvariantCulture));
                     break;
                 case "--write":
                     writes = true;
@@ -55,7 +59,7 @@ internal static class IoBenchmark
                 using var loop = new IoLoop();
                 foreach (int depth in Depths)
                 {
-                    IoRow row = Measure(loop, name, path, direct, depth, rounds, TimeSpan.FromSeconds(seconds));
+                    IoRow row = Measure(loop, name, path, direct, depth, rounds, TimeSpan.FromSeconds(seconds), poll);
                     rows.Add(row);
                     Console.WriteLine(row);
                 }
@@ -85,14 +89,14 @@ internal static class IoBenchmark
         yield return ("direct", Path.Combine(folder, "bench-io.raw"), true);
     }
 
-    private static IoRow Measure(IoLoop loop, string name, string path, bool direct, int depth, int rounds, TimeSpan time)
+    private static IoRow Measure(IoLoop loop, string name, string path, bool direct, int depth, int rounds, TimeSpan time, TimeSpan? poll)
     {
         long blocks = FileLength / BlockSize;
         var ours = new List<IoSample>();
         var ring = new List<IoSample>();
         var each = new List<IoSample>();
         Processors.Pin(0, 0);
-        using (var machine = new DiskMachine(RawFileBackend.Open(path, readOnly: true, direct), depth))
+        using (var machine = new DiskMachine(RawFileBackend.Open(path, readOnly: true, direct), depth, poll))
         {
             machine.Measure(TimeSpan.FromSeconds(1));
             for (int round = 0; round < rounds; round++)

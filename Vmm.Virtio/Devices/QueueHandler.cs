@@ -23,7 +23,7 @@ namespace Vmm.Virtio.Devices;
 /// processor pass a barrier, and then looks where the worker is. One of the two sees the other, and the worker pays for no barrier.
 /// </para>
 /// </remarks>
-public abstract class QueueHandler
+public abstract class QueueHandler : IPolledWork
 {
     // Where the worker is: not at the queue (also while a request is being begun), at it, or in the device's code for a chain of it.
     private const int Outside = 0;
@@ -47,6 +47,8 @@ public abstract class QueueHandler
     private volatile bool _paused;
     private volatile bool _closed;
     private bool _reported;
+    private bool _polled;
+    private bool _sleepsNext;
 
     /// <summary>Makes the handler of a queue that is not served yet.</summary>
     /// <param name="queue">The ring, which belongs to the handler's worker from its start to its stop.</param>
@@ -187,6 +189,8 @@ public abstract class QueueHandler
             return;
         }
 
+        // Only a portion that ends for want of requests asks for it again.
+        _polled = false;
         try
         {
             // Paused, it goes on with what it has begun in parts.
@@ -223,6 +227,35 @@ public abstract class QueueHandler
         }
     }
 
+    /// <inheritdoc/>
+    bool IPolledWork.Poll()
+    {
+        if (!_polled || !_worker!.IsCurrent || !_started || !TryReturnToQueue())
+        {
+            return false;
+        }
+
+        bool found = HasWork();
+        LeaveQueue();
+        if (found)
+        {
+            Run();
+        }
+
+        return found;
+    }
+
+    /// <inheritdoc/>
+    void IPolledWork.EndPoll()
+    {
+        if (_polled && _worker!.IsCurrent)
+        {
+            _sleepsNext = true;
+            Run();
+            _sleepsNext = false;
+        }
+    }
+
     /// <summary>Watches a descriptor, level-triggered, until the handler stops. Not before <see cref="OnStart"/>.</summary>
     /// <param name="descriptor">A descriptor that can be polled.</param>
     /// <param name="onReadable">Runs on the worker while it is readable: reads, switches the watch off, or calls <see cref="Run"/>.</param>
@@ -256,6 +289,18 @@ public abstract class QueueHandler
     /// <summary>Does a portion of work, inside scopes of the queue that are no longer than need be.</summary>
     /// <returns>True if there is more to do now.</returns>
     protected abstract bool Serve();
+
+    /// <summary>
+    /// Whether there is something for <see cref="Serve"/>, for a worker that looks for it before it sleeps; cheap. What was found broken counts.
+    /// </summary>
+    private protected virtual bool HasWork() => false;
+
+    /// <summary>
+    /// Has the worker look for work (<see cref="HasWork"/>) for as long as it finds that worth while, instead of being told of it. From
+    /// <see cref="Serve"/>, which is called again before the worker sleeps.
+    /// </summary>
+    /// <returns>False if the worker wants to be told.</returns>
+    private protected bool TryPollForMore() => _polled = !_sleepsNext && !Queue.IsBroken && _worker!.TryPoll(this);
 
     /// <summary>Says that the worker goes to the queue.</summary>
     /// <returns>False if it was taken away.</returns>

@@ -79,6 +79,15 @@ public abstract partial class RequestHandler : QueueHandler
     private protected override bool HasPart => Volatile.Read(ref _continued);
 
     /// <inheritdoc/>
+    private protected override bool HasWork()
+    {
+        using (Queue.Enter())
+        {
+            return Queue.HasAvailable || Queue.IsBroken;
+        }
+    }
+
+    /// <inheritdoc/>
     protected sealed override bool Serve()
     {
         bool more = false;
@@ -207,7 +216,7 @@ public abstract partial class RequestHandler : QueueHandler
                         // What was begun in parts is not there any more: should it come again, it begins anew.
                         Volatile.Write(ref _continued, false);
                         Tell();
-                        if (!Queue.EnableKicksAndCheckForMore())
+                        if (TryPollForMore() || !Queue.EnableKicksAndCheckForMore())
                         {
                             return false;
                         }

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Linq;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.State;
@@ -22,8 +23,10 @@ public abstract class WorkerDevice : VirtioDevice
     private readonly QueueHandler?[] _handlers;
     private readonly Virtqueue?[] _rings;
     private readonly ushort[] _queueSizes;
-    private readonly List<Worker> _workers = [];
     private readonly DetachedRequests _detached;
+
+    // Replaced as a whole, so that an inspection may look at any time.
+    private volatile Worker[] _workers = [];
     private IVirtioDeviceHost? _host;
     private ulong _features;
 
@@ -156,6 +159,7 @@ public abstract class WorkerDevice : VirtioDevice
     public override void Inspect(InspectionNode node)
     {
         base.Inspect(node);
+        node.Add("polled in vain ms", (long)_workers.Sum(static worker => worker.PollTime.TotalMilliseconds));
         for (int i = 0; i < _rings.Length; i++)
         {
             if (Volatile.Read(ref _rings[i]) is { } ring)
@@ -231,8 +235,8 @@ public abstract class WorkerDevice : VirtioDevice
     /// <summary>Ends the workers; where requests were left behind, when the last has ended: it may be a worker that ends them.</summary>
     private void EndWorkers()
     {
-        Worker[] workers = [.. _workers];
-        _workers.Clear();
+        Worker[] workers = _workers;
+        _workers = [];
         if (_detached.Any)
         {
             // On a thread of its own, since a worker does not wait for itself.
@@ -255,13 +259,14 @@ public abstract class WorkerDevice : VirtioDevice
 
     private void EnsureWorker(int index, int count)
     {
-        if (index < _workers.Count && !_workers[index].HasEnded)
+        Worker[] workers = _workers;
+        if (index < workers.Length && !workers[index].HasEnded)
         {
             return;
         }
 
         string name = Options.NameOf(DeviceType);
-        var worker = new Worker(count == 1 ? name : $"{name}-{index}");
+        var worker = new Worker(count == 1 ? name : $"{name}-{index}") { PollLimit = Options.PollLimit };
         worker.Faulted += failure => _host?.NeedsReset($"the worker failed: {failure.Message}", failure);
         try
         {
@@ -274,14 +279,14 @@ public abstract class WorkerDevice : VirtioDevice
             throw;
         }
 
-        if (index < _workers.Count)
+        if (index < workers.Length)
         {
-            _workers[index].Dispose();
-            _workers[index] = worker;
+            workers[index].Dispose();
+            _workers = [.. workers[..index], worker, .. workers[(index + 1)..]];
         }
         else
         {
-            _workers.Add(worker);
+            _workers = [.. workers, worker];
         }
     }
 

@@ -95,6 +95,8 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         return queue is not null;
     }
 
+    internal override bool HasAvailable => Dma.Enabled && !IsBroken && IsNextAvailable();
+
     public override bool TryPop(DescriptorChain chain)
     {
         return Dma.Enabled && !IsBroken && IsNextAvailable() && Walk(chain);

@@ -85,6 +85,8 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         return queue is not null;
     }
 
+    internal override bool HasAvailable => Dma.Enabled && (_nextAvailable != _knownAvailable || FetchAvailable());
+
     public override bool TryPop(DescriptorChain chain)
     {
         if (!Dma.Enabled || (_nextAvailable == _knownAvailable && !FetchAvailable()))

@@ -156,6 +156,9 @@ public abstract partial class Virtqueue
     /// <summary>The device's place in the ring. Chains that are popped and not completed count as taken.</summary>
     public abstract VirtqueueState Save();
 
+    /// <summary>Whether there is a chain to pop; it costs a load. Inside guest memory.</summary>
+    internal abstract bool HasAvailable { get; }
+
     /// <summary>Latches the ring as broken because of what the driver put into it, as a device sees it.</summary>
     /// <param name="reason">What was wrong; the first reason stays.</param>
     public void MarkBroken(string reason)
