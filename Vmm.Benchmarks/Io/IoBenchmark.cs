@@ -8,7 +8,7 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Benchmarks.Io;
 
-/// <summary><c>io [--seconds S] [--rounds N] [--write]</c>: a disk in process beside bare system calls on the same file, in one run.</summary>
+/// <summary><c>io [--seconds S] [--rounds N] [--file tmpfs|cached|direct] [--depth N] [--write]</c>: a disk in process beside bare system calls on the same file, in one run.</summary>
 /// <remarks>
 /// Random 4 KiB reads. A round measures ours, a C loop of io_uring at the same depth, and a C loop of preadv, one after the other; of all rounds the
 /// quickest counts, since a machine that does something else makes none quicker. Threads of the kernel that do what cannot be done at once are in
@@ -18,13 +18,14 @@ internal static class IoBenchmark
 {
     private const int BlockSize = 4096;
     private const long FileLength = 512L << 20;
-    private static readonly int[] Depths = [1, 8, 32, 128];
 
     public static int Run(string[] words)
     {
         double seconds = 0.5;
         int rounds = 5;
         bool writes = false;
+        string? only = null;
+        int[] depths = [1, 8, 32, 128];
         for (int i = 0; i < words.Length; i++)
         {
             switch (words[i])
@@ -34,6 +35,12 @@ internal static class IoBenchmark
                     break;
                 case "--rounds" when i + 1 < words.Length:
                     rounds = int.Parse(words[++i], CultureInfo.InvariantCulture);
+                    break;
+                case "--file" when i + 1 < words.Length:
+                    only = words[++i];
+                    break;
+                case "--depth" when i + 1 < words.Length:
+                    depths = [int.Parse(words[++i], CultureInfo.InvariantCulture)];
                     break;
                 case "--write":
                     writes = true;
@@ -47,13 +54,13 @@ internal static class IoBenchmark
         string folder = FindArtifacts();
         var rows = new List<IoRow>();
         Console.WriteLine(IoRow.Title);
-        foreach ((string name, string path, bool direct) in Files(folder))
+        foreach ((string name, string path, bool direct) in Files(folder).Where(file => only is null || file.Name == only))
         {
             try
             {
                 Fill(path);
                 using var loop = new IoLoop();
-                foreach (int depth in Depths)
+                foreach (int depth in depths)
                 {
                     IoRow row = Measure(loop, name, path, direct, depth, rounds, TimeSpan.FromSeconds(seconds));
                     rows.Add(row);
