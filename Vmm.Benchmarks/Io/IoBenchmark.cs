@@ -8,7 +8,10 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Benchmarks.Io;
 
-/// <summary><c>io [--seconds S] [--rounds N] [--file tmpfs|cached|direct] [--depth N] [--write]</c>: a disk in process beside bare system calls on the same file, in one run.</summary>
+/// <summary>
+/// <c>io [--seconds S] [--rounds N] [--file tmpfs|cached|direct] [--depth N] [--write]</c>: a disk in process beside bare system calls on the same
+/// file, in one run.
+/// </summary>
 /// <remarks>
 /// Random 4 KiB reads. A round measures ours, a C loop of io_uring at the same depth, and a C loop of preadv, one after the other; of all rounds the
 /// quickest counts, since a machine that does something else makes none quicker. Threads of the kernel that do what cannot be done at once are in

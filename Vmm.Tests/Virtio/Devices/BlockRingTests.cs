@@ -234,8 +234,11 @@ public sealed class BlockRingTests
         Eventually.Holds(() => CountRings() < before + 100, "rings go with their queues");
     }
 
-    private static int CountRings() =>
-        Directory.GetFiles("/proc/self/fd").Count(static entry => new FileInfo(entry).LinkTarget?.Contains("io_uring", StringComparison.Ordinal) == true);
+    private static int CountRings()
+    {
+        return Directory.GetFiles("/proc/self/fd")
+            .Count(static entry => new FileInfo(entry).LinkTarget?.Contains("io_uring", StringComparison.Ordinal) == true);
+    }
 
     /// <summary>A disk that is the end of a pipe: a read of it waits until the test writes, and the kernel can be asked to give it up.</summary>
     private sealed class Pipe : IDisposable
