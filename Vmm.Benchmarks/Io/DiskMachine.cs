@@ -2,7 +2,6 @@ using System;
 using System.Diagnostics;
 using System.Globalization;
 using System.IO;
-using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;

@@ -271,7 +271,7 @@ public sealed class BlockRingTests
         {
             string path = $"/proc/self/fd/{_writer.ClientSafePipeHandle.DangerousGetHandle()}";
             DescriptorIo.Open(path, Libc.O_RDONLY, out FileDescriptor reader).Should().Be(0);
-            RawFileBackend backend = RawFileBackend.Over(reader, 1 << 20);
+            var backend = RawFileBackend.Over(reader, 1 << 20);
             return new VirtioDeviceRig(new BlockDevice(backend), ram, ownsRam: ram is null).Start();
         }
 
