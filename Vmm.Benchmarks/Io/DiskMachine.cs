@@ -2,7 +2,6 @@ using System;
 using System.Diagnostics;
 using System.Globalization;
 using System.IO;
-using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
@@ -12,7 +11,7 @@ using Vmm.Virtio.Queues;
 
 namespace Vmm.Benchmarks.Io;
 
-/// <summary>A block device served by its worker, with a driver on the calling thread that reads 4 KiB at random and sleeps between interrupts.</summary>
+/// <summary>A block device with its worker, and a driver on the calling thread that reads 4 KiB at random and sleeps between interrupts.</summary>
 internal sealed unsafe class DiskMachine : IQueueInterrupt, IVirtioDeviceHost, IDisposable
 {
     private const int QueueSize = 512;

@@ -8,7 +8,10 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Benchmarks.Io;
 
-/// <summary><c>io [--seconds S] [--rounds N] [--write]</c>: a disk in process beside bare system calls on the same file, in one run.</summary>
+/// <summary>
+/// <c>io [--seconds S] [--rounds N] [--file tmpfs|cached|direct] [--depth N] [--write]</c>: a disk in process beside bare system calls on the same
+/// file, in one run.
+/// </summary>
 /// <remarks>
 /// Random 4 KiB reads. A round measures ours, a C loop of io_uring at the same depth, and a C loop of preadv, one after the other; of all rounds the
 /// quickest counts, since a machine that does something else makes none quicker. Threads of the kernel that do what cannot be done at once are in
@@ -18,7 +21,6 @@ internal static class IoBenchmark
 {
     private const int BlockSize = 4096;
     private const long FileLength = 512L << 20;
-    private static readonly int[] Depths = [1, 8, 32, 128];
 
     public static int Run(string[] words)
     {
@@ -26,6 +28,8 @@ internal static class IoBenchmark
         int rounds = 5;
         bool writes = false;
         TimeSpan? poll = null;
+        string? only = null;
+        int[] depths = [1, 8, 32, 128];
         for (int i = 0; i < words.Length; i++)
         {
             switch (words[i])
@@ -39,6 +43,12 @@ internal static class IoBenchmark
                 case "--poll" when i + 1 < words.Length:
                     poll = TimeSpan.FromMicroseconds(int.Parse(words[++i], CultureInfo.InvariantCulture));
                     break;
+                case "--file" when i + 1 < words.Length:
+                    only = words[++i];
+                    break;
+                case "--depth" when i + 1 < words.Length:
+                    depths = [int.Parse(words[++i], CultureInfo.InvariantCulture)];
+                    break;
                 case "--write":
                     writes = true;
                     break;
@@ -51,13 +61,13 @@ internal static class IoBenchmark
         string folder = FindArtifacts();
         var rows = new List<IoRow>();
         Console.WriteLine(IoRow.Title);
-        foreach ((string name, string path, bool direct) in Files(folder))
+        foreach ((string name, string path, bool direct) in Files(folder).Where(file => only is null || file.Name == only))
         {
             try
             {
                 Fill(path);
                 using var loop = new IoLoop();
-                foreach (int depth in Depths)
+                foreach (int depth in depths)
                 {
                     IoRow row = Measure(loop, name, path, direct, depth, rounds, TimeSpan.FromSeconds(seconds), poll);
                     rows.Add(row);

@@ -38,9 +38,9 @@ internal static class IoReport
         }
 
         var text = new StringBuilder();
-        text.AppendLine("Random 4 KiB reads: the block device in process, its driver asleep between interrupts, beside C loops of bare system calls.");
+        text.AppendLine("Random 4 KiB reads: the block device in process, its driver asleep between interrupts, beside C loops of system calls.");
         text.AppendLine();
-        text.AppendLine("| file | depth | IOPS | worker ns a request | interrupts a request | C io_uring IOPS | ratio | C preadv IOPS | ratio |");
+        text.AppendLine("| file | depth | IOPS | worker ns each | interrupts each | C io_uring IOPS | ratio | C preadv IOPS | ratio |");
         text.AppendLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
         foreach (IoRow row in rows)
         {

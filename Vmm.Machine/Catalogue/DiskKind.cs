@@ -22,10 +22,12 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     public override string Form => "path=FILE,...";
 
     /// <inheritdoc/>
-    public override string Description => "Virtio block device over a raw file; readonly=on, direct=on, serial=TEXT, num_queues=N, _disable_io_uring=on; may be repeated";
+    public override string Description =>
+        "Virtio block device over a raw file; readonly=on, direct=on, serial=TEXT, num_queues=N, _disable_io_uring=on; may be repeated";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> Examples => ["path=disk.img", "path=data.img,readonly=on,direct=on,serial=S1,num_queues=4,queue_size=128,id=data"];
+    public override IReadOnlyList<string> Examples =>
+        ["path=disk.img", "path=data.img,readonly=on,direct=on,serial=S1,num_queues=4,queue_size=128,id=data"];
 
     /// <inheritdoc/>
     public override KindModel? Model { get; } = new("blk", "path=scratch");
@@ -36,7 +38,8 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     /// <inheritdoc/>
     public override DiskOptions? Parse(string text)
     {
-        var words = OptionValue.Parse(Option, text, ["path", "readonly", "direct", "serial", "num_queues", "_disable_io_uring", .. VirtioWords.Known]);
+        string[] known = ["path", "readonly", "direct", "serial", "num_queues", "_disable_io_uring", .. VirtioWords.Known];
+        var words = OptionValue.Parse(Option, text, known);
         string? serial = words.Get("serial");
         if (serial is not null && !Ascii.IsValid(serial))
         {
@@ -66,7 +69,8 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     protected override string? SubjectOf(DiskOptions options) => options.Path;
 
     /// <inheritdoc/>
-    protected override string? Describe(DiskOptions options) => options.Path + (options.ReadOnly ? ", read-only" : "") + (options.Direct ? ", direct" : "");
+    protected override string? Describe(DiskOptions options) =>
+        options.Path + (options.ReadOnly ? ", read-only" : "") + (options.Direct ? ", direct" : "");
 
     /// <inheritdoc/>
     protected override VirtioDevice CreateDevice(DiskOptions options, DeviceContext context) =>

@@ -8,4 +8,5 @@ namespace Vmm.Machine.Catalogue;
 /// <param name="Direct">Requests bypass the host's page cache (O_DIRECT).</param>
 /// <param name="DisableIoUring">Requests go through threads even where the kernel has io_uring.</param>
 public sealed record DiskOptions(
-    string Path, bool ReadOnly = false, string? Serial = null, int? QueueCount = null, bool Direct = false, bool DisableIoUring = false) : VirtioOptions;
+    string Path, bool ReadOnly = false, string? Serial = null, int? QueueCount = null, bool Direct = false, bool DisableIoUring = false)
+    : VirtioOptions;

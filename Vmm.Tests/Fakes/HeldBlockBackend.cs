@@ -7,7 +7,7 @@ using Vmm.Virtio.Devices;
 
 namespace Vmm.Tests.Fakes;
 
-/// <summary>A disk whose requests end when the test says so: on the thread that says it, or fetched by the worker from a path of its queue's own.</summary>
+/// <summary>A disk whose requests end when the test says so: on the thread that says it, or fetched by the worker from its queue's path.</summary>
 /// <param name="hasQueues">Give each queue a path of its own.</param>
 public sealed class HeldBlockBackend(bool hasQueues = false) : IBlockBackend
 {

@@ -9,8 +9,9 @@ public sealed class LibcHeaderTests
     public void Constants_and_structures_are_those_of_the_headers()
     {
         new CHeaderCheck(
-                "errno.h", "fcntl.h", "linux/falloc.h", "linux/io_uring.h", "linux/magic.h", "linux/memfd.h", "poll.h", "sys/epoll.h", "sys/eventfd.h",
-                "sys/mman.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/statfs.h", "sys/syscall.h", "sys/uio.h", "unistd.h")
+                "errno.h", "fcntl.h", "linux/falloc.h", "linux/io_uring.h", "linux/magic.h", "linux/memfd.h", "poll.h", "sys/epoll.h",
+                "sys/eventfd.h", "sys/mman.h", "sys/resource.h", "sys/socket.h", "sys/stat.h", "sys/statfs.h", "sys/syscall.h", "sys/uio.h",
+                "unistd.h")
             .Constants(typeof(Errno))
             .Constants(typeof(Libc))
             .Struct<Libc.pollfd>("struct pollfd")

@@ -63,7 +63,7 @@ internal sealed class BlockRequestHandler : RequestHandler
         }
     }
 
-    protected override void OnStop() => Interlocked.Exchange(ref _path, null)?.Dispose();
+    protected override void OnStop() => Interlocked.Exchange(ref _path, null)?.Close();
 
     protected override RequestOutcome Handle(DescriptorChain chain, out uint written)
     {
@@ -120,7 +120,7 @@ internal sealed class BlockRequestHandler : RequestHandler
             Reap(path.Queue);
             if (path.Queue.IsIdle)
             {
-                path.Dispose();
+                path.Close();
             }
             else
             {
@@ -315,11 +315,11 @@ internal sealed class BlockRequestHandler : RequestHandler
     }
 
     /// <summary>The back-end's path for the queue, with the watch that tells of ends.</summary>
-    private sealed class Path(IBlockQueue queue, IWatch watch) : IDisposable
+    private sealed class Path(IBlockQueue queue, IWatch watch)
     {
         public IBlockQueue Queue => queue;
 
-        public void Dispose()
+        public void Close()
         {
             watch.Dispose();
             queue.Dispose();

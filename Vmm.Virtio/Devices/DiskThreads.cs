@@ -5,7 +5,7 @@ using Vmm.Virtio.Interop;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>Threads that do requests which wait for the host, one at a time each: made when they are needed, ended when they are not for a while.</summary>
+/// <summary>Threads that do requests which wait for the host, one each: made when they are needed, ended when they are not for a while.</summary>
 /// <param name="perform">Does a request and completes it; must not throw.</param>
 /// <param name="limit">Threads at most.</param>
 /// <param name="bounces">Give each thread memory to bounce through.</param>

@@ -17,7 +17,7 @@ namespace Vmm.Virtio.Devices;
 /// </remarks>
 public interface IBlockQueue : IDisposable
 {
-    /// <summary>A descriptor that can be polled, and is readable while there is something for <see cref="TryReap"/> that it has not been asked for.</summary>
+    /// <summary>A descriptor that can be polled, and is readable while there is something to fetch.</summary>
     int Descriptor { get; }
 
     /// <summary>True if every request that was submitted has ended, and it may be disposed.</summary>
@@ -36,6 +36,6 @@ public interface IBlockQueue : IDisposable
     /// <returns>False if there is none now; the descriptor tells of the next.</returns>
     bool TryReap([NotNullWhen(true)] out BlockRequest? request, out BlockStatus status);
 
-    /// <summary>Nobody will hear of the results any more: what can be ended early is to end, with any status. Nothing is submitted after it.</summary>
+    /// <summary>Nobody hears of the results any more: what can be ended early is to end, with any status. Nothing is submitted after it.</summary>
     void Cancel();
 }

@@ -270,7 +270,7 @@ public abstract class QueueHandler : IPolledWork
         return watch;
     }
 
-    /// <summary>Watches a descriptor as <see cref="WatchReadable"/> does, for as long as the handler wants to: a stop does not end it.</summary>
+    /// <summary>Watches a descriptor as <see cref="WatchReadable"/> does, until the handler disposes the watch: a stop does not end it.</summary>
     private protected IWatch WatchBeyondStop(int descriptor, Action onReadable) => _worker!.WatchReadable(descriptor, onReadable);
 
     /// <summary>The queue is about to be served: watches what else brings work. On the thread that starts it, before the worker looks at the queue.</summary>

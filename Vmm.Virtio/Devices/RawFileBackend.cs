@@ -111,13 +111,13 @@ public sealed class RawFileBackend : IBlockBackend
             if (file.BlockSize > LargestBlock)
             {
                 throw new BackendException(
-                    "statx", path, 0, $"needs blocks of {file.BlockSize} bytes for O_DIRECT, and a disk has at most {LargestBlock}; leave out direct=on");
+                    "statx", path, 0, $"needs blocks of {file.BlockSize} bytes for O_DIRECT, more than {LargestBlock}; leave out direct=on");
             }
 
             if (length % file.BlockSize != 0)
             {
                 throw new BackendException(
-                    "size", path, 0, $"has {length} bytes, which is not a multiple of the {file.BlockSize} that O_DIRECT needs here; leave out direct=on");
+                    "size", path, 0, $"has {length} bytes, not a multiple of the {file.BlockSize} that O_DIRECT needs here; leave out direct=on");
             }
 
             return new RawFileBackend(path, file, length, readOnly, !disableIoUring);

@@ -28,7 +28,9 @@ public abstract partial class RequestHandler : QueueHandler
 
     private const int Portion = 128;
 
-    // Submitted requests that begin together: more at once save no more system calls worth having, and keep the device idle meanwhile.
+    // Submitted requests that begin together: few at first, so that neither the device nor, where they end at once, the driver is idle while the rest
+    // is popped; then twice as many each time. More than the last save no system calls worth having.
+    private const int CommittedFirst = 8;
     private const int CommittedAtOnce = 32;
 
     // The driver hears of a share of what is in flight, so that it can ask for more before the rest has ended; a deep queue of larger shares.
@@ -120,8 +122,8 @@ public abstract partial class RequestHandler : QueueHandler
     protected virtual void Submit(DescriptorChain chain) => throw new NotSupportedException("the handler has requests that are pending, and no Submit");
 
     /// <summary>
-    /// Begins what <see cref="Submit"/> has been given, if it has not, and ends by <see cref="CompleteHere"/> what the device knows has ended. Outside
-    /// of guest memory, before the worker sleeps and after some tens of requests; not wanted where Submit begins them and other threads end them.
+    /// Begins what <see cref="Submit"/> has been given, if it has not, and ends by <see cref="CompleteHere"/> what the device knows has ended. Not
+    /// in guest memory; before the worker sleeps, and after 8 to 32 requests. Not wanted where Submit begins them and other threads end them.
     /// </summary>
     protected virtual void Commit()
     {
@@ -173,6 +175,7 @@ public abstract partial class RequestHandler : QueueHandler
     {
         int unsignalled = 0;
         int left = Portion;
+        int commitAfter = CommittedFirst;
         bool looking = false;
         while (true)
         {
@@ -239,8 +242,9 @@ public abstract partial class RequestHandler : QueueHandler
             }
 
             bool waits = _continued && begun is null && !HasFinished;
-            if (_uncommitted >= CommittedAtOnce || (_uncommitted > 0 && (isEmpty || waits)))
+            if (_uncommitted >= commitAfter || (_uncommitted > 0 && (isEmpty || waits)))
             {
+                commitAfter = Math.Min(2 * commitAfter, CommittedAtOnce);
                 if (!Exchange())
                 {
                     return false;

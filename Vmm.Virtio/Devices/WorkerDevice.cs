@@ -15,8 +15,9 @@ namespace Vmm.Virtio.Devices;
 /// <see cref="QueueHandler"/> for each queue.
 /// </summary>
 /// <remarks>
-/// Workers live from the first <see cref="Start"/> to the end of the device, and of the requests that it has left behind. One that is in a request which does not end serves its queue's next life
-/// when it has; other devices, and this one's reset, do not wait for it (<see cref="VirtioDeviceOptions.StopLimit"/>).
+/// Workers live from the first <see cref="Start"/> to the end of the device, and of the requests that it has left behind. One that is in a request
+/// which does not end serves its queue's next life when it has; other devices, and this one's reset, do not wait for it
+/// (<see cref="VirtioDeviceOptions.StopLimit"/>).
 /// </remarks>
 public abstract class WorkerDevice : VirtioDevice
 {

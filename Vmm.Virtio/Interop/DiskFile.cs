@@ -45,7 +45,7 @@ internal sealed unsafe class DiskFile : IDisposable
     /// <summary>True if it bypasses the host's page cache.</summary>
     public bool IsDirect { get; }
 
-    /// <summary>True if its file system keeps everything in memory, so that nothing waits for storage (nor is there a way to ask whether it would).</summary>
+    /// <summary>True if its file system keeps everything in memory, so that nothing waits for storage (nor can it be asked not to).</summary>
     public bool IsInMemory { get; private set; }
 
     /// <summary>True if <see cref="ReadCached"/> may give something; false once the file system did not know the question.</summary>

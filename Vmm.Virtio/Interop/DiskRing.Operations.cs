@@ -175,8 +175,16 @@ internal sealed unsafe partial class DiskRing
 
                 operation.Status = StatusOf(-result);
                 return true;
+            default:
+                return HasMoved(operation, result);
         }
+    }
 
+    /// <summary>Counts what a read or a write has moved.</summary>
+    /// <returns>False if the request is to go on with the rest.</returns>
+    private bool HasMoved(Operation operation, int result)
+    {
+        BlockRequest request = operation.Request!;
         if (result <= 0)
         {
             // Nothing moved: the file has become shorter under us, or takes nothing and says no reason.

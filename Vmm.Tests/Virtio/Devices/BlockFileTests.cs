@@ -198,7 +198,7 @@ public sealed class BlockFileTests
         {
             bool inMemory = way is Way.MemoryRing or Way.MemoryThreads;
             File = new TemporaryFile(content, inMemory ? "/dev/shm" : null);
-            RawFileBackend backend = RawFileBackend.Open(
+            var backend = RawFileBackend.Open(
                 File.Path,
                 readOnly: false,
                 direct: way is Way.DirectRing or Way.DirectThreads,

@@ -234,8 +234,11 @@ public sealed class BlockRingTests
         Eventually.Holds(() => CountRings() < before + 100, "rings go with their queues");
     }
 
-    private static int CountRings() =>
-        Directory.GetFiles("/proc/self/fd").Count(static entry => new FileInfo(entry).LinkTarget?.Contains("io_uring", StringComparison.Ordinal) == true);
+    private static int CountRings()
+    {
+        return Directory.GetFiles("/proc/self/fd")
+            .Count(static entry => new FileInfo(entry).LinkTarget?.Contains("io_uring", StringComparison.Ordinal) == true);
+    }
 
     /// <summary>A disk that is the end of a pipe: a read of it waits until the test writes, and the kernel can be asked to give it up.</summary>
     private sealed class Pipe : IDisposable
@@ -268,7 +271,7 @@ public sealed class BlockRingTests
         {
             string path = $"/proc/self/fd/{_writer.ClientSafePipeHandle.DangerousGetHandle()}";
             DescriptorIo.Open(path, Libc.O_RDONLY, out FileDescriptor reader).Should().Be(0);
-            RawFileBackend backend = RawFileBackend.Over(reader, 1 << 20);
+            var backend = RawFileBackend.Over(reader, 1 << 20);
             return new VirtioDeviceRig(new BlockDevice(backend), ram, ownsRam: ram is null).Start();
         }
 

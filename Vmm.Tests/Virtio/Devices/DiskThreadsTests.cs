@@ -1,6 +1,4 @@
-using System;
 using System.Threading;
-using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Tests.Virtio.Devices;
