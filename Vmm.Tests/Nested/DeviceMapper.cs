@@ -7,8 +7,9 @@ internal static class DeviceMapper
 {
     /// <summary>For <see cref="LabCase.Before"/>, and for <see cref="LabCase.Beside"/> where tables are exchanged there.</summary>
     /// <remarks>
-    /// <c>table NAME TABLE</c> makes /dev/mapper/NAME of a table of dmsetup, or gives it another one while it is in use. <c>slow NAME MEMORY MIB READ WRITE</c>
-    /// makes one of /dev/ramMEMORY of which each read and each write takes so many milliseconds, however many there are at once.
+    /// <c>table NAME TABLE</c> makes /dev/mapper/NAME of a table of dmsetup, or gives it another one while it is in use.
+    /// <c>slow NAME MEMORY MIB READ WRITE</c> makes one of /dev/ramMEMORY of which each read and each write takes so many milliseconds, however
+    /// many there are at once.
     /// </remarks>
     public const string Functions = """
         export DM_DISABLE_UDEV=1

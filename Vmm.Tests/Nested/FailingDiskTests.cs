@@ -82,7 +82,7 @@ public sealed class FailingDiskTests(FailingDiskTests.Runs runs) : IClassFixture
 
         public LabResult this[string name] => _results.Value[name];
 
-        /// <summary>One with bad blocks from 32 to 48 MiB, one that dies and is mended, one in a file system that is full, and one that is well.</summary>
+        /// <summary>One with bad blocks from 32 to 48 MiB, one that dies and is mended, one in a full file system, and one that is well.</summary>
         private static readonly string[] Disks = ["/dev/mapper/bad", "/dev/mapper/mortal", "full/disk", "/dev/ram2"];
 
         private const string Before = DeviceMapper.Functions + """
@@ -98,7 +98,7 @@ public sealed class FailingDiskTests(FailingDiskTests.Runs runs) : IClassFixture
             """;
 
         private const string Beside = """
-            said() { until grep -q "^$1" console 2>/dev/null || ! kill -0 $pid; do sleep 0.1; done; }
+            said() { until grep -q "^$1" console 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done; }
             said BREAK; table mortal "0 163840 error"
             said MEND; table mortal "0 163840 linear /dev/ram1 0"
             said MAKE-ROOM; rm full/ballast

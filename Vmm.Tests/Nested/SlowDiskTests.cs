@@ -7,7 +7,8 @@ namespace Vmm.Tests.Nested;
 
 /// <summary>Disks of the host that take 300 ms for whatever they do: requests wait beside each other, not for each other.</summary>
 /// <remarks>
-/// QEMU runs the same guest with the same disks in the same lab. The goal is 1.1 of its time; the bound here has room for a busy machine.
+/// QEMU runs the same guest with the same disks in the same lab, in the way that serves it best: io_uring reads such a disk through the page cache by
+/// kernel threads, four a processor unless told otherwise, and takes 5 s. The goal is 1.1 of its time; the bound here has room for a busy machine.
 /// </remarks>
 [Trait("Category", "Nested")]
 [Trait("Behaviour", "IO-1")]
@@ -58,7 +59,8 @@ public sealed class SlowDiskTests(SlowDiskTests.Runs runs, ITestOutputHelper out
     {
         private readonly Lazy<IReadOnlyDictionary<string, LabResult>> _results = new(() => LabSession.Run(
         [
-            Machine("vmm-cached", ""), Emulator("qemu-cached", ""), Machine("vmm-direct", ",direct=on"), Emulator("qemu-direct", ",cache=none"),
+            Machine("vmm-cached", ""), Emulator("qemu-cached", ",aio=threads"),
+            Machine("vmm-direct", ",direct=on"), Emulator("qemu-direct", ",cache=none,aio=io_uring"),
         ]));
 
         public LabResult this[string name] => _results.Value[name];
@@ -73,7 +75,9 @@ public sealed class SlowDiskTests(SlowDiskTests.Runs runs, ITestOutputHelper out
             echo "WRITES $({{ParallelRequests.Command}} write /dev/vda {{Requests}} 512 1024)"
             { {{ParallelRequests.Command}} write /dev/vdb {{Requests}} 0 1024; echo slow >>/tmp/ended; } &
             slowest=$!
-            while kill -0 $slowest && ! awk '$3 == "vdb" && $12 > 0 { found = 1 } END { exit !found }' /proc/diskstats; do :; done
+            # Writes that are outstanding are counted, a flush is not: then all writes have been.
+            busy() { awk '$3 == "vdb" && ($12 > 0 || $8 >= {{Requests}}) { found = 1 } END { exit !found }' /proc/diskstats; }
+            while kill -0 $slowest && ! busy; do :; done
             {{ParallelRequests.Command}} read /dev/vdc {{Requests}} 512 1024
             echo fast >>/tmp/ended
             wait
@@ -82,7 +86,7 @@ public sealed class SlowDiskTests(SlowDiskTests.Runs runs, ITestOutputHelper out
 
         private static LabCase Common(string name) => new(name)
         {
-            Before = DeviceMapper.Functions + $"slow measured 0 80 {Delay} {Delay}; slow slowest 1 80 0 3000",
+            Before = DeviceMapper.Functions + $"slow measured 0 80 {Delay} {Delay}; slow slowest 1 80 0 2000",
             Guest = Guest,
             Files = ParallelRequests.Files,
             After = DeviceMapper.End,

@@ -9,6 +9,7 @@ log, json_path, markdown_path = sys.argv[1:]
 
 # (part, figure): (what it is, unit, whether more is better)
 ROWS = {
+    ("boot", "first-ms"): ("process start to the first guest instruction", "ms", False),
     ("boot", "ready-ms"): ("process start to userspace", "ms", False),
     ("boot", "whole-ms"): ("process start to its end", "ms", False),
     ("boot", "uptime-s"): ("guest time to userspace", "s", False),
@@ -64,8 +65,8 @@ for key, (name, unit, more) in ROWS.items():
     peers = {subject: median for subject, median in medians.items() if subject != "vmm"}
     best = (max if more else min)(peers, key=peers.get)
     rows.append({
-        "part": key[0], "figure": key[1], "name": name, "unit": unit, "more_is_better": more, "vmm": medians["vmm"], "peer": peers[best],
-        "best_peer": best, "ratio": medians["vmm"] / peers[best] if peers[best] else None,
+        "part": key[0], "figure": key[1], "name": name, "unit": unit, "more_is_better": more,
+        "vmm": medians["vmm"], "peer": peers[best], "best_peer": best, "ratio": medians["vmm"] / peers[best] if peers[best] else None,
         "medians": medians, "samples": measured,
     })
 if not rows:
@@ -79,15 +80,17 @@ def number(value):
 
 today = datetime.date.today().isoformat()
 with open(json_path, "w", encoding="utf-8") as file:
-    json.dump({"date": today, "rounds": rounds, "processor": processor, "processors": os.cpu_count(), "versions": subjects, "rows": rows}, file, indent=1)
+    about = {"date": today, "rounds": rounds, "processor": processor, "processors": os.cpu_count(), "versions": subjects}
+    json.dump(about | {"rows": rows}, file, indent=1)
     file.write("\n")
 
 with open(markdown_path, "w", encoding="utf-8") as file:
-    versions = ", ".join(f"{subject} {version}" if not subject.startswith("qemu") else f"QEMU {version}" for subject, version in subjects.items())
+    versions = ", ".join(f"{'QEMU' if name.startswith('qemu') else name} {version}" for name, version in subjects.items())
     file.write(f"""# Guests under `vmm` and under QEMU
 
 `build/bench lab {rounds}`, {today}: medians of {rounds} rounds in one run of the lab, which emulates a machine of one processor on {processor}
-({os.cpu_count()} processors). One vCPU, 512 MiB; {versions}. The peer of a row is the best of QEMU's versions and ways to read (`aio=`).
+({os.cpu_count()} processors). One vCPU, 512 MiB; {versions}.
+The peer of a row is the best of QEMU's versions and ways to read (`aio=`).
 
 | | vmm | QEMU, best | | vmm / QEMU | better is |
 |---|---:|---:|---|---:|---|
@@ -97,14 +100,15 @@ with open(markdown_path, "w", encoding="utf-8") as file:
         file.write(f"| {row['name']}, {row['unit']} | {number(row['vmm'])} | {number(row['peer'])} | {row['best_peer'].removeprefix('qemu-')} "
                    f"| {ratio} | {'more' if row['more_is_better'] else 'less'} |\n")
     file.write("""
-Memory is what the process has at its peak (VmHWM) less what of the guest's RAM is resident when the guest is done, which nothing gives back. Pages of files
-are shared with other processes of the same program.
+Memory is what the process has at its peak (VmHWM) less what of the guest's RAM is resident when the guest is done, which nothing gives back (and less
+the initramfs, where it is mapped). Pages of files are shared with other processes of the same program.
 """)
 
 width = max(len(row["name"]) for row in rows)
 print(f"{f'median of {rounds} rounds':<{width + 8}} {'vmm':>10} {'QEMU':>10} {'ratio':>6}  the best QEMU; all of them")
 for row in rows:
-    everyone = " ".join(f"{subject.removeprefix('qemu-')}={number(median)}" for subject, median in row["medians"].items() if subject != "vmm")
+    everyone = " ".join(f"{name.removeprefix('qemu-')}={number(median)}" for name, median in row["medians"].items() if name != "vmm")
     ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
-    print(f"{row['name'] + ', ' + row['unit']:<{width + 8}} {number(row['vmm']):>10} {number(row['peer']):>10} {ratio:>6}  {row['best_peer'].removeprefix('qemu-')}; {everyone}")
+    print(f"{row['name'] + ', ' + row['unit']:<{width + 8}} {number(row['vmm']):>10} {number(row['peer']):>10} {ratio:>6}  "
+          f"{row['best_peer'].removeprefix('qemu-')}; {everyone}")
 print(f"written to {json_path} and {markdown_path}")
