@@ -38,6 +38,7 @@ for of_part, after in (("disk", "after fio"), ("direct", "after fio, O_DIRECT"),
 samples = {}
 subjects = {}
 sums = set()
+pace = []
 rounds = 0
 with open(log, encoding="utf-8", errors="replace") as lines:
     for line in lines:
@@ -50,6 +51,8 @@ with open(log, encoding="utf-8", errors="replace") as lines:
                 subjects[subject] = version
             case ["SUM", digest]:
                 sums.add(digest)
+            case ["PACE", milliseconds]:
+                pace.append(int(milliseconds))
 if len(sums) > 1:
     sys.exit("the guests read different disks")
 
@@ -72,6 +75,12 @@ for key, (name, unit, more) in ROWS.items():
 if not rows:
     sys.exit("the run brought no figures")
 
+# An idle machine keeps its pace within a fifth or so. On a busy one a figure says as much about the neighbours as about the VMM.
+slowest, fastest = max(pace), min(pace)
+busy = "" if slowest <= 1.5 * fastest else (
+    f"The machine was busy: a loop of the lab took {fastest} to {slowest} ms, {statistics.median(pace):.0f} in the median. "
+    "The figures say as much about its neighbours as about the VMMs.")
+
 
 def number(value):
     """Three digits that count, four where a figure is large."""
@@ -80,7 +89,8 @@ def number(value):
 
 today = datetime.date.today().isoformat()
 with open(json_path, "w", encoding="utf-8") as file:
-    about = {"date": today, "rounds": rounds, "processor": processor, "processors": os.cpu_count(), "versions": subjects}
+    about = {"date": today, "rounds": rounds, "processor": processor, "processors": os.cpu_count(), "versions": subjects,
+             "pace_ms": pace}
     json.dump(about | {"rows": rows}, file, indent=1)
     file.write("\n")
 
@@ -102,7 +112,7 @@ The peer of a row is the best of QEMU's versions and ways to read (`aio=`).
     file.write("""
 Memory is what the process has at its peak (VmHWM) less what of the guest's RAM is resident when the guest is done, which nothing gives back (and less
 the initramfs, where it is mapped). Pages of files are shared with other processes of the same program.
-""")
+""" + (f"\n{busy}\n" if busy else ""))
 
 width = max(len(row["name"]) for row in rows)
 print(f"{f'median of {rounds} rounds':<{width + 8}} {'vmm':>10} {'QEMU':>10} {'ratio':>6}  the best QEMU; all of them")
@@ -111,4 +121,6 @@ for row in rows:
     ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
     print(f"{row['name'] + ', ' + row['unit']:<{width + 8}} {number(row['vmm']):>10} {number(row['peer']):>10} {ratio:>6}  "
           f"{row['best_peer'].removeprefix('qemu-')}; {everyone}")
+if busy:
+    print(busy)
 print(f"written to {json_path} and {markdown_path}")
