@@ -75,10 +75,10 @@ for key, (name, unit, more) in ROWS.items():
 if not rows:
     sys.exit("the run brought no figures")
 
-# An idle machine keeps its pace within a fifth or so. On a busy one a figure says as much about the neighbours as about the VMM.
-slowest, fastest = max(pace), min(pace)
-busy = "" if slowest <= 1.5 * fastest else (
-    f"The machine was busy: a loop of the lab took {fastest} to {slowest} ms, {statistics.median(pace):.0f} in the median. "
+# On an idle machine the lab is the only load and keeps its pace within a fifth or so.
+slowest, fastest, load = max(pace), min(pace), os.getloadavg()[1]
+busy = "" if slowest <= 1.5 * fastest and load < 2 else (
+    f"The machine was busy: a load of {load:.1f}, and a loop of the lab took {fastest} to {slowest} ms, {statistics.median(pace):.0f} in the median. "
     "The figures say as much about its neighbours as about the VMMs.")
 
 
@@ -90,7 +90,7 @@ def number(value):
 today = datetime.date.today().isoformat()
 with open(json_path, "w", encoding="utf-8") as file:
     about = {"date": today, "rounds": rounds, "processor": processor, "processors": os.cpu_count(), "versions": subjects,
-             "pace_ms": pace}
+             "load": load, "pace_ms": pace}
     json.dump(about | {"rows": rows}, file, indent=1)
     file.write("\n")
 
