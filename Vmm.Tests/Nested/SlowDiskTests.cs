@@ -49,7 +49,7 @@ public sealed class SlowDiskTests(SlowDiskTests.Runs runs, ITestOutputHelper out
     private ParallelRequests Requested(string run, string requests)
     {
         runs[run].ShouldHavePassed();
-        ParallelRequests result = ParallelRequests.Parse(runs[run].Fact(requests));
+        var result = ParallelRequests.Parse(runs[run].Fact(requests));
         result.Should().BeEquivalentTo(
             new { Done = Requests, Failed = 0, Error = 0 }, "all of them have to succeed under {0}; {1}", run, runs[run].Notes);
         return result;
