@@ -6,12 +6,15 @@ using Vmm.Benchmarks.Bus;
 using Vmm.Benchmarks.Harness;
 using Vmm.Benchmarks.Kvm;
 using Vmm.Benchmarks.Model;
+using Vmm.Benchmarks.Net;
 using Vmm.Benchmarks.Pci;
 using Vmm.Benchmarks.Virtio;
 
 namespace Vmm.Benchmarks;
 
-/// <summary><c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures.</summary>
+/// <summary>
+/// <c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures; <c>net [--quick] [FOLDER]</c>: packets over a tap.
+/// </summary>
 internal static class Program
 {
     /// <summary>Every area; a new one is added here.</summary>
@@ -28,6 +31,11 @@ internal static class Program
 
     private static int Main(string[] words)
     {
+        if (words is ["net", .. var rest])
+        {
+            return NetBenchmark.Run(rest);
+        }
+
         bool quick = false;
         bool check = false;
         var chosen = new List<IBenchmarkArea>();
