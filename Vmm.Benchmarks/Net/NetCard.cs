@@ -80,30 +80,24 @@ internal sealed class NetCard : IDisposable
     /// <summary>Packets that the device did not pass.</summary>
     public long Dropped => _device.TransmitDropped + _device.ReceiveDropped;
 
-    /// <summary>Sends packets as fast as the device takes them; returns when all are sent.</summary>
+    /// <summary>Sends packets, a queue full at a time; returns when all are sent.</summary>
     /// <returns>Seconds that it took.</returns>
     public double Send(int count)
     {
         long start = Stopwatch.GetTimestamp();
-        int submitted = 0;
-        for (int done = 0; done < count;)
+        for (int left = count; left > 0;)
         {
-            for (int together = 0; together < NetLoop.Batch && submitted < count && TrySubmit(); together++)
+            int together = 0;
+            while (together < left && TrySubmit())
             {
-                submitted++;
+                together++;
             }
 
             _queue.Notify();
-            if (_free.Count == 0 || submitted == count)
+            left -= together;
+            for (; together > 0; together--)
             {
                 Await();
-                done++;
-            }
-
-            while (_queue.TryComplete(out int token, out _))
-            {
-                _free.Push(_slots[token]);
-                done++;
             }
         }
 
