@@ -45,7 +45,8 @@ internal sealed class NetCard : IDisposable
     }
 
     /// <summary>Makes a card whose driver receives into buffers of a size.</summary>
-    public static NetCard Receiving(TapInterface tap, int bufferSize, ushort queueSize) => new(tap, Receive, bufferSize, queueSize, deviceWrites: true);
+    public static NetCard Receiving(TapInterface tap, int bufferSize, ushort queueSize) =>
+        new(tap, Receive, bufferSize, queueSize, deviceWrites: true);
 
     private NetCard(TapInterface tap, int queue, int length, ushort queueSize, bool deviceWrites)
     {

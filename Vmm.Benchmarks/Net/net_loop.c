@@ -111,7 +111,7 @@ long receive_packets(int fd, struct iovec *vectors, int by_ring)
     long received = 0;
     for (;;)
     {
-        long one = by_ring ? ring_move(IORING_OP_READV, fd, vectors, batch) : readv(fd, vectors, 2) > 0;
+        long one = by_ring ? ring_move(IORING_OP_READV, fd, vectors, batch) : readv(fd, vectors + 2 * (received % batch), 2) > 0;
         if (one <= 0)
             return received;
         received += one;

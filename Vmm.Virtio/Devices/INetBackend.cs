@@ -30,7 +30,9 @@ public interface INetBackend : IDisposable
     /// <returns>False if it was dropped.</returns>
     bool Send(GuestBuffers packet);
 
-    /// <summary>Takes packets as <see cref="Receive"/> does, until there is no more room or no packet: in order, one a room, from the first on.</summary>
+    /// <summary>
+    /// Takes packets as <see cref="Receive"/> does, until there is no more room or no packet: in order, one a room, from the first room on.
+    /// </summary>
     /// <param name="rooms">Rooms, at least one. Those behind the packets that were taken may have been written too.</param>
     /// <param name="lengths">Filled with the length of each packet; as many as there are rooms, or more.</param>
     /// <param name="count">Packets that were taken, whatever is returned.</param>

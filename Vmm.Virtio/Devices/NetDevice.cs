@@ -244,13 +244,7 @@ public sealed class NetDevice : WorkerDevice
         }
     }
 
-    internal void CountTransmitDrops(int count)
-    {
-        if (count != 0)
-        {
-            Interlocked.Add(ref _transmitDropped, count);
-        }
-    }
+    internal void CountTransmitDrops(int count) => Interlocked.Add(ref _transmitDropped, count);
 
     /// <summary>VIRTIO_NET_CTRL_MAC_ADDR_SET.</summary>
     internal bool TrySetMac(MacAddress address)

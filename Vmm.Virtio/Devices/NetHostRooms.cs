@@ -3,7 +3,7 @@ using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>Host memory behind the rooms for received packets, so that each has room for the largest; and packets that wait in it, in order.</summary>
+/// <summary>Host memory behind the rooms for received packets, so that each takes the largest; and packets that wait in it, in order.</summary>
 /// <remarks>The memory of a room is made when the room is used first, and lasts. A receive worker's own.</remarks>
 internal sealed class NetHostRooms
 {

@@ -16,15 +16,14 @@ namespace Vmm.Virtio.Devices;
 /// </para>
 /// <para>
 /// A packet that has to wait for more buffers, or is not passed, breaks the order of the chains: it and those read behind it are copied to the host
-/// memory of their rooms, and come out of that one by one. Popped buffers that no packet needed stay popped for the next one; they go back to the ring
-/// before a scope is left, or, while more are waited for, at the start of the next.
+/// memory of their rooms, and come out of that one by one. Popped buffers that no packet needed stay popped for the next one; they go back to the
+/// ring before a scope is left, or, while more are waited for, at the start of the next.
 /// </para>
 /// </remarks>
 internal sealed class NetReceiveHandler : QueueHandler
 {
     private const int MaximumChains = 256;
     private const int MaximumRooms = 32;
-    private const int MaximumPieces = PacketBatch.MaximumPieces - 1;
     private const int Portion = 64;
 
     // Packets in a row that have to be small before several are read at once.
@@ -32,16 +31,11 @@ internal sealed class NetReceiveHandler : QueueHandler
 
     private readonly NetDevice _device;
     private readonly INetBackend _backend;
-    private readonly DescriptorChain[] _chains;
-    private readonly uint[] _written;
+    private readonly NetReceiveChains _chains;
     private readonly PacketBatch _rooms = new(MaximumRooms, 2 * PacketBatch.MaximumPieces);
     private readonly NetHostRooms _host = new(MaximumRooms);
     private readonly int[] _lengths = new int[MaximumRooms];
     private readonly bool _merges;
-    private int _popped;
-    private int _pieces;
-    private bool _full;
-    private long _capacity;
     private int _smallInARow;
     private int _inARow;
     private IWatch? _packets;
@@ -52,13 +46,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         _device = device;
         _backend = backend;
         _merges = device.MergesBuffers;
-        int chains = Math.Min(queue.Size, (ushort)(_merges ? MaximumChains : MaximumRooms));
-        _chains = new DescriptorChain[chains];
-        _written = new uint[chains];
-        for (int i = 0; i < chains; i++)
-        {
-            _chains[i] = new DescriptorChain(4, MaximumPieces);
-        }
+        _chains = new NetReceiveChains(queue, _merges ? MaximumChains : MaximumRooms);
     }
 
     private enum Outcome
@@ -82,7 +70,7 @@ internal sealed class NetReceiveHandler : QueueHandler
     {
         using (Queue.Enter())
         {
-            GiveBack();
+            _chains.GiveBack();
         }
 
         for (; !_host.IsEmpty; _host.RemoveFirst())
@@ -95,7 +83,7 @@ internal sealed class NetReceiveHandler : QueueHandler
     {
         // One stay for the portion: nothing in it waits, and popped buffers are kept from packet to packet.
         using AccessDomain.ReadScope scope = Queue.Enter();
-        GiveBack();
+        _chains.GiveBack();
         Queue.DisableKicks();
         bool more = false;
         bool room = true;
@@ -132,7 +120,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         Queue.SignalIfNeeded();
         if (room)
         {
-            GiveBack();
+            _chains.GiveBack();
         }
 
         _packets!.Enabled = room && !more && !Queue.IsBroken;
@@ -179,15 +167,15 @@ internal sealed class NetReceiveHandler : QueueHandler
     private void MakeLargeRoom()
     {
         _rooms.Clear();
-        PopUntil(_device.ReceiveRoom, _chains.Length);
-        if (_popped > 0)
+        _chains.PopUntil(_device.ReceiveRoom);
+        if (_chains.Count > 0)
         {
-            for (int i = 0; i < _popped; i++)
+            for (int i = 0; i < _chains.Count; i++)
             {
-                _rooms.TryAppend(_chains[i].Writable);
+                _rooms.TryAppend(_chains[i]);
             }
 
-            _host.Finish(_rooms, _capacity);
+            _host.Finish(_rooms, _chains.Capacity);
         }
     }
 
@@ -195,11 +183,11 @@ internal sealed class NetReceiveHandler : QueueHandler
     private void MakeRooms(int count)
     {
         _rooms.Clear();
-        PopUntil(long.MaxValue, count);
-        for (int i = 0; i < Math.Min(_popped, count); i++)
+        _chains.PopUntil(long.MaxValue, count);
+        for (int i = 0; i < Math.Min(_chains.Count, count); i++)
         {
-            _rooms.TryAppend(_chains[i].Writable);
-            _host.Finish(_rooms, _chains[i].WritableLength);
+            _rooms.TryAppend(_chains[i]);
+            _host.Finish(_rooms, _chains[i].Length);
         }
     }
 
@@ -213,7 +201,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         {
             GuestBuffers packet = _rooms[placed];
             packet.CopyTo(start);
-            int chains = CountChains(_lengths[placed], used, spreads ? _popped : used + 1);
+            int chains = _chains.Fill(_lengths[placed], used, spreads ? _chains.Count : used + 1);
             if (chains == 0 || !MayPass(start, _lengths[placed]))
             {
                 break;
@@ -225,7 +213,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         }
 
         _smallInARow = used == placed ? Math.Min(_smallInARow + placed, SmallInARow) : 0;
-        Complete(used);
+        _chains.Complete(used);
         if (placed < count)
         {
             KeepFrom(placed, count);
@@ -233,15 +221,15 @@ internal sealed class NetReceiveHandler : QueueHandler
     }
 
     /// <summary>
-    /// Copies packets to host memory, but drops those that may not be passed; and has what all of them left in buffers known as written: later ones may
-    /// be shorter (MEM-5).
+    /// Copies packets to host memory, but drops those that may not be passed; and has what all of them left in buffers known as written: later ones
+    /// may be shorter (MEM-5).
     /// </summary>
     private void KeepFrom(int first, int end)
     {
         for (int room = first; room < end; room++)
         {
             int length = _lengths[room];
-            if (_chains[room - first].WritableLength < length)
+            if (_chains[room - first].Length < length)
             {
                 _smallInARow = 0;
             }
@@ -257,15 +245,15 @@ internal sealed class NetReceiveHandler : QueueHandler
             }
         }
 
-        GiveBack();
+        _chains.GiveBack();
     }
 
     /// <summary>Passes the first of the packets that wait in host memory, or drops it because there cannot be room for it.</summary>
     private Outcome DeliverWaiting(ref int left)
     {
         Span<byte> packet = _host.First;
-        PopUntil(packet.Length, _merges ? _chains.Length : 1);
-        if (_capacity < packet.Length)
+        _chains.PopUntil(packet.Length, _merges ? int.MaxValue : 1);
+        if (_chains.Capacity < packet.Length)
         {
             if (Queue.IsBroken)
             {
@@ -273,12 +261,12 @@ internal sealed class NetReceiveHandler : QueueHandler
             }
 
             // More buffers than there are now might come, unless there can be no more of them.
-            if (_popped == 0 || (_merges && _popped < _chains.Length && !_full && HasRingRoom()))
+            if (_chains.Count == 0 || (_merges && _chains.MayGrow))
             {
                 return Outcome.NoRoom;
             }
 
-            GiveBack();
+            _chains.GiveBack();
             _device.CountReceiveDrop();
             _device.DoWithoutLargePackets();
         }
@@ -295,38 +283,15 @@ internal sealed class NetReceiveHandler : QueueHandler
     /// <summary>Copies a packet into as many popped chains as it fills, and completes them.</summary>
     private void Pass(Span<byte> packet)
     {
-        int used = CountChains(packet.Length, 0, _popped);
+        int used = _chains.Fill(packet.Length, 0, _chains.Count);
         SetBufferCount(packet, used);
         ReadOnlySpan<byte> rest = packet;
         for (int i = 0; i < used; i++)
         {
-            rest = rest[_chains[i].Writable.CopyFrom(rest)..];
+            rest = rest[_chains[i].CopyFrom(rest)..];
         }
 
-        Complete(used);
-    }
-
-    /// <summary>Has a packet fill chains.</summary>
-    /// <param name="length">Its length.</param>
-    /// <param name="first">The first chain.</param>
-    /// <param name="end">Where the chains end that it may fill.</param>
-    /// <returns>How many it fills, or 0 if they have no room for it.</returns>
-    private int CountChains(int length, int first, int end)
-    {
-        int chain = first;
-        for (long left = length; left > 0; chain++)
-        {
-            if (chain == end)
-            {
-                return 0;
-            }
-
-            long part = Math.Min(left, _chains[chain].WritableLength);
-            _written[chain] = (uint)part;
-            left -= part;
-        }
-
-        return chain - first;
+        _chains.Complete(used);
     }
 
     /// <summary>Whether a packet may be passed; makes its header keep to what the driver agreed to.</summary>
@@ -336,82 +301,4 @@ internal sealed class NetReceiveHandler : QueueHandler
 
     private static void SetBufferCount(Span<byte> header, int chains) =>
         BinaryPrimitives.WriteUInt16LittleEndian(header[NetHeader.BufferCountOffset..], (ushort)chains);
-
-    /// <summary>Whether the driver has descriptors left for one more buffer like those it has posted, all of which are popped.</summary>
-    private bool HasRingRoom()
-    {
-        uint taken = 0;
-        uint largest = 0;
-        for (int i = 0; i < _popped; i++)
-        {
-            taken += _chains[i].RingDescriptors;
-            largest = Math.Max(largest, _chains[i].RingDescriptors);
-        }
-
-        return taken + largest <= Queue.Size;
-    }
-
-    /// <summary>Completes the first popped chains; those that are left are the first then.</summary>
-    private void Complete(int used)
-    {
-        if (used == 0)
-        {
-            return;
-        }
-
-        Queue.CompleteTogether(_chains.AsSpan(0, used), _written.AsSpan(0, used));
-        for (int i = 0; i < used; i++)
-        {
-            _capacity -= _chains[i].WritableLength;
-            _pieces -= _chains[i].Writable.Count;
-        }
-
-        _popped -= used;
-        _full = false;
-        for (int i = 0; i < _popped; i++)
-        {
-            (_chains[i], _chains[i + used]) = (_chains[i + used], _chains[i]);
-        }
-    }
-
-    /// <summary>Pops chains until they have so many bytes, or there are so many of them, or no more.</summary>
-    private void PopUntil(long wanted, int most)
-    {
-        while (_capacity < wanted && _popped < most && !_full && Queue.TryPop(_chains[_popped]))
-        {
-            DescriptorChain chain = _chains[_popped];
-            if (chain.WritableLength == 0 || chain.Writable.Count > MaximumPieces - _pieces)
-            {
-                if (chain.WritableLength == 0)
-                {
-                    Queue.MarkBroken("a buffer for received packets without room");
-                }
-                else
-                {
-                    // It waits until those before it are used: a chain alone has no more pieces than fit.
-                    Queue.UndoPop(chain);
-                    _full = true;
-                }
-
-                return;
-            }
-
-            _popped++;
-            _capacity += chain.WritableLength;
-            _pieces += chain.Writable.Count;
-        }
-    }
-
-    private void GiveBack()
-    {
-        while (_popped > 0)
-        {
-            _popped--;
-            Queue.UndoPop(_chains[_popped]);
-        }
-
-        _capacity = 0;
-        _pieces = 0;
-        _full = false;
-    }
 }

@@ -113,28 +113,10 @@ public sealed class TapInterface : INetBackend
             return INetBackend.ReceiveEach(this, rooms, lengths, out count);
         }
 
-        count = 0;
-        bool gone = false;
-        int tried = Move(_ring.Read(rooms, lengths), rooms.Count);
-        for (int i = 0; i < tried; i++)
-        {
-            int length = lengths[i];
-            if (length > 0)
-            {
-                // The kernel had none for a room before this one, and then got one.
-                if (i != count)
-                {
-                    Copy(rooms[i], rooms[count], length);
-                }
-
-                lengths[count++] = length;
-            }
-            else
-            {
-                gone |= ResultOf(-length) == NetReceiveResult.Gone;
-            }
-        }
-
+        // An empty tap may get a packet before the next room is tried.
+        int tried = Moved(_ring.Read(rooms, lengths), rooms.Count);
+        bool gone = lengths[..tried].ContainsAny(-Errno.EBADFD, -Errno.EIO);
+        count = rooms.CloseGaps(lengths[..tried]);
         return gone ? NetReceiveResult.Gone : count == rooms.Count ? NetReceiveResult.Packet : NetReceiveResult.Empty;
     }
 
@@ -148,7 +130,7 @@ public sealed class TapInterface : INetBackend
         }
 
         Span<int> results = stackalloc int[packets.Count];
-        int tried = Move(_ring.Write(packets, results), packets.Count);
+        int tried = Moved(_ring.Write(packets, results), packets.Count);
         int dropped = 0;
         for (int i = 0; i < packets.Count; i++)
         {
@@ -173,10 +155,19 @@ public sealed class TapInterface : INetBackend
         return true;
     }
 
+    /// <summary>
+    /// Moves packets by a system call each from now on, as where the kernel has no io_uring. On the worker, or before it is handed over.
+    /// </summary>
+    internal void DoWithoutRing()
+    {
+        _ring?.Dispose();
+        _ring = null;
+    }
+
     /// <summary>Detaches; an interface that was made here is gone then.</summary>
     public void Dispose()
     {
-        _ring?.Dispose();
+        DoWithoutRing();
         _tun.Dispose();
     }
 
@@ -187,21 +178,11 @@ public sealed class TapInterface : INetBackend
         _ => NetReceiveResult.Empty,
     };
 
-    private static void Copy(GuestBuffers source, GuestBuffers destination, int length)
-    {
-        foreach (Span<byte> piece in source.Slice(0, Math.Min(length, source.Length)))
-        {
-            destination = destination.Slice(destination.CopyFrom(piece));
-        }
-    }
-
-    /// <summary>Does without the ring from now on if it did not do all that it was asked for.</summary>
-    private int Move(int tried, int wanted)
+    private int Moved(int tried, int wanted)
     {
         if (tried < wanted)
         {
-            _ring!.Dispose();
-            _ring = null;
+            DoWithoutRing();
         }
 
         return tried;

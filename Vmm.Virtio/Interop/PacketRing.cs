@@ -48,7 +48,7 @@ internal sealed unsafe class PacketRing : IDisposable
 
     /// <summary>Reads a packet into each room.</summary>
     /// <param name="rooms">Rooms.</param>
-    /// <param name="results">Filled with lengths, or negative error numbers: EAGAIN where there was no packet, also before one that came then.</param>
+    /// <param name="results">Filled with lengths, or negative error numbers: EAGAIN where there was no packet, also before one that came.</param>
     /// <returns>Rooms that were tried, from the first; fewer than there are if the ring is of no use any more.</returns>
     public int Read(PacketBatch rooms, Span<int> results) => Move(Libc.IORING_OP_READV, rooms, results);
 
@@ -101,6 +101,7 @@ internal sealed unsafe class PacketRing : IDisposable
             }
             else if (_ring.Wait() != 0)
             {
+                // It is closed then, and what it has begun with it.
                 return 0;
             }
         }

@@ -66,6 +66,35 @@ public sealed class PacketBatch
         (_start, _before) = (_pieces.Count, _pieces.Length);
     }
 
+    /// <summary>Moves packets that were received into the first rooms, where some rooms between were left empty.</summary>
+    /// <param name="lengths">Length of the packet in each room, 0 or less where there is none; then the lengths of the packets alone.</param>
+    /// <returns>Packets.</returns>
+    internal int CloseGaps(Span<int> lengths)
+    {
+        int packets = 0;
+        for (int i = 0; i < lengths.Length; i++)
+        {
+            int length = lengths[i];
+            if (length <= 0)
+            {
+                continue;
+            }
+
+            if (i != packets)
+            {
+                GuestBuffers room = this[packets];
+                foreach (Span<byte> piece in this[i].Slice(0, Math.Min(length, this[i].Length)))
+                {
+                    room = room.Slice(room.CopyFrom(piece));
+                }
+            }
+
+            lengths[packets++] = length;
+        }
+
+        return packets;
+    }
+
     /// <summary>Forgets the packet that is being made.</summary>
     internal void Abandon() => _pieces.Trim(_start, _before);
 
