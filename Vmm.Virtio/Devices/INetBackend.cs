@@ -60,7 +60,7 @@ public interface INetBackend : IDisposable
     /// <summary><see cref="ReceiveBatch"/> by one call of <see cref="Receive"/> a packet.</summary>
     internal static NetReceiveResult ReceiveEach(INetBackend backend, PacketBatch rooms, Span<int> lengths, out int count)
     {
-        var result = NetReceiveResult.Packet;
+        NetReceiveResult result = NetReceiveResult.Packet;
         for (count = 0; count < rooms.Count; count++)
         {
             result = backend.Receive(rooms[count], out lengths[count]);

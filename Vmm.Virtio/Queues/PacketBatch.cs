@@ -29,9 +29,6 @@ public sealed class PacketBatch
     /// <summary>Bytes of all of them.</summary>
     public long Length => _before;
 
-    /// <summary>True if it holds as many as it can.</summary>
-    internal bool IsFull => Count == _packets.Length;
-
     /// <summary>A packet: its bytes with the header, or the room for one. Its pieces are used whole.</summary>
     /// <param name="index">0 to <see cref="Count"/> - 1.</param>
     public GuestBuffers this[int index]

@@ -18,11 +18,11 @@ public sealed class PacketBatchTests
         batch.TryAppendPinned(_memory, 500, 7).Should().BeTrue();
         batch.Abandon();
         Add(batch, (200, 1));
-        (batch.Count, batch.Length, batch.IsFull).Should().Be((2, 16, false));
+        (batch.Count, batch.Length).Should().Be((2, 16));
         Bytes(batch, 0).Should().Equal([.. _memory[..10], .. _memory[100..105]]);
         Bytes(batch, 1).Should().Equal(_memory[200]);
         Add(batch, (0, 4000));
-        batch.IsFull.Should().BeTrue();
+        batch.Count.Should().Be(3);
         batch.Invoking(static b => b[3].Length).Should().Throw<ArgumentOutOfRangeException>();
         batch.Clear();
         (batch.Count, batch.Length).Should().Be((0, 0));
