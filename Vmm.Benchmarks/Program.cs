@@ -7,13 +7,16 @@ using Vmm.Benchmarks.Harness;
 using Vmm.Benchmarks.Io;
 using Vmm.Benchmarks.Kvm;
 using Vmm.Benchmarks.Model;
+using Vmm.Benchmarks.Net;
 using Vmm.Benchmarks.Pci;
 using Vmm.Benchmarks.Scale;
 using Vmm.Benchmarks.Virtio;
 
 namespace Vmm.Benchmarks;
 
-/// <summary><c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures; <c>io</c>: disks.</summary>
+/// <summary>
+/// <c>micro [--quick] [--check] [AREA]...</c>: measures the hot paths against the peers' figures; the other words are programs of their own.
+/// </summary>
 internal static class Program
 {
     /// <summary>Every area; a new one is added here.</summary>
@@ -32,6 +35,7 @@ internal static class Program
     {
         ["exits", .. string[] rest] => ExitIntervals.Run(rest.Length > 0 && int.TryParse(rest[0], out int millions) && millions > 0 ? millions : 1),
         ["io", .. string[] rest] => IoBenchmark.Run(rest),
+        ["net", .. string[] rest] => NetBenchmark.Run(rest),
         ["scale", .. string[] rest] => ScaleBenchmark.Run(rest.FirstOrDefault()),
         _ => Micro(words),
     };

@@ -1,7 +1,5 @@
 using System;
-using System.Diagnostics;
-using System.IO;
-using System.Runtime.InteropServices;
+using Vmm.Benchmarks.Harness;
 using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Benchmarks.Io;
@@ -9,26 +7,14 @@ namespace Vmm.Benchmarks.Io;
 /// <summary>io_loop.c, compiled by the system's C compiler and called in this process.</summary>
 internal sealed unsafe class IoLoop : IDisposable
 {
-    private readonly nint _library;
+    private readonly CLibrary _library = new("Io", "io_loop.c");
     private readonly delegate* unmanaged<int, ulong, long, long*, long*, long> _pread;
     private readonly delegate* unmanaged<int, ulong, int, long, long*, long*, long> _ring;
 
     public IoLoop()
     {
-        string library = Path.Combine(Path.GetTempPath(), $"vmm-io-loop-{Environment.ProcessId}.so");
-        using (var compiler = Process.Start("/usr/bin/gcc", ["-O2", "-shared", "-fPIC", "-o", library, FindSource()]))
-        {
-            compiler.WaitForExit();
-            if (compiler.ExitCode != 0)
-            {
-                throw new InvalidOperationException("gcc does not compile io_loop.c");
-            }
-        }
-
-        _library = NativeLibrary.Load(library);
-        File.Delete(library);
-        _pread = (delegate* unmanaged<int, ulong, long, long*, long*, long>)NativeLibrary.GetExport(_library, "pread_loop");
-        _ring = (delegate* unmanaged<int, ulong, int, long, long*, long*, long>)NativeLibrary.GetExport(_library, "uring_loop");
+        _pread = (delegate* unmanaged<int, ulong, long, long*, long*, long>)_library["pread_loop"];
+        _ring = (delegate* unmanaged<int, ulong, int, long, long*, long*, long>)_library["uring_loop"];
     }
 
     /// <summary>One read after the other by preadv.</summary>
@@ -49,23 +35,9 @@ internal sealed unsafe class IoLoop : IDisposable
         return Sample("io_uring", done, elapsed, processor);
     }
 
-    public void Dispose() => NativeLibrary.Free(_library);
+    public void Dispose() => _library.Dispose();
 
     private static IoSample Sample(string step, long done, long elapsed, long processor) => done > 0
         ? new IoSample(done * 1e9 / elapsed, (double)processor / done, 0)
         : throw new InvalidOperationException($"{step} in C failed: errno {-done}");
-
-    private static string FindSource()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            string source = Path.Combine(folder.FullName, "Vmm.Benchmarks", "Io", "io_loop.c");
-            if (File.Exists(source))
-            {
-                return source;
-            }
-        }
-
-        throw new InvalidOperationException("io_loop.c was not found above the program");
-    }
 }

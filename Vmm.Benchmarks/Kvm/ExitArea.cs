@@ -23,7 +23,7 @@ internal sealed class ExitArea : IBenchmarkArea
         try
         {
             using var system = KvmSystem.Open();
-            if (!CLoop.HasCompiler)
+            if (!CLibrary.HasCompiler)
             {
                 _missing = "no gcc here";
             }

@@ -78,7 +78,10 @@ internal sealed unsafe class IoUring : IDisposable
     public int Descriptor => _descriptor.Number;
 
     /// <summary>True if operations were written and not submitted.</summary>
-    public bool HasUnsubmitted => _tail != Volatile.Read(ref *_submissionHead);
+    public bool HasUnsubmitted => Unsubmitted != 0;
+
+    /// <summary>Operations that were written and not submitted.</summary>
+    public int Unsubmitted => (int)(_tail - Volatile.Read(ref *_submissionHead));
 
     /// <summary>True if there are ends to take.</summary>
     public bool HasCompleted => _head != Volatile.Read(ref *_completionTail);

@@ -28,6 +28,8 @@ public sealed class NetDevice : WorkerDevice
     /// <summary>Pairs that a card can have, which is what a tap can have.</summary>
     internal const int MaximumPairs = 256;
 
+    /// <summary>Packets that a back-end gets at once, at most.</summary>
+    internal const int MaximumBatch = 64;
 
     internal static readonly RegisterMap<NetDevice> Map = new("net", length: 12, RegisterPolicy.Lanes)
     {
@@ -242,7 +244,7 @@ public sealed class NetDevice : WorkerDevice
         }
     }
 
-    internal void CountTransmitDrop() => Interlocked.Increment(ref _transmitDropped);
+    internal void CountTransmitDrops(int count) => Interlocked.Add(ref _transmitDropped, count);
 
     /// <summary>VIRTIO_NET_CTRL_MAC_ADDR_SET.</summary>
     internal bool TrySetMac(MacAddress address)

@@ -8,28 +8,36 @@ namespace Vmm.Virtio.Devices;
 
 /// <summary>Serves the queue of buffers for received packets (virtio 1.2, 5.1.6.3 and 5.1.6.4).</summary>
 /// <remarks>
-/// Buffers are popped until the largest packet fits or there are no more, and the packet is read straight into them, with host memory behind
-/// the last one. What ends there waits until the driver has brought more buffers. Popped buffers that a packet did not need stay popped for the
-/// next one; they go back to the ring before a scope is left, or, while more are waited for, at the start of the next.
+/// <para>
+/// Packets are read straight into the driver's buffers, with host memory behind them for one that is larger. While packets are small, each chain is
+/// the room of one, and as many rooms are given to the back-end as packets have come since it had none last: what is asked for in vain is never more
+/// than what came. Where the driver merges buffers and a packet did not fit into one, chains are popped until the largest packet fits, for one
+/// packet at a time, until several in a row have been small again.
+/// </para>
+/// <para>
+/// A packet that has to wait for more buffers, or is not passed, breaks the order of the chains: it and those read behind it are copied to the host
+/// memory of their rooms, and come out of that one by one. Popped buffers that no packet needed stay popped for the next one; they go back to the
+/// ring before a scope is left, or, while more are waited for, at the start of the next.
+/// </para>
 /// </remarks>
 internal sealed class NetReceiveHandler : QueueHandler
 {
     private const int MaximumChains = 256;
-    private const int MaximumPieces = 1023;
+    private const int MaximumRooms = 32;
     private const int Portion = 64;
+
+    // Packets in a row that have to be small before several are read at once.
+    private const int SmallInARow = 16;
 
     private readonly NetDevice _device;
     private readonly INetBackend _backend;
-    private readonly DescriptorChain[] _chains;
-    private readonly uint[] _written;
-    private readonly SegmentList _room = new(MaximumPieces + 1);
-    private readonly byte[] _behind = GC.AllocateUninitializedArray<byte>(NetDevice.LargestPacket, pinned: true);
-    private byte[] _waiting = [];
-    private int _waitingLength;
-    private int _popped;
-    private int _pieces;
-    private bool _full;
-    private long _capacity;
+    private readonly NetReceiveChains _chains;
+    private readonly PacketBatch _rooms = new(MaximumRooms, 2 * PacketBatch.MaximumPieces);
+    private readonly NetHostRooms _host = new(MaximumRooms);
+    private readonly int[] _lengths = new int[MaximumRooms];
+    private readonly bool _merges;
+    private int _smallInARow;
+    private int _inARow;
     private IWatch? _packets;
 
     public NetReceiveHandler(NetDevice device, INetBackend backend, Virtqueue queue)
@@ -37,13 +45,8 @@ internal sealed class NetReceiveHandler : QueueHandler
     {
         _device = device;
         _backend = backend;
-        int chains = device.MergesBuffers ? Math.Min(queue.Size, (ushort)MaximumChains) : 1;
-        _chains = new DescriptorChain[chains];
-        _written = new uint[chains];
-        for (int i = 0; i < chains; i++)
-        {
-            _chains[i] = new DescriptorChain(4, MaximumPieces);
-        }
+        _merges = device.MergesBuffers;
+        _chains = new NetReceiveChains(queue, _merges ? MaximumChains : MaximumRooms);
     }
 
     private enum Outcome
@@ -53,6 +56,9 @@ internal sealed class NetReceiveHandler : QueueHandler
         NoRoom,
         Ended,
     }
+
+    /// <summary>Whether the next packet gets a room of several chains.</summary>
+    private bool Spreads => _merges && _smallInARow < SmallInARow;
 
     protected override void OnStart()
     {
@@ -64,12 +70,11 @@ internal sealed class NetReceiveHandler : QueueHandler
     {
         using (Queue.Enter())
         {
-            GiveBack();
+            _chains.GiveBack();
         }
 
-        if (_waitingLength != 0)
+        for (; !_host.IsEmpty; _host.RemoveFirst())
         {
-            _waitingLength = 0;
             _device.CountReceiveDrop();
         }
     }
@@ -78,19 +83,19 @@ internal sealed class NetReceiveHandler : QueueHandler
     {
         // One stay for the portion: nothing in it waits, and popped buffers are kept from packet to packet.
         using AccessDomain.ReadScope scope = Queue.Enter();
-        GiveBack();
+        _chains.GiveBack();
         Queue.DisableKicks();
         bool more = false;
         bool room = true;
-        for (int packets = 0; !IsStopping; packets++)
+        for (int left = Portion; !IsStopping;)
         {
-            if (packets == Portion)
+            if (left <= 0)
             {
                 more = true;
                 break;
             }
 
-            Outcome outcome = Receive();
+            Outcome outcome = _host.IsEmpty ? Receive(ref left) : DeliverWaiting(ref left);
             if (outcome == Outcome.NoRoom)
             {
                 // Popped buffers stay popped, so that the driver is asked for what comes after them.
@@ -101,6 +106,7 @@ internal sealed class NetReceiveHandler : QueueHandler
                     break;
                 }
 
+                left--;
                 Queue.DisableKicks();
                 room = true;
             }
@@ -114,97 +120,140 @@ internal sealed class NetReceiveHandler : QueueHandler
         Queue.SignalIfNeeded();
         if (room)
         {
-            GiveBack();
+            _chains.GiveBack();
         }
 
         _packets!.Enabled = room && !more && !Queue.IsBroken;
         return more;
     }
 
-    private Outcome Receive()
+    /// <summary>Has the back-end fill rooms, and completes the chains of the packets that are where they should be.</summary>
+    private Outcome Receive(ref int left)
     {
-        int wanted = _waitingLength != 0 ? _waitingLength : _device.ReceiveRoom;
-        PopUntil(wanted);
-        if (_popped == 0)
+        bool spreads = Spreads;
+        if (spreads)
+        {
+            MakeLargeRoom();
+        }
+        else
+        {
+            MakeRooms(Math.Clamp(_inARow, 1, Math.Min(MaximumRooms, left)));
+        }
+
+        if (_rooms.Count == 0)
         {
             return Queue.IsBroken ? Outcome.Ended : Outcome.NoRoom;
         }
 
-        if (_waitingLength != 0)
+        NetReceiveResult result = _backend.ReceiveBatch(_rooms, _lengths, out int count);
+        left -= count;
+        _inARow = result == NetReceiveResult.Packet ? Math.Min(_inARow + count, MaximumRooms) : 0;
+        Deliver(count, spreads);
+        if (!_host.IsEmpty || result == NetReceiveResult.Packet)
         {
-            return DeliverWaiting();
-        }
-
-        _room.Clear();
-        for (int i = 0; i < _popped; i++)
-        {
-            _room.TryAdd(_chains[i].Writable);
-        }
-
-        _room.TryAddPinned(_behind, _behind.Length);
-        switch (_backend.Receive(_room.Buffers, out int length))
-        {
-            case NetReceiveResult.Empty:
-                return Outcome.NoPacket;
-            case NetReceiveResult.Gone:
-                _device.LinkUp = false;
-                return Outcome.Ended;
-        }
-
-        if (!TryConform(length))
-        {
-            Drop();
             return Outcome.Delivered;
         }
 
-        if (length <= _capacity)
+        if (result == NetReceiveResult.Gone)
         {
-            Deliver(length);
-            return Outcome.Delivered;
+            _device.LinkUp = false;
+            return Outcome.Ended;
         }
 
-        Keep(length);
-        return DeliverWaiting();
+        return Outcome.NoPacket;
     }
 
-    /// <summary>Counts a packet that is not passed, and has what it left in buffers known as written: the next one may be shorter (MEM-5).</summary>
-    private void Drop()
+    /// <summary>Makes one room of as many chains as the largest packet may need.</summary>
+    private void MakeLargeRoom()
     {
-        GiveBack();
-        _device.CountReceiveDrop();
-    }
-
-    /// <summary>Makes the header of a packet that was read keep to what the driver agreed to.</summary>
-    /// <returns>False if the packet is malformed or must not be passed.</returns>
-    private bool TryConform(int length)
-    {
-        if (length < NetHeader.Size)
+        _rooms.Clear();
+        _chains.PopUntil(_device.ReceiveRoom);
+        if (_chains.Count > 0)
         {
-            return false;
-        }
+            for (int i = 0; i < _chains.Count; i++)
+            {
+                _rooms.TryAppend(_chains[i]);
+            }
 
+            _host.Finish(_rooms, _chains.Capacity);
+        }
+    }
+
+    /// <summary>Makes at most so many rooms of a chain each.</summary>
+    private void MakeRooms(int count)
+    {
+        _rooms.Clear();
+        _chains.PopUntil(long.MaxValue, count);
+        for (int i = 0; i < Math.Min(_chains.Count, count); i++)
+        {
+            _rooms.TryAppend(_chains[i]);
+            _host.Finish(_rooms, _chains[i].Length);
+        }
+    }
+
+    /// <summary>Completes the chains of packets in their rooms, up to the first that cannot be; it and those behind it wait in host memory.</summary>
+    private void Deliver(int count, bool spreads)
+    {
         Span<byte> start = stackalloc byte[NetHeader.Size + NetDevice.EthernetHeaderSize];
-        _room.Buffers.CopyTo(start);
-        bool passes = _device.TryConformReceived(start, length);
-        _room.Buffers.CopyFrom(start[..NetHeader.Size]);
-        return passes;
-    }
-
-    /// <summary>Copies the packet that did not fit to host memory of its own.</summary>
-    private void Keep(int length)
-    {
-        if (_waiting.Length == 0)
+        int placed = 0;
+        int used = 0;
+        for (; placed < count; placed++)
         {
-            _waiting = GC.AllocateUninitializedArray<byte>(NetDevice.LargestPacket * 2);
+            GuestBuffers packet = _rooms[placed];
+            packet.CopyTo(start);
+            int chains = _chains.Fill(_lengths[placed], used, spreads ? _chains.Count : used + 1);
+            if (chains == 0 || !MayPass(start, _lengths[placed]))
+            {
+                break;
+            }
+
+            SetBufferCount(start, chains);
+            packet.CopyFrom(start[..NetHeader.Size]);
+            used += chains;
         }
 
-        _waitingLength = _room.Buffers.CopyTo(_waiting.AsSpan(0, Math.Min(length, _waiting.Length)));
+        _smallInARow = used == placed ? Math.Min(_smallInARow + placed, SmallInARow) : 0;
+        _chains.Complete(used);
+        if (placed < count)
+        {
+            KeepFrom(placed, count);
+        }
     }
 
-    private Outcome DeliverWaiting()
+    /// <summary>
+    /// Copies packets to host memory, but drops those that may not be passed; and has what all of them left in buffers known as written: later ones
+    /// may be shorter (MEM-5).
+    /// </summary>
+    private void KeepFrom(int first, int end)
     {
-        PopUntil(_waitingLength);
-        if (_capacity < _waitingLength)
+        for (int room = first; room < end; room++)
+        {
+            int length = _lengths[room];
+            if (_chains[room - first].Length < length)
+            {
+                _smallInARow = 0;
+            }
+
+            Span<byte> packet = _host.Copy(room, _rooms[room], length);
+            if (packet.Length == length && MayPass(packet, length))
+            {
+                _host.Add(room, length);
+            }
+            else
+            {
+                _device.CountReceiveDrop();
+            }
+        }
+
+        _chains.GiveBack();
+    }
+
+    /// <summary>Passes the first of the packets that wait in host memory, or drops it because there cannot be room for it.</summary>
+    private Outcome DeliverWaiting(ref int left)
+    {
+        Span<byte> packet = _host.First;
+        _chains.PopUntil(packet.Length, _merges ? int.MaxValue : 1);
+        if (_chains.Capacity < packet.Length)
         {
             if (Queue.IsBroken)
             {
@@ -212,127 +261,44 @@ internal sealed class NetReceiveHandler : QueueHandler
             }
 
             // More buffers than there are now might come, unless there can be no more of them.
-            if (_popped < _chains.Length && !_full && HasRingRoom())
+            if (_chains.Count == 0 || (_merges && _chains.MayGrow))
             {
                 return Outcome.NoRoom;
             }
 
-            _waitingLength = 0;
-            Drop();
+            _chains.GiveBack();
+            _device.CountReceiveDrop();
             _device.DoWithoutLargePackets();
-            return Outcome.Delivered;
         }
-
-        int length = _waitingLength;
-        ReadOnlySpan<byte> rest = _waiting.AsSpan(0, length);
-        for (int i = 0; i < _popped && !rest.IsEmpty; i++)
+        else
         {
-            rest = rest[_chains[i].Writable.CopyFrom(rest)..];
+            Pass(packet);
         }
 
-        _waitingLength = 0;
-        Deliver(length);
+        left--;
+        _host.RemoveFirst();
         return Outcome.Delivered;
     }
 
-    /// <summary>Whether the driver has descriptors left for one more buffer like those it has posted, all of which are popped.</summary>
-    private bool HasRingRoom()
+    /// <summary>Copies a packet into as many popped chains as it fills, and completes them.</summary>
+    private void Pass(Span<byte> packet)
     {
-        uint taken = 0;
-        uint largest = 0;
-        for (int i = 0; i < _popped; i++)
-        {
-            taken += _chains[i].RingDescriptors;
-            largest = Math.Max(largest, _chains[i].RingDescriptors);
-        }
-
-        return taken + largest <= Queue.Size;
-    }
-
-    /// <summary>Completes as many popped chains as the packet in them fills.</summary>
-    private void Deliver(int length)
-    {
-        int used = 0;
-        for (long left = length; left > 0; used++)
-        {
-            long part = Math.Min(left, _chains[used].WritableLength);
-            _written[used] = (uint)part;
-            left -= part;
-        }
-
-        Span<byte> count = stackalloc byte[sizeof(ushort)];
-        BinaryPrimitives.WriteUInt16LittleEndian(count, (ushort)used);
-        _room.Clear();
-        for (int i = 0; i < used && _room.Buffers.Length < NetHeader.Size; i++)
-        {
-            _room.TryAdd(_chains[i].Writable);
-        }
-
-        _room.Buffers.Slice(NetHeader.BufferCountOffset).CopyFrom(count);
-        Queue.CompleteTogether(_chains.AsSpan(0, used), _written.AsSpan(0, used));
+        int used = _chains.Fill(packet.Length, 0, _chains.Count);
+        SetBufferCount(packet, used);
+        ReadOnlySpan<byte> rest = packet;
         for (int i = 0; i < used; i++)
         {
-            _capacity -= _chains[i].WritableLength;
-            _pieces -= _chains[i].Writable.Count;
+            rest = rest[_chains[i].CopyFrom(rest)..];
         }
 
-        _popped -= used;
-        _full = false;
-        Rotate(used);
+        _chains.Complete(used);
     }
 
-    /// <summary>Puts the chains that are free again behind those that are popped.</summary>
-    private void Rotate(int used)
-    {
-        if (_popped == 0)
-        {
-            return;
-        }
+    /// <summary>Whether a packet may be passed; makes its header keep to what the driver agreed to.</summary>
+    /// <param name="start">The header and what there is of the Ethernet header.</param>
+    /// <param name="length">Length of the packet.</param>
+    private bool MayPass(Span<byte> start, int length) => length >= NetHeader.Size && _device.TryConformReceived(start, length);
 
-        // Only what is popped is moved; both parts are short.
-        for (int i = 0; i < _popped; i++)
-        {
-            (_chains[i], _chains[i + used]) = (_chains[i + used], _chains[i]);
-        }
-    }
-
-    private void PopUntil(long wanted)
-    {
-        while (_capacity < wanted && _popped < _chains.Length && !_full && Queue.TryPop(_chains[_popped]))
-        {
-            DescriptorChain chain = _chains[_popped];
-            if (chain.WritableLength == 0 || chain.Writable.Count > MaximumPieces - _pieces)
-            {
-                if (chain.WritableLength == 0)
-                {
-                    Queue.MarkBroken("a buffer for received packets without room");
-                }
-                else
-                {
-                    // It waits until those before it are used: a chain alone has no more pieces than fit.
-                    Queue.UndoPop(chain);
-                    _full = true;
-                }
-
-                return;
-            }
-
-            _popped++;
-            _capacity += chain.WritableLength;
-            _pieces += chain.Writable.Count;
-        }
-    }
-
-    private void GiveBack()
-    {
-        while (_popped > 0)
-        {
-            _popped--;
-            Queue.UndoPop(_chains[_popped]);
-        }
-
-        _capacity = 0;
-        _pieces = 0;
-        _full = false;
-    }
+    private static void SetBufferCount(Span<byte> header, int chains) =>
+        BinaryPrimitives.WriteUInt16LittleEndian(header[NetHeader.BufferCountOffset..], (ushort)chains);
 }

@@ -23,6 +23,7 @@ public sealed class TapInterface : INetBackend
     private static readonly SearchValues<char> ForbiddenInNames = SearchValues.Create("/:% \t\n");
 
     private readonly FileDescriptor _tun;
+    private PacketRing? _ring;
     private bool _receiving = true;
 
     private TapInterface(string name, FileDescriptor tun)
@@ -73,6 +74,7 @@ public sealed class TapInterface : INetBackend
                 FileDescriptor tun = OpenControl();
                 queues.Add(new TapInterface(name, tun));
                 Attach(tun, name, several: count > 1, first: queues.Count == 1);
+                queues[^1]._ring = PacketRing.TryCreate(tun, NetDevice.MaximumBatch);
             }
 
             Configure(name, address, mask);
@@ -96,18 +98,47 @@ public sealed class TapInterface : INetBackend
     /// <inheritdoc/>
     public NetReceiveResult Receive(GuestBuffers destination, out int length)
     {
-        int error = VectorIo.Receive(_tun, destination, out length);
-        return error switch
-        {
-            0 => NetReceiveResult.Packet,
-            Errno.EAGAIN => NetReceiveResult.Empty,
-            Errno.EBADFD or Errno.EIO => NetReceiveResult.Gone,
-            _ => NetReceiveResult.Empty,
-        };
+        return ResultOf(VectorIo.Receive(_tun, destination, out length));
     }
 
     /// <inheritdoc/>
     public bool Send(GuestBuffers packet) => VectorIo.Send(_tun, packet) == 0;
+
+    /// <inheritdoc/>
+    public NetReceiveResult ReceiveBatch(PacketBatch rooms, Span<int> lengths, out int count)
+    {
+        ArgumentNullException.ThrowIfNull(rooms);
+        if (_ring is null || rooms.Count == 1)
+        {
+            return INetBackend.ReceiveEach(this, rooms, lengths, out count);
+        }
+
+        // An empty tap may get a packet before the next room is tried.
+        int tried = Moved(_ring.Read(rooms, lengths), rooms.Count);
+        bool gone = lengths[..tried].ContainsAny(-Errno.EBADFD, -Errno.EIO);
+        count = rooms.CloseGaps(lengths[..tried]);
+        return gone ? NetReceiveResult.Gone : count == rooms.Count ? NetReceiveResult.Packet : NetReceiveResult.Empty;
+    }
+
+    /// <inheritdoc/>
+    public int SendBatch(PacketBatch packets)
+    {
+        ArgumentNullException.ThrowIfNull(packets);
+        if (_ring is null || packets.Count == 1)
+        {
+            return INetBackend.SendEach(this, packets);
+        }
+
+        Span<int> results = stackalloc int[packets.Count];
+        int tried = Moved(_ring.Write(packets, results), packets.Count);
+        int dropped = 0;
+        for (int i = 0; i < packets.Count; i++)
+        {
+            dropped += (i < tried ? results[i] > 0 : Send(packets[i])) ? 0 : 1;
+        }
+
+        return dropped;
+    }
 
     /// <inheritdoc/>
     public bool SetOffloads(NetOffloads offloads) => Tap.SetOffloads(_tun, (uint)offloads) == 0;
@@ -124,8 +155,38 @@ public sealed class TapInterface : INetBackend
         return true;
     }
 
+    /// <summary>
+    /// Moves packets by a system call each from now on, as where the kernel has no io_uring. On the worker, or before it is handed over.
+    /// </summary>
+    internal void DoWithoutRing()
+    {
+        _ring?.Dispose();
+        _ring = null;
+    }
+
     /// <summary>Detaches; an interface that was made here is gone then.</summary>
-    public void Dispose() => _tun.Dispose();
+    public void Dispose()
+    {
+        DoWithoutRing();
+        _tun.Dispose();
+    }
+
+    private static NetReceiveResult ResultOf(int error) => error switch
+    {
+        0 => NetReceiveResult.Packet,
+        Errno.EBADFD or Errno.EIO => NetReceiveResult.Gone,
+        _ => NetReceiveResult.Empty,
+    };
+
+    private int Moved(int tried, int wanted)
+    {
+        if (tried < wanted)
+        {
+            DoWithoutRing();
+        }
+
+        return tried;
+    }
 
     private static FileDescriptor OpenControl()
     {

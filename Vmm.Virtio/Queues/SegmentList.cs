@@ -20,10 +20,22 @@ internal sealed unsafe class SegmentList
 
     public GuestBuffers Buffers => new(_start, _count, 0, _length);
 
-    public void Clear()
+    /// <summary>Pieces.</summary>
+    public int Count => _count;
+
+    /// <summary>Bytes.</summary>
+    public long Length => _length;
+
+    /// <summary>Some pieces of it, which have so many bytes.</summary>
+    public GuestBuffers Part(int start, int count, long length) => new(_start + start, count, 0, length);
+
+    public void Clear() => Trim(0, 0);
+
+    /// <summary>Keeps the first pieces, which have so many bytes.</summary>
+    public void Trim(int count, long length)
     {
-        _count = 0;
-        _length = 0;
+        _count = count;
+        _length = length;
     }
 
     /// <summary>Adds a run.</summary>
@@ -49,14 +61,17 @@ internal sealed unsafe class SegmentList
     }
 
     /// <summary>Adds the start of an array that was allocated pinned.</summary>
-    public bool TryAddPinned(byte[] array, int length)
+    public bool TryAddPinned(byte[] array, int length) => TryAddPinned(array, 0, length);
+
+    /// <summary>Adds a part of an array that was allocated pinned.</summary>
+    public bool TryAddPinned(byte[] array, int start, int length)
     {
         if (_count == _segments.Length)
         {
             return false;
         }
 
-        Append((byte*)Unsafe.AsPointer(ref array[0]), (nuint)length);
+        Append((byte*)Unsafe.AsPointer(ref array[start]), (nuint)length);
         return true;
     }
 
