@@ -78,6 +78,7 @@ internal static class Program
             report.Run(area);
         }
 
+        report.CheckCalibration();
         Console.WriteLine();
         Console.WriteLine(report.Missed.Count == 0
             ? $"every goal is met within a factor of 2, nothing allocates (sink {BlackBox.Sink:x})"

@@ -9,9 +9,11 @@ namespace Vmm.Benchmarks.Harness;
 /// <summary>Runs areas and prints their tables.</summary>
 public sealed class Report
 {
+    private const double BusyFactor = 1.15;
     private readonly TextWriter _output;
     private readonly Sampler _sampler;
     private double _factor = 1;
+    private double _arithmetic;
 
     /// <summary>Makes a report.</summary>
     /// <param name="output">Where the tables go.</param>
@@ -32,12 +34,24 @@ public sealed class Report
         Head(calibration.Title);
         List<Measurement> measurements = Measure(calibration);
         _factor = Calibration.Factor(measurements);
-        if (measurements.Exists(static m => m.Maximum > 1.5 * m.Minimum))
-        {
-            _output.WriteLine("the machine is busy with something else: figures that follow are too high, look at the column min");
-        }
+        WarnIfBusy(measurements);
+        _output.WriteLine(Invariant(
+            $"this machine takes {_factor:F2} times as long as the reference (geometric mean without the lock and the arithmetic)"));
+        _arithmetic = Calibration.Arithmetic(measurements).LowerQuartile;
+    }
 
-        _output.WriteLine(Invariant($"this machine takes {_factor:F2} times as long as the reference (geometric mean without the lock)"));
+    /// <summary>Measures once more what shows a busy neighbour best, and says so if there was one.</summary>
+    public void CheckCalibration()
+    {
+        BenchmarkRow row = new Calibration().ArithmeticRow;
+        double now = _sampler.Measure(row).LowerQuartile;
+        double slower = Math.Max(now, _arithmetic) / Math.Min(now, _arithmetic);
+        _output.WriteLine();
+        _output.WriteLine(Invariant($"{row.Name}: {_arithmetic:F2} ns at the start, {now:F2} at the end"));
+        if (slower > BusyFactor)
+        {
+            _output.WriteLine("something else shared the processor's core for a part of the run: compare rows of different parts with care");
+        }
     }
 
     /// <summary>Measures an area and prints its table.</summary>
@@ -48,7 +62,7 @@ public sealed class Report
         foreach (Measurement measurement in Measure(area))
         {
             double goal = measurement.Row.GoalNanoseconds;
-            bool slow = goal > 0 && measurement.Median > 2 * goal * Math.Max(1, _factor);
+            bool slow = goal > 0 && measurement.LowerQuartile > 2 * goal * Math.Max(1, _factor);
             if (slow || measurement.AllocatedBytes > 0.001 && measurement.Row.Threads == 1)
             {
                 Missed.Add($"{area.Name}: {measurement.Row.Name}");
@@ -77,22 +91,30 @@ public sealed class Report
         return measurements;
     }
 
+    private void WarnIfBusy(List<Measurement> measurements)
+    {
+        if (measurements.Exists(static m => m.Median > BusyFactor * m.Minimum))
+        {
+            _output.WriteLine("the machine is busy with something else: figures that follow are too high, look at the column min");
+        }
+    }
+
     private void Head(string title)
     {
         _output.WriteLine();
         _output.WriteLine(title);
         _output.WriteLine(
-            $"{"case",-58} {"ns/op",8} {"min",7} {"max",7} | {"peer",6} {"ratio",6} {"calibr.",7} | "
+            $"{"case",-58} {"ns/op",8} {"min",7} {"median",7} | {"peer",6} {"ratio",6} {"calibr.",7} | "
             + $"{"goal",6} {"ratio",6} {"calibr.",7} | {"B/op",6}  against");
     }
 
     private void Line(Measurement m)
     {
         var line = new StringBuilder();
-        line.Append(Invariant($"{m.Row.Name,-58} {m.Median,8:F2} {m.Minimum,7:F2} {m.Maximum,7:F2} |"));
-        Compare(line, m.Median, m.Row.PeerNanoseconds);
+        line.Append(Invariant($"{m.Row.Name,-58} {m.LowerQuartile,8:F2} {m.Minimum,7:F2} {m.Median,7:F2} |"));
+        Compare(line, m.LowerQuartile, m.Row.PeerNanoseconds);
         line.Append(" |");
-        Compare(line, m.Median, m.Row.GoalNanoseconds);
+        Compare(line, m.LowerQuartile, m.Row.GoalNanoseconds);
         line.Append(" | ");
         line.Append(m.Row.Threads > 1 ? "     -" : m.AllocatedBytes == 0 ? "     0" : Invariant($"{m.AllocatedBytes,6:F3}"));
         line.Append("  ").Append(m.Row.Peer ?? string.Empty);

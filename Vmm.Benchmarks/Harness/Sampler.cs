@@ -3,30 +3,53 @@ using System.Diagnostics;
 
 namespace Vmm.Benchmarks.Harness;
 
-/// <summary>Measures a case: warms up until the JIT has settled, then takes samples of calibrated length.</summary>
+/// <summary>Measures a case: warms up until the JIT has settled, then takes many short samples.</summary>
 /// <remarks>
-/// A sample is as many blocks as take about 40 ms; three samples are dropped, then 11 are taken, and minimum, median and maximum shown.
-/// Before that the same closure runs for at least a second, so that tiering and on-stack replacement are over.
+/// A sample is as many blocks as take about a millisecond, a short one being more often left alone by what else the machine does; what is told of
+/// them is the lower quartile. Before that the same closure runs for at least a second, so that tiering and on-stack replacement are over, and
+/// a tenth of the samples is dropped.
 /// </remarks>
 public sealed class Sampler
 {
+    private const double SampleSeconds = 0.001;
     private readonly double _warmUpSeconds;
-    private readonly double _sampleSeconds;
     private readonly int _samples;
 
     /// <summary>Makes a sampler.</summary>
-    /// <param name="quick">Shorter warm-up and samples, for a first look.</param>
+    /// <param name="quick">Shorter warm-up and fewer samples, for a first look.</param>
     public Sampler(bool quick)
     {
         _warmUpSeconds = quick ? 0.4 : 1.0;
-        _sampleSeconds = quick ? 0.015 : 0.040;
-        _samples = quick ? 5 : 11;
+        _samples = quick ? 100 : 400;
     }
 
     /// <summary>Measures a case.</summary>
     public Measurement Measure(BenchmarkRow row)
     {
         ArgumentNullException.ThrowIfNull(row);
+        int blocksPerSample = WarmUp(row);
+        for (int i = 0; i < _samples / 10; i++)
+        {
+            _ = Sample(row, blocksPerSample);
+        }
+
+        double[] samples = new double[_samples];
+        long allocated = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < samples.Length; i++)
+        {
+            samples[i] = Sample(row, blocksPerSample);
+        }
+
+        allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
+        Array.Sort(samples);
+        double operations = (double)blocksPerSample * row.Operations * samples.Length;
+        return new Measurement(row, samples[0], samples[samples.Length / 4], samples[samples.Length / 2], allocated / operations);
+    }
+
+    /// <summary>Runs the case until it has the speed that it will have.</summary>
+    /// <returns>Blocks in a sample.</returns>
+    private int WarmUp(BenchmarkRow row)
+    {
         long warmUp = (long)(_warmUpSeconds * Stopwatch.Frequency);
         long begin = Stopwatch.GetTimestamp();
         int blocks = 0;
@@ -49,23 +72,7 @@ public sealed class Sampler
         }
 
         double ticksPerBlock = Math.Max(1, (double)timed / blocks);
-        int blocksPerSample = Math.Max(1, (int)(_sampleSeconds * Stopwatch.Frequency / ticksPerBlock));
-        for (int i = 0; i < 3; i++)
-        {
-            _ = Sample(row, blocksPerSample);
-        }
-
-        double[] samples = new double[_samples];
-        long allocated = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < samples.Length; i++)
-        {
-            samples[i] = Sample(row, blocksPerSample);
-        }
-
-        allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
-        Array.Sort(samples);
-        double operations = (double)blocksPerSample * row.Operations * samples.Length;
-        return new Measurement(row, samples[0], samples[samples.Length / 2], samples[^1], allocated / operations);
+        return Math.Max(1, (int)(SampleSeconds * Stopwatch.Frequency / ticksPerBlock));
     }
 
     private static double Sample(BenchmarkRow row, int blocks)

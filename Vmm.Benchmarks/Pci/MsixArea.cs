@@ -41,9 +41,9 @@ internal sealed class MsixArea : IBenchmarkArea
         yield return BenchmarkRow.Of("table: read", Operations, ReadTable);
         SetUp(enabled: true);
         yield return BenchmarkRow.Of("table: mask and unmask", Operations, MaskAndUnmask);
-        yield return BenchmarkRow.Of("whole path: write, data changed", Operations, WholeWrite).Against(Peer, 56, 30);
+        yield return BenchmarkRow.Of("whole path: write, data changed", Operations, WholeWrite).Against(Peer, 71.5, 30);
         yield return BenchmarkRow.Of("whole path: read", Operations, WholeRead);
-        yield return BenchmarkRow.Of("trigger, unmasked, to the sink", Operations, Trigger).Against(Peer, 26, 15);
+        yield return BenchmarkRow.Of("trigger, unmasked, to the sink", Operations, Trigger).Against(Peer, 26.8, 15);
         _table.Write(16 + 12, 4, 1);
         yield return BenchmarkRow.Of("trigger, masked, pending bit", Operations, Trigger);
         _table.Write(16 + 12, 4, 0);

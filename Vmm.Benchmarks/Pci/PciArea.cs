@@ -27,10 +27,10 @@ internal sealed class PciArea : IBenchmarkArea
         yield return BenchmarkRow.Of("function: write interrupt line", Operations, WriteInterruptLine);
         yield return BenchmarkRow.Of("function: write a read-only register", Operations, WriteReadOnly);
         yield return BenchmarkRow.Of("function: probe a BAR's size, per access", Operations * 3, ProbeSize);
-        yield return BenchmarkRow.Of("ECAM dword read, one function", Operations, EcamReadOne).Against(Peer, 67, 15);
-        yield return BenchmarkRow.Of("ECAM dword read, functions 0 to 31", Operations, EcamReadAll).Against(Peer, 67, 15);
-        yield return BenchmarkRow.Of("ECAM COMMAND write", Operations, EcamWriteCommand).Against(Peer, 69, 25);
-        yield return BenchmarkRow.Of("0xcf8 and 0xcfc, a pair", Operations, PortRead).Against(Peer, 109, 35);
+        yield return BenchmarkRow.Of("ECAM dword read, one function", Operations, EcamReadOne).Against(Peer, 82.6, 15);
+        yield return BenchmarkRow.Of("ECAM dword read, functions 0 to 31", Operations, EcamReadAll).Against(Peer, 82.6, 15);
+        yield return BenchmarkRow.Of("ECAM COMMAND write", Operations, EcamWriteCommand).Against(Peer, 84.9, 25);
+        yield return BenchmarkRow.Of("0xcf8 and 0xcfc, a pair", Operations, PortRead).Against(Peer, 135, 35);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -53,13 +53,13 @@ internal sealed class VirtioArea : IBenchmarkArea
         yield return Write("region: write queue_select", Offset.QueueSelect, 2);
         yield return Write("region: write device_feature_select", Offset.DeviceFeatureSelect, 4);
         yield return Write("region: write queue_desc, low half", Offset.QueueDescriptors, 4);
-        yield return ReadWhole("whole path: read device_status", Offset.DeviceStatus, 1).Against(Peer, 47, 15);
-        yield return ReadWhole("whole path: read device_feature", Offset.DeviceFeature, 4).Against(Peer, 57, 15);
-        yield return Aimed("whole path: write queue_select", Offset.QueueSelect, 2, WriteWholePath).Against(Peer, 47, 15);
-        yield return BenchmarkRow.Of("driver initialisation, per access", 34 * 120, Initialise).Against(Peer, 49, 20);
+        yield return ReadWhole("whole path: read device_status", Offset.DeviceStatus, 1).Against(Peer, 55, 15);
+        yield return ReadWhole("whole path: read device_feature", Offset.DeviceFeature, 4).Against(Peer, 68, 15);
+        yield return Aimed("whole path: write queue_select", Offset.QueueSelect, 2, WriteWholePath).Against(Peer, 55, 15);
+        yield return BenchmarkRow.Of("driver initialisation, per access", 34 * 120, Initialise).Against(Peer, 59, 20);
         _machine.Start();
         _vector = _machine.Device.Ring!.Interrupt;
-        yield return BenchmarkRow.Of("queue interrupt, to the sink", Operations, Trigger).Against(Peer, 26, 15);
+        yield return BenchmarkRow.Of("queue interrupt, to the sink", Operations, Trigger).Against(Peer, 26.8, 15);
     }
 
     private BenchmarkRow Read(string name, int offset, int width) => Aimed(name, offset, width, ReadRegion);

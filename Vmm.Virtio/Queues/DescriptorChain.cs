@@ -7,8 +7,9 @@ namespace Vmm.Virtio.Queues;
 /// <summary>A descriptor chain with its buffers resolved to host memory: first what the device reads, then what it writes (2.7.4.2).</summary>
 /// <remarks>
 /// Made once and used again for every request, so that nothing is allocated while requests flow. Valid from a successful
-/// <see cref="Virtqueue.TryPop"/> to the end of the scope it happened in; kept (<see cref="Virtqueue.TryKeep"/>), until it is released. A buffer that crosses two regions of guest RAM appears as several
-/// pieces (MEM-2); an empty buffer as none. Framing means nothing: devices look at bytes, not at how descriptors cut them (2.7.4.1).
+/// <see cref="Virtqueue.TryPop"/> to the end of the scope it happened in; kept (<see cref="Virtqueue.TryKeep"/>), until it is released. A buffer
+/// that crosses two regions of guest RAM appears as several pieces (MEM-2); an empty buffer as none. Framing means nothing: devices look at bytes,
+/// not at how descriptors cut them (2.7.4.1).
 /// </remarks>
 public sealed unsafe class DescriptorChain
 {
@@ -16,6 +17,10 @@ public sealed unsafe class DescriptorChain
     internal const int MaximumSegments = 65536;
 
     private readonly int _limit;
+
+    // Two numbers in a word each: a walk is as fast as its stores are few.
+    private uint _headAndSlots;
+    private ulong _counts;
     private GuestSegment[] _segments;
     private GuestMemoryRegion[] _pinned = [];
     private int _pinnedCount;
@@ -37,7 +42,7 @@ public sealed unsafe class DescriptorChain
     }
 
     /// <summary>Identifies the chain to the driver: the index of its first descriptor (split), or its buffer id (packed).</summary>
-    public ushort Head { get; internal set; }
+    public ushort Head => (ushort)_headAndSlots;
 
     /// <summary>The bytes that the device reads.</summary>
     public GuestBuffers Readable => new(Segments, ReadableCount, 0, ReadableLength);
@@ -46,10 +51,10 @@ public sealed unsafe class DescriptorChain
     public GuestBuffers Writable => new(Segments + ReadableCount, WritableCount, 0, WritableLength);
 
     /// <summary>Length of <see cref="Readable"/>.</summary>
-    public long ReadableLength { get; internal set; }
+    public long ReadableLength { get; private set; }
 
     /// <summary>Length of <see cref="Writable"/>.</summary>
-    public long WritableLength { get; internal set; }
+    public long WritableLength { get; private set; }
 
     /// <summary>An object of the device's own beside the chain, untouched by the ring; stays with the object from request to request.</summary>
     public object? State { get; set; }
@@ -73,11 +78,59 @@ public sealed unsafe class DescriptorChain
     internal int Capacity { get; private set; }
 
     /// <summary>Descriptors of the ring (not of an indirect table) that the chain takes.</summary>
-    internal uint RingDescriptors { get; set; }
+    internal uint RingDescriptors => _headAndSlots > ushort.MaxValue ? _headAndSlots >> 16 : (uint)(ReadableCount + WritableCount);
 
-    internal int ReadableCount { get; set; }
+    internal int ReadableCount => (int)_counts;
 
-    internal int WritableCount { get; set; }
+    internal int WritableCount => (int)(_counts >> 32);
+
+    /// <summary>Says what it is in the ring.</summary>
+    /// <param name="head">What identifies it, 16 bits.</param>
+    /// <param name="slots">Descriptors of the ring that it takes, 1 to 32768.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Identify(uint head, uint slots) => _headAndSlots = head | (slots << 16);
+
+    /// <summary>Says what it is in the ring, where it takes as many descriptors as it has pieces.</summary>
+    /// <param name="head">What identifies it, 16 bits.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Identify(uint head) => _headAndSlots = head;
+
+    /// <summary>Says what its pieces are.</summary>
+    /// <param name="readable">Pieces that the device reads, from the first one on.</param>
+    /// <param name="writable">Pieces behind them, that the device writes.</param>
+    /// <param name="readableLength">Bytes in the former.</param>
+    /// <param name="writableLength">Bytes in the latter.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Describe(uint readable, uint writable, ulong readableLength, ulong writableLength)
+    {
+        _counts = readable | ((ulong)writable << 32);
+        ReadableLength = (long)readableLength;
+        WritableLength = (long)writableLength;
+    }
+
+    /// <summary>Says that it is one piece.</summary>
+    /// <param name="start">Its first byte.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="write">The device writes them.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void DescribeSingle(byte* start, ulong length, bool write)
+    {
+        GuestSegment* segment = Segments;
+        segment->Base = start;
+        segment->Length = (nuint)length;
+        if (write)
+        {
+            Describe(0, 1, 0, length);
+        }
+        else
+        {
+            Describe(1, 0, length, 0);
+        }
+    }
+
+    /// <summary>How many pieces there are before one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal uint CountTo(GuestSegment* segment) => (uint)((nuint)((byte*)segment - (byte*)Segments) / (nuint)sizeof(GuestSegment));
 
     /// <summary>Makes room for more pieces than there have ever been.</summary>
     /// <param name="used">How many hold something.</param>

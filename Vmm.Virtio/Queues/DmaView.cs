@@ -234,5 +234,11 @@ internal sealed unsafe class DmaView
         public ulong Start;
         public ulong Length;
         public byte* Host;
+
+        /// <summary>Whether bytes lie inside.</summary>
+        /// <param name="offset">Their address less that of the region; one that wraps is larger than any region.</param>
+        /// <param name="length">How many, at most 4 GiB; of none it says that they do not.</param>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public readonly bool Holds(ulong offset, ulong length) => offset < Length && offset + length <= Length && length != 0;
     }
 }

@@ -1,5 +1,7 @@
 using System;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Vmm.Virtio.Queues;
 
@@ -71,7 +73,17 @@ public readonly unsafe ref struct GuestBuffers
     {
         if (FitsFirst(destination.Length))
         {
-            new ReadOnlySpan<byte>(_segments->Base + _skip, destination.Length).CopyTo(destination);
+            ref byte source = ref *(_segments->Base + _skip);
+            if (destination.Length == Vector128<byte>.Count)
+            {
+                // The header of a block request, without the call that a copy of any length is.
+                Vector128.LoadUnsafe(ref source).StoreUnsafe(ref MemoryMarshal.GetReference(destination));
+            }
+            else
+            {
+                GuestCopy.Copy(MemoryMarshal.CreateReadOnlySpan(ref source, destination.Length), destination);
+            }
+
             return destination.Length;
         }
 
@@ -119,7 +131,7 @@ public readonly unsafe ref struct GuestBuffers
     {
         if (FitsFirst(source.Length))
         {
-            source.CopyTo(new Span<byte>(_segments->Base + _skip, source.Length));
+            GuestCopy.Copy(source, new Span<byte>(_segments->Base + _skip, source.Length));
             return source.Length;
         }
 
@@ -137,6 +149,13 @@ public readonly unsafe ref struct GuestBuffers
     /// <param name="value">To what.</param>
     public void Fill(byte value)
     {
+        // The usual case: a status.
+        if (Length == 1 && _skip < _segments->Length)
+        {
+            _segments->Base[_skip] = value;
+            return;
+        }
+
         foreach (Span<byte> piece in this)
         {
             piece.Fill(value);

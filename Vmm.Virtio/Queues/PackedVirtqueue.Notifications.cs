@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading;
 
 namespace Vmm.Virtio.Queues;
@@ -10,34 +11,48 @@ internal sealed unsafe partial class PackedVirtqueue
     private const uint EventDescriptor = 2;
 
     // Descriptors used since the driver's wish was looked at last.
-    private uint _unsignalled;
+    private ulong _unsignalled;
     private bool _signalledUnknown;
     private bool _kicksDisabled;
+    private int _fence;
 
-    public override bool NeedsInterrupt()
+    /// <summary>Without a virtual call, for <see cref="Virtqueue.NeedsInterrupt"/>.</summary>
+    /// <remarks>
+    /// A look that is not behind a fence may see the past. If it says that an interrupt is wanted, that is good enough: one too many does no
+    /// harm. Only "not wanted" is asked again after a full fence: our used descriptors are out before we look at what the driver asked for. Pairs
+    /// with the driver's fence between writing its event suppression and looking at the next used descriptor once more.
+    /// </remarks>
+    internal bool NeedsInterruptHere()
     {
-        uint count = _unsignalled;
+        ulong count = _unsignalled;
         if ((count == 0 && !_signalledUnknown) || _descriptors is null)
         {
             return false;
         }
 
-        // Full fence: our used descriptors are out before we look at what the driver asked for. Pairs with the driver's fence between writing
-        // its event suppression and looking at the next used descriptor once more.
-        Interlocked.MemoryBarrier();
-        bool unknown = _signalledUnknown;
-        uint wish = Volatile.Read(ref *(uint*)_driverEvent);
         _unsignalled = 0;
-        _signalledUnknown = false;
-        uint flags = (wish >> 16) & 3;
-        if (flags == EventDisable)
+        if (IsWanted(count))
         {
-            return false;
+            _signalledUnknown = false;
+            return true;
         }
 
-        if (unknown || flags != EventDescriptor || !_eventIndex)
+        // An exchange with a word of our own: a memory barrier of the runtime locks the top of the stack, which what follows reads.
+        _ = Interlocked.Exchange(ref _fence, 0);
+        bool wanted = IsWanted(count);
+        _signalledUnknown = false;
+        return wanted;
+    }
+
+    /// <summary>Whether the driver's wish, as it is now, is among the descriptors that were used last.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool IsWanted(ulong count)
+    {
+        uint wish = Volatile.Read(ref *(uint*)_driverEvent);
+        uint flags = (wish >> 16) & 3;
+        if (flags != EventDescriptor || !_eventIndex || _signalledUnknown)
         {
-            return true;
+            return flags != EventDisable;
         }
 
         long wanted = PlaceOf((ushort)wish);
@@ -46,9 +61,8 @@ internal sealed unsafe partial class PackedVirtqueue
             wanted -= Size;
         }
 
-        // How many descriptors were used after the wanted one; negative if it is still to come.
-        long after = _nextUsed - wanted - 1;
-        return after >= 0 && after < count;
+        // How many descriptors were used after the wanted one; if it is still to come, more than there can be.
+        return (ulong)(_nextUsed - wanted - 1) < count;
     }
 
     public override void DisableKicks()

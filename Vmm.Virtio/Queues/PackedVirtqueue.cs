@@ -97,11 +97,6 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
 
     internal override bool HasAvailable => Dma.Enabled && !IsBroken && IsNextAvailable();
 
-    public override bool TryPop(DescriptorChain chain)
-    {
-        return Dma.Enabled && !IsBroken && IsNextAvailable() && Walk(chain);
-    }
-
     public override void UndoPop(DescriptorChain chain)
     {
         if (View.Tracker is not null)
@@ -124,14 +119,19 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         _taken -= chain.RingDescriptors;
     }
 
-    public override void Complete(DescriptorChain chain, uint written)
+    /// <summary>Without a virtual call, for <see cref="Virtqueue.Complete"/>.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    internal void CompleteHere(DescriptorChain chain, uint written)
     {
         Debug.Assert(written <= chain.WritableLength, "a device reports no more than it can have written");
         if (_descriptors is not null)
         {
-            byte* descriptor = WriteUsed(chain, written, out ushort flags);
-            Publish(descriptor, flags);
-            MarkCompleted(chain, written, descriptor);
+            ulong* used = Use(chain, written, out ulong value);
+            Publish(used, value);
+            if (View.Tracker is not null)
+            {
+                MarkCompleted(chain, written, used);
+            }
         }
     }
 
@@ -143,16 +143,22 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         }
 
         // The driver looks at used descriptors in ring order: it sees none of them before it sees the first.
-        byte* first = WriteUsed(chains[0], written[0], out ushort firstFlags);
+        ulong* first = Use(chains[0], written[0], out ulong firstValue);
         for (int i = 1; i < chains.Length; i++)
         {
-            byte* descriptor = WriteUsed(chains[i], written[i], out ushort flags);
-            Publish(descriptor, flags);
-            MarkCompleted(chains[i], written[i], descriptor);
+            ulong* used = Use(chains[i], written[i], out ulong value);
+            Publish(used, value);
+            if (View.Tracker is not null)
+            {
+                MarkCompleted(chains[i], written[i], used);
+            }
         }
 
-        Publish(first, firstFlags);
-        MarkCompleted(chains[0], written[0], first);
+        Publish(first, firstValue);
+        if (View.Tracker is not null)
+        {
+            MarkCompleted(chains[0], written[0], first);
+        }
     }
 
     public override VirtqueueState Save()
@@ -189,24 +195,10 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         return available < size && used < size && (sameLap ? used <= available : available <= used);
     }
 
-    private static bool IsAvailable(uint flags, uint wrap)
-    {
-        return ((flags & DescriptorAvailable) != 0) == (wrap != 0) && ((flags & DescriptorUsed) != 0) != (wrap != 0);
-    }
-
     private uint Distance(VirtqueueState state)
     {
         uint laps = WrapOf(state.AvailableIndex) == WrapOf(state.UsedIndex) ? 0u : Size;
         return PlaceOf(state.AvailableIndex) + laps - PlaceOf(state.UsedIndex);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool IsNextAvailable()
-    {
-        // Acquire: the rest of the descriptor, those after it and the buffers are read after its flags. Pairs with the driver's release when
-        // it makes the first descriptor of a chain available.
-        uint flags = Volatile.Read(ref *(ushort*)(_descriptors + ((nuint)_nextAvailable * DescriptorSize) + 14));
-        return IsAvailable(flags, _availableWrap);
     }
 
     private void ResolveRings()
@@ -223,175 +215,45 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         }
     }
 
-    private bool Walk(DescriptorChain chain)
+    /// <summary>Goes past the descriptors of a chain.</summary>
+    /// <param name="chain">The chain.</param>
+    /// <param name="written">Bytes written to it.</param>
+    /// <param name="value">Length, id and flags of the used descriptor.</param>
+    /// <returns>Where they belong: the upper half of a descriptor.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private ulong* Use(DescriptorChain chain, uint written, out ulong value)
     {
-        byte* table = _descriptors;
-        uint index = _nextAvailable;
-        uint wrap = _availableWrap;
-        uint slots = 0;
-        uint entries = 0;
-        bool inside = false;
-        ref DmaView.Region hit = ref View.Hit;
-        GuestSegment* segment = chain.Segments;
-        GuestSegment* end = chain.SegmentsEnd;
-        ulong total = 0;
-        uint direction = 0;
-        bool more;
-        do
-        {
-            // Each half of a descriptor is loaded once; all checks are of the copy (MEM-3).
-            ulong* descriptor = (ulong*)(table + ((nuint)index * DescriptorSize));
-            ulong address = descriptor[0];
-            ulong rest = descriptor[1];
-            ulong length = (uint)rest;
-            uint flags = (uint)(rest >> 48);
-            index++;
-            if (inside)
-            {
-                // Entries of a table follow each other; WRITE is their only flag (2.8.7).
-                more = index < entries;
-            }
-            else
-            {
-                if (slots != 0 && !IsAvailable(flags, wrap))
-                {
-                    return Break("a chain continues in a descriptor that is not available");
-                }
-
-                // The buffer id is that of the last descriptor (2.8.6).
-                chain.Head = (ushort)(rest >> 32);
-                more = (flags & DescriptorNext) != 0;
-                slots++;
-                if (index == Size)
-                {
-                    index = 0;
-                    wrap ^= 1;
-                }
-
-                if (more && slots == Size)
-                {
-                    return Break("a chain is longer than the ring: it loops");
-                }
-            }
-
-            if ((flags & DescriptorIndirect) != 0)
-            {
-                // Its WRITE flag is ignored (2.8.7).
-                table = EnterIndirectTable(address, (uint)length, inside, more || slots > 1);
-                if (table is null)
-                {
-                    return false;
-                }
-
-                inside = true;
-                entries = (uint)length / DescriptorSize;
-                index = 0;
-                more = true;
-                continue;
-            }
-
-            if (((flags ^ direction) & DescriptorWrite) != 0)
-            {
-                if (direction != 0)
-                {
-                    return Break("a readable buffer follows a writable one");
-                }
-
-                direction = DescriptorWrite;
-                chain.ReadableCount = (int)(segment - chain.Segments);
-                chain.ReadableLength = (long)total;
-            }
-
-            total += length;
-
-            // A length of 0 wraps to the largest number and takes the other way, which adds nothing.
-            ulong offset = address - hit.Start;
-            if (offset < hit.Length && length - 1 < hit.Length - offset && segment < end)
-            {
-                segment->Base = hit.Host + offset;
-                segment->Length = (nuint)length;
-                segment++;
-            }
-            else
-            {
-                segment = AddPieces(chain, segment, address, length, total, direction != 0);
-                if (segment is null)
-                {
-                    return false;
-                }
-
-                end = chain.SegmentsEnd;
-            }
-        }
-        while (more);
-
-        int pieces = (int)(segment - chain.Segments);
-        if (direction == 0)
-        {
-            chain.ReadableCount = pieces;
-            chain.ReadableLength = (long)total;
-        }
-
-        chain.WritableCount = pieces - chain.ReadableCount;
-        chain.WritableLength = (long)total - chain.ReadableLength;
-        return total <= MaximumLength ? Take(chain, slots) : Break(TooLong);
-    }
-
-    private bool Take(DescriptorChain chain, uint slots)
-    {
-        // A driver that makes a descriptor available anew before it was used.
-        if (_taken + slots > Size)
-        {
-            return Break("more descriptors are available than the ring has");
-        }
-
-        chain.RingDescriptors = slots;
-        _taken += slots;
-        _nextAvailable += slots;
-        if (_nextAvailable >= Size)
-        {
-            _nextAvailable -= Size;
-            _availableWrap ^= 1;
-        }
-
-        return true;
-    }
-
-    /// <summary>Writes a used descriptor except for its flags, and goes past the descriptors of the chain.</summary>
-    private byte* WriteUsed(DescriptorChain chain, uint written, out ushort flags)
-    {
-        byte* descriptor = _descriptors + ((nuint)_nextUsed * DescriptorSize);
-        *(uint*)(descriptor + 8) = written;
-        *(ushort*)(descriptor + 12) = chain.Head;
-
         // WRITE says that the length counts (2.8.4).
-        flags = (ushort)((_usedWrap != 0 ? DescriptorAvailable | DescriptorUsed : 0) | (written != 0 ? DescriptorWrite : 0));
+        uint flags = (_usedWrap != 0 ? DescriptorAvailable | DescriptorUsed : 0) | (written != 0 ? DescriptorWrite : 0);
+        value = written | ((ulong)chain.Head << 32) | ((ulong)flags << 48);
+        var used = (ulong*)(_descriptors + ((nuint)_nextUsed * DescriptorSize) + 8);
         uint slots = chain.RingDescriptors;
-        _nextUsed += slots;
-        if (_nextUsed >= Size)
+        uint next = _nextUsed + slots;
+        if (next >= Size)
         {
-            _nextUsed -= Size;
+            next -= Size;
             _usedWrap ^= 1;
         }
 
+        _nextUsed = next;
         _taken -= slots;
-        _unsignalled = (uint)Math.Min((ulong)_unsignalled + slots, uint.MaxValue);
-        return descriptor;
+        _unsignalled += slots;
+        return used;
     }
 
-    private static void Publish(byte* descriptor, ushort flags)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Publish(ulong* used, ulong value)
     {
-        // Release: buffers, length and id are out before the flags. Pairs with the driver's acquire when it reads the flags.
-        Volatile.Write(ref *(ushort*)(descriptor + 14), flags);
+        // Release: the buffers are out before the flags, which are one aligned word with length and id. Pairs with the driver's acquire when it
+        // reads the flags.
+        Volatile.Write(ref *used, value);
     }
 
-    /// <summary>Marks a completed chain's bytes and its used descriptor, where that is tracked.</summary>
-    private void MarkCompleted(DescriptorChain chain, uint written, byte* descriptor)
+    /// <summary>Marks a completed chain's bytes and the part of its used descriptor that was written.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void MarkCompleted(DescriptorChain chain, uint written, ulong* used)
     {
-        if (View.Tracker is not null)
-        {
-            MarkDirty(chain, written);
-            View.MarkDirty(descriptor, DescriptorSize);
-        }
+        MarkDirty(chain, written);
+        View.MarkDirty((byte*)used, sizeof(ulong));
     }
 }

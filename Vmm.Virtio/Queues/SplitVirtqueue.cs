@@ -9,11 +9,8 @@ using Vmm.DeviceModel.Memory;
 namespace Vmm.Virtio.Queues;
 
 /// <summary>The device side of a split virtqueue (virtio 1.2, 2.7).</summary>
-internal sealed unsafe class SplitVirtqueue : Virtqueue
+internal sealed unsafe partial class SplitVirtqueue : Virtqueue
 {
-    private const ushort AvailableNoInterrupt = 1;
-    private const ushort UsedNoNotify = 1;
-
     private readonly VirtqueueConfiguration _configuration;
     private readonly uint _mask;
     private readonly bool _eventIndex;
@@ -22,11 +19,10 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     private byte* _available;
     private byte* _used;
 
-    private ushort _nextAvailable;
-    private ushort _knownAvailable;
-    private ushort _nextUsed;
-    private ushort _signalledUsed;
-    private bool _signalledUnknown;
+    // Free-running, of which the ring shows the lower 16 bits.
+    private uint _nextAvailable;
+    private uint _knownAvailable;
+    private uint _nextUsed;
     private bool _forgotten;
 
     private SplitVirtqueue(VirtqueueConfiguration configuration, DmaTarget dma, IInterruptVector interrupt)
@@ -87,24 +83,6 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
 
     internal override bool HasAvailable => Dma.Enabled && (_nextAvailable != _knownAvailable || FetchAvailable());
 
-    public override bool TryPop(DescriptorChain chain)
-    {
-        if (!Dma.Enabled || (_nextAvailable == _knownAvailable && !FetchAvailable()))
-        {
-            return false;
-        }
-
-        uint head = *(ushort*)(_available + 4 + (2 * (_nextAvailable & _mask)));
-        if (head >= Size)
-        {
-            return Break("the available ring names a descriptor outside the table");
-        }
-
-        _nextAvailable++;
-        chain.Head = (ushort)head;
-        return Walk(chain, head);
-    }
-
     public override void UndoPop(DescriptorChain chain)
     {
         if (View.Tracker is not null)
@@ -118,17 +96,26 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         }
     }
 
-    public override void Complete(DescriptorChain chain, uint written)
+    /// <summary>Without a virtual call, for <see cref="Virtqueue.Complete"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void CompleteHere(DescriptorChain chain, uint written)
     {
         Debug.Assert(written <= chain.WritableLength, "a device reports no more than it can have written");
-        if (_used is not null)
+        byte* used = _used;
+        if (used is null)
         {
-            WriteUsed(chain, written);
-            PublishUsed();
-            if (View.Tracker is not null)
-            {
-                MarkCompleted(chain, written, _nextUsed - 1u);
-            }
+            return;
+        }
+
+        uint next = _nextUsed;
+        *(ulong*)(used + 4 + (8 * (nuint)(next & _mask))) = chain.Head | ((ulong)written << 32);
+        _nextUsed = next + 1;
+
+        // Release: as in PublishUsed.
+        Volatile.Write(ref *(ushort*)(used + 2), (ushort)(next + 1));
+        if (View.Tracker is not null)
+        {
+            MarkCompleted(chain, written, next);
         }
     }
 
@@ -149,71 +136,14 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
         {
             for (int i = 0; i < chains.Length; i++)
             {
-                MarkCompleted(chains[i], written[i], (uint)(_nextUsed - chains.Length + i));
+                MarkCompleted(chains[i], written[i], _nextUsed - (uint)chains.Length + (uint)i);
             }
         }
     }
 
-    public override bool NeedsInterrupt()
-    {
-        ushort before = _signalledUsed;
-        ushort now = _nextUsed;
-        if ((before == now && !_signalledUnknown) || _used is null)
-        {
-            return false;
-        }
-
-        // Full fence: our used.idx is out before we look at what the driver asked for. Pairs with the driver's fence between writing
-        // used_event (or clearing NO_INTERRUPT) and looking at used.idx once more.
-        Interlocked.MemoryBarrier();
-        if (!_eventIndex)
-        {
-            _signalledUsed = now;
-            _signalledUnknown = false;
-            return (*(ushort*)_available & AvailableNoInterrupt) == 0;
-        }
-
-        ushort wanted = *(ushort*)(_available + 4 + (2 * Size));
-        _signalledUsed = now;
-        if (_signalledUnknown)
-        {
-            _signalledUnknown = false;
-            return true;
-        }
-
-        return (ushort)(now - wanted - 1) < (ushort)(now - before);
-    }
-
-    public override void DisableKicks()
-    {
-        // With event indices there is nothing to write: avail_event stays where the driver has passed it already.
-        if (!_eventIndex && _used is not null)
-        {
-            *(ushort*)_used = UsedNoNotify;
-            MarkUsedDirty(0, sizeof(ushort));
-        }
-    }
-
-    public override bool EnableKicksAndCheckForMore()
-    {
-        if (_used is null || IsBroken || !Dma.Enabled)
-        {
-            return false;
-        }
-
-        uint place = _eventIndex ? 4 + (8u * Size) : 0;
-        *(ushort*)(_used + place) = _eventIndex ? _nextAvailable : (ushort)0;
-        MarkUsedDirty(place, sizeof(ushort));
-
-        // Full fence: our request is out before we look at avail.idx once more. Pairs with the driver's fence between publishing avail.idx
-        // and looking at avail_event (or NO_NOTIFY).
-        Interlocked.MemoryBarrier();
-        return _nextAvailable != *(ushort*)(_available + 2);
-    }
-
     public override VirtqueueState Save()
     {
-        return new VirtqueueState { AvailableIndex = _nextAvailable, UsedIndex = _nextUsed };
+        return new VirtqueueState { AvailableIndex = (ushort)_nextAvailable, UsedIndex = (ushort)_nextUsed };
     }
 
     private protected override void Refresh()
@@ -228,6 +158,7 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     {
         _forgotten = true;
         _used = null;
+        _asksByFlag = false;
     }
 
     private protected override void OnBroken()
@@ -246,138 +177,14 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
             string area = _descriptors is null ? "descriptor table" : _available is null ? "available ring" : "used ring";
             MarkBroken($"the {area} is not in one region of RAM");
         }
-    }
 
-    // The hot loop: what it needs for a plain descriptor fits into registers, and everything else is out of line.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool Walk(DescriptorChain chain, uint index)
-    {
-        byte* table = _descriptors;
-        uint count = Size;
-        uint left = count;
-        bool inside = false;
-        ref DmaView.Region hit = ref View.Hit;
-        GuestSegment* segment = chain.Segments;
-        GuestSegment* end = chain.SegmentsEnd;
-        ulong total = 0;
-        uint direction = 0;
-        while (true)
-        {
-            // Each half of a descriptor is loaded once; all checks are of the copy (MEM-3).
-            ulong* descriptor = (ulong*)(table + ((nuint)index * DescriptorSize));
-            ulong address = descriptor[0];
-            ulong length = descriptor[1];
-            uint flagsAndNext = (uint)(length >> 32);
-            length = (uint)length;
-            if (((flagsAndNext ^ direction) & (DescriptorWrite | DescriptorIndirect)) != 0)
-            {
-                if ((flagsAndNext & DescriptorIndirect) != 0)
-                {
-                    table = EnterIndirectTable(address, (uint)length, inside, (flagsAndNext & DescriptorNext) != 0);
-                    if (table is null)
-                    {
-                        return false;
-                    }
-
-                    inside = true;
-                    chain.RingDescriptors = count - left + 1;
-                    count = left = (uint)length / DescriptorSize;
-                    index = 0;
-                    continue;
-                }
-
-                if (direction != 0)
-                {
-                    return Break("a readable buffer follows a writable one");
-                }
-
-                direction = DescriptorWrite;
-                chain.ReadableCount = (int)(segment - chain.Segments);
-                chain.ReadableLength = (long)total;
-            }
-
-            total += length;
-
-            // A length of 0 wraps to the largest number and takes the other way, which adds nothing.
-            ulong offset = address - hit.Start;
-            if (offset < hit.Length && length - 1 < hit.Length - offset && segment < end)
-            {
-                segment->Base = hit.Host + offset;
-                segment->Length = (nuint)length;
-                segment++;
-            }
-            else
-            {
-                segment = AddPieces(chain, segment, address, length, total, direction != 0);
-                if (segment is null)
-                {
-                    return false;
-                }
-
-                end = chain.SegmentsEnd;
-            }
-
-            if ((flagsAndNext & DescriptorNext) == 0)
-            {
-                break;
-            }
-
-            index = flagsAndNext >> 16;
-            if (index >= count)
-            {
-                return Break("a chain leaves its descriptor table");
-            }
-
-            if (--left == 0)
-            {
-                return Break("a chain is longer than its descriptor table: it loops");
-            }
-        }
-
-        int pieces = (int)(segment - chain.Segments);
-        if (direction == 0)
-        {
-            chain.ReadableCount = pieces;
-            chain.ReadableLength = (long)total;
-        }
-
-        chain.WritableCount = pieces - chain.ReadableCount;
-        chain.WritableLength = (long)total - chain.ReadableLength;
-        if (!inside)
-        {
-            chain.RingDescriptors = count - left + 1;
-        }
-
-        return total <= MaximumLength || Break(TooLong);
-    }
-
-    private bool FetchAvailable()
-    {
-        if (IsBroken)
-        {
-            return false;
-        }
-
-        // Acquire: ring entries and descriptors are read after the index. Pairs with the driver's release when it publishes avail.idx.
-        ushort available = Volatile.Read(ref *(ushort*)(_available + 2));
-        if (available == _nextAvailable)
-        {
-            return false;
-        }
-
-        if ((ushort)(available - _nextAvailable) > Size)
-        {
-            return Break("the available index jumps by more than the queue size");
-        }
-
-        _knownAvailable = available;
-        return true;
+        ChooseQuestion();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void WriteUsed(DescriptorChain chain, uint written)
     {
-        *(ulong*)(_used + 4 + (8 * (_nextUsed & _mask))) = chain.Head | ((ulong)written << 32);
+        *(ulong*)(_used + 4 + (8 * (nuint)(_nextUsed & _mask))) = chain.Head | ((ulong)written << 32);
         _nextUsed++;
     }
 
@@ -402,6 +209,6 @@ internal sealed unsafe class SplitVirtqueue : Virtqueue
     private void PublishUsed()
     {
         // Release: buffers and used elements are out before the index. Pairs with the driver's acquire when it reads used.idx.
-        Volatile.Write(ref *(ushort*)(_used + 2), _nextUsed);
+        Volatile.Write(ref *(ushort*)(_used + 2), (ushort)_nextUsed);
     }
 }

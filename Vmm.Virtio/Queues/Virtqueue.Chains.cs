@@ -48,6 +48,18 @@ public abstract unsafe partial class Virtqueue
         return chain.Segments + used;
     }
 
+    /// <summary>
+    /// Whether a descriptor may be followed into its table: all that <see cref="EnterIndirectTable"/> checks but where the table lies.
+    /// </summary>
+    /// <param name="flags">Flags of the descriptor, which has no other descriptors before it.</param>
+    /// <param name="length">Its length in bytes.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private protected bool CanEnterTable(uint flags, uint length)
+    {
+        // A length of 0 wraps to the largest number.
+        return _indirect && (flags & DescriptorNext) == 0 && length % DescriptorSize == 0 && (length / DescriptorSize) - 1 < _indirectLimit;
+    }
+
     /// <summary>Checks an indirect table and finds it (2.7.5.3, 2.8.7).</summary>
     /// <param name="address">Its address.</param>
     /// <param name="length">Its length in bytes.</param>

@@ -1,5 +1,6 @@
 using System;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Interrupts;
 using Vmm.DeviceModel.Memory;
@@ -22,6 +23,10 @@ namespace Vmm.Virtio.Queues;
 /// <para>
 /// Where written memory is tracked (<see cref="GuestMemory.DirtyTracker"/>), completing a chain marks what the device says it wrote, giving one back
 /// marks all that it might have written, and the ring marks its own writes (MEM-5). Without a tracker that costs one comparison each.
+/// </para>
+/// <para>
+/// There are two forms of ring and no more. What is done for every chain tells them apart by a comparison instead of a virtual call, which machine
+/// code without a profile could not see through.
 /// </para>
 /// </remarks>
 public abstract partial class Virtqueue
@@ -112,7 +117,11 @@ public abstract partial class Virtqueue
     /// <summary>Takes the next available chain and resolves its buffers to host memory.</summary>
     /// <param name="chain">Filled; what it held before is forgotten.</param>
     /// <returns>False if there is none, bus mastering is off, or the ring is broken.</returns>
-    public abstract bool TryPop(DescriptorChain chain);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryPop(DescriptorChain chain)
+    {
+        return this is SplitVirtqueue split ? split.TryPopHere(chain) : Unsafe.As<PackedVirtqueue>(this).TryPopHere(chain);
+    }
 
     /// <summary>Gives back the chain that was popped last, so that it is popped again.</summary>
     /// <param name="chain">The chain of the last <see cref="TryPop"/> that was neither completed nor returned.</param>
@@ -121,7 +130,18 @@ public abstract partial class Virtqueue
     /// <summary>Puts a chain into the used ring, visible to the driver at once; it is not signalled yet.</summary>
     /// <param name="chain">A popped chain; chains may complete in any order.</param>
     /// <param name="written">Bytes written from the start of its writable part.</param>
-    public abstract void Complete(DescriptorChain chain, uint written);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Complete(DescriptorChain chain, uint written)
+    {
+        if (this is SplitVirtqueue split)
+        {
+            split.CompleteHere(chain, written);
+        }
+        else
+        {
+            Unsafe.As<PackedVirtqueue>(this).CompleteHere(chain, written);
+        }
+    }
 
     /// <summary>
     /// Completes several chains as one step: the driver sees all of them or none (net: the buffers of one packet, 5.1.6.4).
@@ -131,7 +151,11 @@ public abstract partial class Virtqueue
     public abstract void CompleteTogether(ReadOnlySpan<DescriptorChain> chains, ReadOnlySpan<uint> written);
 
     /// <summary>Whether the driver wants an interrupt for what was completed since this was asked last.</summary>
-    public abstract bool NeedsInterrupt();
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool NeedsInterrupt()
+    {
+        return this is SplitVirtqueue split ? split.NeedsInterruptHere() : Unsafe.As<PackedVirtqueue>(this).NeedsInterruptHere();
+    }
 
     /// <summary>Signals the interrupt if the driver wants one for what was completed since the last call.</summary>
     /// <returns>True if it was signalled.</returns>
@@ -158,6 +182,12 @@ public abstract partial class Virtqueue
 
     /// <summary>Whether there is a chain to pop; it costs a load. Inside guest memory.</summary>
     internal abstract bool HasAvailable { get; }
+
+    /// <summary>
+    /// <see cref="TryPop"/> by the walk that can do everything. <see cref="TryPop"/> goes that way only for what its own does not know; both take the
+    /// same chains to the same buffers.
+    /// </summary>
+    internal abstract bool TryPopByAnyWay(DescriptorChain chain);
 
     /// <summary>Latches the ring as broken because of what the driver put into it, as a device sees it.</summary>
     /// <param name="reason">What was wrong; the first reason stays.</param>

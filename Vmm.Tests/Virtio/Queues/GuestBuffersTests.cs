@@ -28,6 +28,60 @@ public sealed unsafe class GuestBuffersTests
         }
     }
 
+    [Theory]
+    [InlineData(2047)]
+    [InlineData(2048)]
+    [InlineData(2049)]
+    [InlineData(4096)]
+    [InlineData(4223)]
+    [InlineData(65536)]
+    [InlineData(65537)]
+    public void A_block_is_copied_whole_both_ways_and_nothing_beside_it(int length)
+    {
+        byte[] memory = GC.AllocateArray<byte>(length + 2, pinned: true);
+        byte[] block = new byte[length];
+        new Random(length).NextBytes(block);
+        byte* bytes = (byte*)Unsafe.AsPointer(ref memory[0]);
+        GuestSegment* whole = stackalloc GuestSegment[1];
+        whole[0] = new GuestSegment { Base = bytes + 1, Length = (nuint)length };
+        var buffers = new GuestBuffers(whole, 1, 0, length);
+        buffers.CopyFrom(block).Should().Be(length);
+        memory.AsSpan(1, length).SequenceEqual(block).Should().BeTrue();
+        (memory[0], memory[^1]).Should().Be((0, 0));
+        byte[] back = new byte[length];
+        buffers.CopyTo(back).Should().Be(length);
+        back.AsSpan().SequenceEqual(block).Should().BeTrue();
+    }
+
+    [Fact]
+    public void A_copy_of_any_length_is_the_same_from_one_piece_and_from_several()
+    {
+        const int Bytes = 70;
+        byte* bytes = (byte*)Unsafe.AsPointer(ref GC.AllocateArray<byte>(Bytes, pinned: true)[0]);
+        GuestSegment* whole = stackalloc GuestSegment[1];
+        whole[0] = new GuestSegment { Base = bytes, Length = Bytes };
+        GuestSegment* halves = stackalloc GuestSegment[2];
+        halves[0] = new GuestSegment { Base = bytes, Length = 1 };
+        halves[1] = new GuestSegment { Base = bytes + 1, Length = Bytes - 1 };
+        for (int i = 0; i < Bytes; i++)
+        {
+            bytes[i] = (byte)(i + 1);
+        }
+
+        for (int length = 0; length <= Bytes; length++)
+        {
+            for (int start = 0; start <= Bytes - length; start++)
+            {
+                byte[] one = new byte[length];
+                byte[] two = new byte[length];
+                new GuestBuffers(whole, 1, 0, Bytes).Slice(start, length).CopyTo(one).Should().Be(length);
+                new GuestBuffers(halves, 2, 0, Bytes).Slice(start, length).CopyTo(two).Should().Be(length);
+                one.Should().Equal(two);
+                one.Should().Equal(new Span<byte>(bytes + start, length).ToArray());
+            }
+        }
+    }
+
     [Fact]
     public void Every_part_has_the_bytes_that_the_array_has_there()
     {
