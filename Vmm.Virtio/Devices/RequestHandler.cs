@@ -85,7 +85,7 @@ public abstract partial class RequestHandler : QueueHandler
     {
         using (Queue.Enter())
         {
-            return Queue.HasAvailable || Queue.IsBroken;
+            return Queue.HasAvailable() || Queue.IsBroken;
         }
     }
 

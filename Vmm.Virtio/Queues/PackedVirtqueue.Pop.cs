@@ -23,7 +23,7 @@ internal sealed unsafe partial class PackedVirtqueue
     internal override bool TryPopByAnyWay(DescriptorChain chain) => HasAvailable() && PopByAnyWay(chain);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool HasAvailable() => Dma.Enabled && !IsBroken && IsNextAvailable();
+    internal override bool HasAvailable() => Dma.Enabled && !IsBroken && IsNextAvailable();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool IsNextAvailable()

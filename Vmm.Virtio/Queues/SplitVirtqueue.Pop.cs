@@ -1,4 +1,3 @@
-using System;
 using System.Runtime.CompilerServices;
 using System.Threading;
 
@@ -25,7 +24,7 @@ internal sealed unsafe partial class SplitVirtqueue
     internal override bool TryPopByAnyWay(DescriptorChain chain) => HasAvailable() && PopByAnyWay(chain);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool HasAvailable() => Dma.Enabled && (_nextAvailable != _knownAvailable || FetchAvailable());
+    internal override bool HasAvailable() => Dma.Enabled && (_nextAvailable != _knownAvailable || FetchAvailable());
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool FetchAvailable()

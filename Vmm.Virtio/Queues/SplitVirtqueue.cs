@@ -81,8 +81,6 @@ internal sealed unsafe partial class SplitVirtqueue : Virtqueue
         return queue is not null;
     }
 
-    internal override bool HasAvailable => Dma.Enabled && (_nextAvailable != _knownAvailable || FetchAvailable());
-
     public override void UndoPop(DescriptorChain chain)
     {
         if (View.Tracker is not null)

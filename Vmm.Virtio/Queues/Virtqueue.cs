@@ -181,7 +181,7 @@ public abstract partial class Virtqueue
     public abstract VirtqueueState Save();
 
     /// <summary>Whether there is a chain to pop; it costs a load. Inside guest memory.</summary>
-    internal abstract bool HasAvailable { get; }
+    internal abstract bool HasAvailable();
 
     /// <summary>
     /// <see cref="TryPop"/> by the walk that can do everything. <see cref="TryPop"/> goes that way only for what its own does not know; both take the
