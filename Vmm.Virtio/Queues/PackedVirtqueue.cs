@@ -224,7 +224,7 @@ internal sealed unsafe partial class PackedVirtqueue : Virtqueue
         // WRITE says that the length counts (2.8.4).
         uint flags = (_usedWrap != 0 ? DescriptorAvailable | DescriptorUsed : 0) | (written != 0 ? DescriptorWrite : 0);
         value = written | ((ulong)chain.Head << 32) | ((ulong)flags << 48);
-        var used = (ulong*)(_descriptors + ((nuint)_nextUsed * DescriptorSize) + 8);
+        ulong* used = (ulong*)(_descriptors + ((nuint)_nextUsed * DescriptorSize) + 8);
         uint slots = chain.RingDescriptors;
         uint next = _nextUsed + slots;
         if (next >= Size)
