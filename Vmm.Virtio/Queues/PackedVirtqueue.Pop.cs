@@ -13,6 +13,7 @@ namespace Vmm.Virtio.Queues;
 internal sealed unsafe partial class PackedVirtqueue
 {
     private const uint DescriptorLap = DescriptorAvailable | DescriptorUsed;
+    private const uint DescriptorKind = DescriptorLap | DescriptorWrite | DescriptorIndirect;
     private const int FlagsShift = 48;
     private const ulong NextFlag = (ulong)DescriptorNext << FlagsShift;
 
@@ -82,7 +83,7 @@ internal sealed unsafe partial class PackedVirtqueue
         GuestSegment* end = segment + Math.Min(Size - _nextAvailable, (uint)chain.Capacity);
         uint lap = LapOf(_availableWrap);
         ulong total = 0;
-        while ((rest >> FlagsShift & (DescriptorLap | DescriptorWrite | DescriptorIndirect)) == lap)
+        while (((rest >> FlagsShift) & DescriptorKind) == lap)
         {
             ulong length = (uint)rest;
             address -= hit.Start;
@@ -113,7 +114,7 @@ internal sealed unsafe partial class PackedVirtqueue
         lap |= DescriptorWrite;
         GuestSegment* writable = segment;
         ulong readableLength = total;
-        while ((rest >> FlagsShift & (DescriptorLap | DescriptorWrite | DescriptorIndirect)) == lap)
+        while (((rest >> FlagsShift) & DescriptorKind) == lap)
         {
             ulong length = (uint)rest;
             address -= hit.Start;
