@@ -7,6 +7,7 @@ using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Benchmarks.Io;

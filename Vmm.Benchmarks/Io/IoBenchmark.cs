@@ -4,7 +4,7 @@ using System.Globalization;
 using System.IO;
 using System.Linq;
 using Vmm.DeviceModel.Interop;
-using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 
 namespace Vmm.Benchmarks.Io;
 

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 
 namespace Vmm.Machine.Catalogue;
 

@@ -158,6 +158,8 @@ public sealed class StateFieldTests
             ["_signalledUsed"] = "the first look signals",
             ["_signalledUnknown"] = "true after a restore",
             ["_forgotten"] = "nothing is in flight of what is paused",
+            ["_asksByFlag"] = Followed,
+            ["_fence"] = "written for its effect on the order, and never read",
         },
         ["Vmm.Virtio.Queues.PackedVirtqueue"] = new()
         {
@@ -173,6 +175,7 @@ public sealed class StateFieldTests
             ["_unsignalled"] = "the first look signals",
             ["_signalledUnknown"] = "true after a restore",
             ["_kicksDisabled"] = Followed,
+            ["_fence"] = "written for its effect on the order, and never read",
         },
         ["Vmm.Virtio.Devices.VirtioDevice"] = new()
         {

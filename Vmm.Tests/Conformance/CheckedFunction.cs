@@ -7,6 +7,7 @@ using Vmm.Pci.Bars;
 using Vmm.Pci.Capabilities;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Conformance;

@@ -9,6 +9,7 @@ using Vmm.Pci;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Fuzz;

@@ -10,6 +10,7 @@ using Vmm.Pci.Host;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Transport;
 using Xunit.Abstractions;
 using static Iced.Intel.AssemblerRegisters;

@@ -2,6 +2,7 @@ using System;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
 namespace Vmm.Tests.Virtio.Devices;

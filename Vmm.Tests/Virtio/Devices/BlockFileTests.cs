@@ -6,6 +6,7 @@ using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Interop;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using static Vmm.Testing.Rings.GuestBuffer;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;
 

@@ -8,6 +8,7 @@ using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Queues;
 using static Vmm.Testing.Rings.GuestBuffer;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;

@@ -4,6 +4,7 @@ using System.Threading;
 using Vmm.DeviceModel.Memory;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Xunit.Abstractions;
 using static Vmm.Testing.Rings.GuestBuffer;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;

@@ -4,6 +4,7 @@ using System.IO.Pipes;
 using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;

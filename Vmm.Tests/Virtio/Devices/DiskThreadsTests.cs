@@ -1,5 +1,6 @@
 using System.Threading;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 
 namespace Vmm.Tests.Virtio.Devices;
 

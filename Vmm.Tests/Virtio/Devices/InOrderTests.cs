@@ -6,6 +6,7 @@ using Vmm.DeviceModel.Events;
 using Vmm.Tests.Fakes;
 using Vmm.Tests.Virtio.Transport;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Transport;
 using static Vmm.Testing.Rings.GuestBuffer;

@@ -8,6 +8,7 @@ using System.Threading;
 using System.Threading.Tasks;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using static Vmm.Testing.Rings.GuestBuffer;
 using static Vmm.Tests.Virtio.Devices.BlockRequests;
 

@@ -32,6 +32,7 @@ public sealed class PollingTests
         for (int i = 0; i < Requests; i++)
         {
             disk.Drivers[0].Add(header, data, status);
+            disk.Drivers[0].Publish();
             if (disk.Drivers[0].NeedsKick())
             {
                 kicks++;
@@ -109,6 +110,9 @@ public sealed class PollingTests
         return new VirtioDeviceRig(device, features: device.OfferedFeatures | (form == RingForm.Packed ? RingFeatures.Packed : 0)).Start();
     }
 
-    private static void Add(VirtioDeviceRig disk) => disk.Drivers[0].Add(
-        Readable(disk.Ram.Place(Header(In, 0)), 16), Writable(disk.Ram.Allocate(512), 512), Writable(disk.Ram.Allocate(1), 1));
+    private static void Add(VirtioDeviceRig disk)
+    {
+        disk.Drivers[0].Add(Readable(disk.Ram.Place(Header(In, 0)), 16), Writable(disk.Ram.Allocate(512), 512), Writable(disk.Ram.Allocate(1), 1));
+        disk.Drivers[0].Publish();
+    }
 }

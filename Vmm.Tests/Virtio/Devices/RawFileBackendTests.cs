@@ -2,6 +2,7 @@ using System;
 using System.IO;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 
 namespace Vmm.Tests.Virtio.Devices;
 

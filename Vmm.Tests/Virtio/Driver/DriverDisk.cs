@@ -1,6 +1,7 @@
 using System.Linq;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Virtio.Driver;

@@ -2,6 +2,7 @@ using System;
 using Vmm.DeviceModel.Events;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Queues;
 using static Vmm.Testing.Rings.GuestBuffer;
 

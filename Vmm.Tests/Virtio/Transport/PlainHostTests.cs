@@ -5,6 +5,7 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Registers;
 using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Disks;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
 using Vmm.Virtio.Transport;

@@ -2,7 +2,7 @@ using System;
 using System.Numerics;
 using System.Runtime.InteropServices;
 
-namespace Vmm.Virtio.Interop;
+namespace Vmm.Virtio.Disks;
 
 /// <summary>Aligned memory that bytes of the guest pass through where theirs is not aligned as O_DIRECT wants it. For one thread.</summary>
 internal sealed unsafe class BounceMemory : IDisposable

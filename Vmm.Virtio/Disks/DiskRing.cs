@@ -6,7 +6,7 @@ using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 
-namespace Vmm.Virtio.Interop;
+namespace Vmm.Virtio.Disks;
 
 /// <summary>The requests of one queue to a file, by an io_uring of their own.</summary>
 /// <remarks>

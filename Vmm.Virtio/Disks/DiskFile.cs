@@ -5,7 +5,7 @@ using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 
-namespace Vmm.Virtio.Interop;
+namespace Vmm.Virtio.Disks;
 
 /// <summary>A file or block device as positions and guest buffers; every method gives 0 or an error number.</summary>
 /// <remarks>

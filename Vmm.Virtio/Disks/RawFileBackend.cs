@@ -1,9 +1,9 @@
 using System;
 using System.IO;
 using Vmm.DeviceModel.Interop;
-using Vmm.Virtio.Interop;
+using Vmm.Virtio.Devices;
 
-namespace Vmm.Virtio.Devices;
+namespace Vmm.Virtio.Disks;
 
 /// <summary>A disk in a plain file or on a block device: sector n lies at byte 512 n.</summary>
 /// <remarks>

@@ -3,7 +3,7 @@ using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 
-namespace Vmm.Virtio.Interop;
+namespace Vmm.Virtio.Disks;
 
 /// <content>What a request asks the kernel for, and what becomes of the answer.</content>
 internal sealed unsafe partial class DiskRing

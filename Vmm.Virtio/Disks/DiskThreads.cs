@@ -1,9 +1,9 @@
 using System;
 using System.Collections.Generic;
 using System.Threading;
-using Vmm.Virtio.Interop;
+using Vmm.Virtio.Devices;
 
-namespace Vmm.Virtio.Devices;
+namespace Vmm.Virtio.Disks;
 
 /// <summary>Threads that do requests which wait for the host, one each: made when they are needed, ended when they are not for a while.</summary>
 /// <param name="perform">Does a request and completes it; must not throw.</param>
