@@ -257,7 +257,7 @@ public sealed class NetBatchTests
             Take(net, buffers, out _).Should().Equal(frame);
         }
 
-        Eventually.Holds(() => _fake.Waiting is 0 || !_backend.Rooms.IsEmpty, "the batch is taken");
+        Eventually.Holds(() => _fake.Waiting < 10, "the large one is taken");
         net.Device.StopQueue(Receive)!.AvailableIndex.Should().Be(50, "every other buffer is given back");
         (((NetDevice)net.Device).ReceiveDropped + _fake.Waiting).Should().Be(10);
     }
