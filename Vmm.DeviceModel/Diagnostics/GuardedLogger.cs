@@ -15,6 +15,10 @@ internal sealed class GuardedLogger : ILogger
 
     private GuardedLogger(ILogger inner) => _inner = inner;
 
+    /// <summary>A log, guarded.</summary>
+    /// <param name="log">The log.</param>
+    public static ILogger Guard(ILogger log) => log is GuardedLogger or NullLogger ? log : new GuardedLogger(log);
+
     /// <summary>The log of a category, guarded; a log that keeps nothing where there is no factory.</summary>
     /// <param name="factory">Makes the log, or null.</param>
     /// <param name="category">The category's name.</param>

@@ -4,8 +4,8 @@ using System.Diagnostics;
 namespace Vmm.DeviceModel.Events;
 
 /// <summary>
-/// How long a worker looks for work before it sleeps. Sleeps that were so short that looking would have been better make it longer, doubling up to a
-/// limit; one that was longer than the limit ends it, so that a device that has little to do costs nothing.
+/// How long a worker looks for work before it sleeps. Times without work that were so short that looking would have been better make it longer,
+/// doubling up to a limit; one that was longer than the limit ends it, so that a device that has little to do costs nothing.
 /// </summary>
 /// <remarks>Of one thread. Times are in ticks of <see cref="Stopwatch"/>.</remarks>
 internal struct PollWindow
@@ -28,10 +28,10 @@ internal struct PollWindow
     public readonly bool IsPossible => _limit > 0;
 
     /// <summary>The worker was woken.</summary>
-    /// <param name="slept">Ticks that it had slept.</param>
-    public void AddSleep(long slept)
+    /// <param name="idle">Ticks that it had been without work, looking or asleep.</param>
+    public void AddIdle(long idle)
     {
-        if (slept > _limit)
+        if (idle > _limit)
         {
             Length = 0;
         }

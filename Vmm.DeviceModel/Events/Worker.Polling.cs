@@ -17,6 +17,9 @@ public sealed unsafe partial class Worker
     private PollWindow _window;
     private long _pollTicks;
 
+    // When there was work the last time, if it was looked for since; 0 otherwise.
+    private long _idleSince;
+
     /// <summary>
     /// How long the worker looks for work at most before it sleeps; it adapts between nothing and this (<see cref="PollWindow"/>). Zero, the default,
     /// for never. To be set before the start.
@@ -75,6 +78,7 @@ public sealed unsafe partial class Worker
             else if (now - since >= _window.Length)
             {
                 Interlocked.Add(ref _pollTicks, now - since);
+                _idleSince = since;
                 break;
             }
             else

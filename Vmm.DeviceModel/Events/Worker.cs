@@ -263,9 +263,11 @@ public sealed unsafe partial class Worker : IDisposable
             }
             else if (_window.IsPossible)
             {
-                long asleep = Stopwatch.GetTimestamp();
+                // Looking in vain counts: work that comes later than the limit was not worth looking for.
+                long idle = _idleSince != 0 ? _idleSince : Stopwatch.GetTimestamp();
+                _idleSince = 0;
                 Wait(events, -1, out int count);
-                _window.AddSleep(Stopwatch.GetTimestamp() - asleep);
+                _window.AddIdle(Stopwatch.GetTimestamp() - idle);
                 RunAll(events, count);
             }
             else

@@ -8,8 +8,9 @@ namespace Vmm.DeviceModel.Interop;
 /// <summary>An io_uring: operations on descriptors that the kernel is asked for many at a time, and that end in any order.</summary>
 /// <remarks>
 /// <para>
-/// One thread at a time uses it. An operation is written (<see cref="TryAdd"/>) and begins with the next <see cref="Submit"/>, one system call for all
-/// of them; its end is taken by <see cref="TryTake"/>, which is none. The ring's descriptor can be polled: it is readable while there are ends to take.
+/// One thread at a time uses it. An operation is written (<see cref="TryAdd"/>) and begins with the next <see cref="Submit"/>, one system call for
+/// all of them; its end is taken by <see cref="TryTake"/>, which is none. The ring's descriptor can be polled: it is readable while there are ends
+/// to take.
 /// </para>
 /// <para>
 /// No more operations may be outstanding than <see cref="Capacity"/>; <see cref="TryAdd"/> sees to it, so that the kernel never has to keep an end for
@@ -119,6 +120,22 @@ internal sealed unsafe class IoUring : IDisposable
         }
 
         return error;
+    }
+
+    /// <summary>
+    /// Sets how many threads the kernel makes at most for operations on files that it can only do by waiting, for all rings of the thread that
+    /// submits. By itself it makes four a processor, and no more than the ring has entries; they are made when they are needed and end when they are not.
+    /// </summary>
+    /// <param name="count">Threads, at least 1.</param>
+    /// <returns>0, or an error number: EINVAL before Linux 5.15, where the limit is the kernel's.</returns>
+    public int LimitThreads(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+
+        // Of the other kind, for sockets and the like, 0 changes nothing.
+        uint* limits = stackalloc uint[2] { (uint)count, 0 };
+        return Libc.ErrorOf(Libc.io_uring_register(
+            Libc.SYS_io_uring_register, _descriptor.Number, Libc.IORING_REGISTER_IOWQ_MAX_WORKERS, limits, 2));
     }
 
     /// <summary>Gives a cleared entry to be filled with an operation before the next call.</summary>

@@ -19,6 +19,8 @@ internal static unsafe partial class Libc
     public const uint IORING_FEAT_SUBMIT_STABLE = 1 << 2;
     public const uint IORING_FEAT_RW_CUR_POS = 1 << 3;
 
+    public const uint IORING_REGISTER_IOWQ_MAX_WORKERS = 19;
+
     public const uint IORING_ENTER_GETEVENTS = 1 << 0;
 
     public const uint IORING_SQ_CQ_OVERFLOW = 1 << 1;
@@ -48,6 +50,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "syscall", SetLastError = true)]
     public static partial nint io_uring_enter(nint number, int fd, uint submit, uint complete, uint flags, void* argument, nuint size);
+
+    [LibraryImport(Library, EntryPoint = "syscall", SetLastError = true)]
+    public static partial nint io_uring_register(nint number, int fd, uint operation, void* argument, uint count);
 
     /// <summary>struct io_uring_sqe: one operation.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 64)]

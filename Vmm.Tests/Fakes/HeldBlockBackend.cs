@@ -24,6 +24,9 @@ public sealed class HeldBlockBackend(bool hasQueues = false) : IBlockBackend
 
     public bool IsDisposed { get; private set; }
 
+    /// <summary>Runs first in each commit of a path.</summary>
+    public Action OnCommit { get; set; } = static () => { };
+
     /// <summary>Paths that were opened and not disposed.</summary>
     public int OpenQueues => Volatile.Read(ref _openQueues);
 
@@ -92,6 +95,7 @@ public sealed class HeldBlockBackend(bool hasQueues = false) : IBlockBackend
 
         public void Commit()
         {
+            _backend.OnCommit();
             while (_submitted.TryDequeue(out BlockRequest? request))
             {
                 if (request.Operation == BlockOperation.Flush)

@@ -17,4 +17,7 @@ internal static partial class Log
 
     [LoggerMessage(3103, LogLevel.Error, "{Device}: the disk could not be closed")]
     public static partial void CloseFailed(ILogger logger, System.Exception failure, string device);
+
+    [LoggerMessage(3104, LogLevel.Error, "{Device}: the device failed in a request of queue {Queue}, after that queue had been stopped")]
+    public static partial void FormerQueueFailed(ILogger logger, System.Exception failure, string device, int queue);
 }

@@ -202,10 +202,16 @@ public abstract class QueueHandler : IPolledWork
         catch (Exception failure) when (!_closed)
         {
             Fail(failure);
+            if (InFlight != 0)
+            {
+                // What was handed to the device and not begun yet is begun, so that it ends.
+                _binding.Kick.Signal();
+            }
         }
-        catch (Exception)
+        catch (Exception failure)
         {
             // The device goes on without this queue, perhaps with another in its place: it does not need a reset for what this one did late.
+            _binding.OnLateFailure(this, failure);
         }
         finally
         {
@@ -235,7 +241,17 @@ public abstract class QueueHandler : IPolledWork
             return false;
         }
 
-        bool found = HasWork();
+        bool found;
+        try
+        {
+            found = HasWork();
+        }
+        catch (Exception)
+        {
+            // An embedder's translator: whoever serves the queue meets it again, and knows what to do.
+            found = true;
+        }
+
         LeaveQueue();
         if (found)
         {

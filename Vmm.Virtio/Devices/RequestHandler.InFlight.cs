@@ -203,12 +203,15 @@ public abstract partial class RequestHandler
         return true;
     }
 
-    /// <summary>Has the device begin what it was given, and say what has ended; outside of guest memory and away from the queue.</summary>
+    /// <summary>
+    /// Has the device begin what it was given, and say what has ended; outside of guest memory. The worker is in the device meanwhile, not away: with
+    /// nothing in flight a stop waits for it all the same, before it closes what the device has for the queue.
+    /// </summary>
     /// <returns>False if the queue was taken away meanwhile.</returns>
     private bool Exchange()
     {
         _uncommitted = 0;
-        LeaveQueue();
+        EnterDevice();
         if (!IsClosed)
         {
             Commit();

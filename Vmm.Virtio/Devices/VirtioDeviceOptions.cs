@@ -1,6 +1,7 @@
 using System;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.DeviceModel.Diagnostics;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
@@ -33,8 +34,18 @@ public abstract record VirtioDeviceOptions
     /// </summary>
     public TimeSpan PollLimit { get; init; } = Environment.ProcessorCount > 1 ? TimeSpan.FromMicroseconds(32) : TimeSpan.Zero;
 
-    /// <summary>Where failures of the host side are logged.</summary>
-    public ILogger Logger { get; init; } = NullLogger.Instance;
+    /// <summary>Where failures of the host side are logged. A log that throws loses the line and does no other harm.</summary>
+    public ILogger Logger
+    {
+        get;
+        init
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            field = GuardedLogger.Guard(value);
+        }
+    }
+
+        = NullLogger.Instance;
 
     /// <summary>The ring features that the options ask for.</summary>
     public ulong OfferedRingFeatures =>

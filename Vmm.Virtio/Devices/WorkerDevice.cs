@@ -101,7 +101,7 @@ public abstract class WorkerDevice : VirtioDevice
         _handlers[index] = handler;
         if (handler is not null)
         {
-            handler.Bind(new QueueBinding(queue.Kick, host, _detached, Options.StopLimit, ReportDetached));
+            handler.Bind(new QueueBinding(queue.Kick, host, _detached, Options.StopLimit, ReportDetached, ReportLateFailure));
             StartHandler(index, handler, _workers[WorkerOf(index)]);
         }
 
@@ -294,6 +294,11 @@ public abstract class WorkerDevice : VirtioDevice
     private void ReportDetached(QueueHandler handler)
     {
         Log.RequestsDetached(Options.Logger, Options.NameOf(DeviceType), handler.Queue.Index, handler.InFlight);
+    }
+
+    private void ReportLateFailure(QueueHandler handler, Exception failure)
+    {
+        Log.FormerQueueFailed(Options.Logger, failure, Options.NameOf(DeviceType), handler.Queue.Index);
     }
 
     private void WakeAll()

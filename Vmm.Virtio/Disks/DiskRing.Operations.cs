@@ -47,6 +47,7 @@ internal sealed unsafe partial class DiskRing
             return false;
         }
 
+        _vectorsUsed += count > 1 ? count : 0;
         entry->fd = _file.Number;
         entry->user_data = operation.Tag;
         entry->flags = operation.IsForced ? Libc.IOSQE_ASYNC : (byte)0;
@@ -141,7 +142,6 @@ internal sealed unsafe partial class DiskRing
             }
         }
 
-        _vectorsUsed += count > 1 ? count : 0;
         return true;
     }
 

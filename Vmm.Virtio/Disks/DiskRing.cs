@@ -80,6 +80,9 @@ internal sealed unsafe partial class DiskRing : IBlockQueue
         // A cancellation takes room beside what it cancels.
         int error = IoUring.TryCreate(Math.Clamp(2 * size, 2, IoUring.MaximumEntries), out IoUring? kernel);
         ring = error == 0 ? new DiskRing(file, kernel!, size, elsewhere) : null;
+
+        // A file system that is slow, and reads by waiting, has as many reads at once as with threads of our own.
+        _ = kernel?.LimitThreads(Math.Min(size, RawFileBackend.ThreadLimit));
         return error;
     }
 
@@ -251,6 +254,7 @@ internal sealed unsafe partial class DiskRing : IBlockQueue
     {
         if (!_ring.HasUnsubmitted)
         {
+            _vectorsUsed = 0;
             return;
         }
 

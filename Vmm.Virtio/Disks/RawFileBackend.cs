@@ -20,9 +20,11 @@ namespace Vmm.Virtio.Disks;
 /// </remarks>
 public sealed class RawFileBackend : IBlockBackend
 {
+    /// <summary>Threads that wait for the file at most, ours or the kernel's of a queue.</summary>
+    internal const int ThreadLimit = 64;
+
     private const int SectorSize = 512;
     private const int LargestBlock = 4096;
-    private const int ThreadLimit = 64;
 
     private readonly DiskFile _file;
     private readonly DiskThreads _threads;

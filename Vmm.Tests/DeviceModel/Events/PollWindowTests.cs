@@ -22,7 +22,7 @@ public sealed class PollWindowTests
         long[] lengths = new long[5];
         for (int i = 0; i < lengths.Length; i++)
         {
-            window.AddSleep(Ticks(10));
+            window.AddIdle(Ticks(10));
             lengths[i] = window.Length;
         }
 
@@ -33,8 +33,8 @@ public sealed class PollWindowTests
     public void A_long_sleep_ends_polling_at_once()
     {
         var window = new PollWindow(Limit);
-        window.AddSleep(Ticks(1));
-        window.AddSleep(Ticks(41));
+        window.AddIdle(Ticks(1));
+        window.AddIdle(Ticks(41));
         window.Length.Should().Be(0);
     }
 
@@ -42,7 +42,7 @@ public sealed class PollWindowTests
     public void Without_a_limit_nothing_is_ever_polled()
     {
         var window = new PollWindow(TimeSpan.Zero);
-        window.AddSleep(0);
+        window.AddIdle(0);
         window.IsPossible.Should().BeFalse();
         window.Length.Should().Be(0);
     }

@@ -9,7 +9,7 @@ namespace Vmm.Tests.DeviceModel.Interop;
 public sealed unsafe class IoUringTests
 {
     [Fact]
-    public void EveryOperationEndsOnceWithItsTag()
+    public void Every_operation_ends_once_with_its_tag()
     {
         using IoUring ring = Create(64);
         var ended = new HashSet<ulong>();
@@ -36,7 +36,7 @@ public sealed unsafe class IoUringTests
     }
 
     [Fact]
-    public void ReadsAndWritesAFile()
+    public void Reads_and_writes_a_file()
     {
         string path = Path.GetTempFileName();
         try
@@ -60,7 +60,7 @@ public sealed unsafe class IoUringTests
     }
 
     [Fact]
-    public void AFailureIsANegativeErrorNumber()
+    public void A_failure_is_a_negative_error_number()
     {
         using IoUring ring = Create(1);
         ring.TryAdd(out Libc.io_uring_sqe* entry).Should().BeTrue();
@@ -71,7 +71,15 @@ public sealed unsafe class IoUringTests
     }
 
     [Fact]
-    public void ASizeOutOfRangeIsRefused()
+    public void The_kernels_threads_can_be_limited()
+    {
+        using IoUring ring = Create(8);
+        ring.LimitThreads(64).Should().BeOneOf(0, Errno.EINVAL);
+        FluentActions.Invoking(() => ring.LimitThreads(0)).Should().Throw<ArgumentOutOfRangeException>();
+    }
+
+    [Fact]
+    public void A_size_out_of_range_is_refused()
     {
         FluentActions.Invoking(() => IoUring.TryCreate(0, out _)).Should().Throw<ArgumentOutOfRangeException>();
         FluentActions.Invoking(() => IoUring.TryCreate(IoUring.MaximumEntries + 1, out _)).Should().Throw<ArgumentOutOfRangeException>();

@@ -41,7 +41,7 @@ public sealed class BlockRingTests
         var driver = new SplitRingDriver(ram, 256, 0);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var handler = new BlockRequestHandler(device, queue!);
-        handler.Bind(new QueueBinding(kick, host, new DetachedRequests(1, static () => { }), TimeSpan.Zero, static _ => { }));
+        handler.Bind(new QueueBinding(kick, host, new DetachedRequests(1, static () => { }), TimeSpan.Zero, static _ => { }, static (_, _) => { }));
         using var worker = new Worker("never runs");
         handler.Start(worker);
         ulong room = ram.Allocate(64 * 512);

@@ -1,5 +1,8 @@
 using System;
 using System.Threading;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Vmm.Tests.Fakes;
 using Vmm.Virtio.Devices;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.Spec;
@@ -19,7 +22,7 @@ public sealed class LateHandlerTests
         using var gate = new SemaphoreSlim(0);
         ScriptedHandler? made = null;
         DescriptorChain? pending = null;
-        var device = new HandlerDevice(queue => made = new ScriptedHandler(queue)
+        var device = new HandlerDevice(NullLogger.Instance, queue => made = new ScriptedHandler(queue)
         {
             // The first takes its time, the second is done in parts without end.
             OnHandle = number => number == 0 ? RequestOutcome.Pending : RequestOutcome.Continue,
@@ -57,7 +60,8 @@ public sealed class LateHandlerTests
         using var entered = new ManualResetEventSlim();
         using var gate = new ManualResetEventSlim();
         int queues = 0;
-        var device = new HandlerDevice(queue => Interlocked.Increment(ref queues) > 1
+        var log = new ListLogger();
+        var device = new HandlerDevice(log, queue => Interlocked.Increment(ref queues) > 1
             ? new ScriptedHandler(queue)
             : new ScriptedHandler(queue)
             {
@@ -77,16 +81,25 @@ public sealed class LateHandlerTests
         rig.Common.QueueReset = 1;
         rig.SetUpQueue(0, vector: 1);
         gate.Set();
-        Thread.Sleep(50);
+        Eventually.Holds(() => log.Exceptions.Count == 1, "its exception is not lost");
 
+        log.Exceptions[0].Message.Should().Be("late");
         rig.Common.DeviceStatus.Should().NotHaveFlag(DeviceStatus.NeedsReset);
         rig.Request(0, GuestBuffer.Writable(rig.Ram.Allocate(8), 8)).Should().Be(0);
     }
 
+    [Fact]
+    [Trait("Behaviour", "CON-8")]
+    public void A_log_that_throws_does_no_harm_to_the_worker_that_logs()
+    {
+        var options = new BlockDeviceOptions { Logger = new ThrowingLogger() };
+        FluentActions.Invoking(() => options.Logger.LogError("a line")).Should().NotThrow();
+    }
+
     private static void Add(VirtioDeviceRig rig) => rig.Drivers[0].Add(GuestBuffer.Writable(rig.Ram.Allocate(8), 8));
 
-    private sealed class HandlerDevice(Func<Virtqueue, RequestHandler> create)
-        : WorkerDevice(new BlockDeviceOptions { StopLimit = TimeSpan.FromMilliseconds(10) }, queueCount: 1)
+    private sealed class HandlerDevice(ILogger log, Func<Virtqueue, RequestHandler> create)
+        : WorkerDevice(new BlockDeviceOptions { StopLimit = TimeSpan.FromMilliseconds(10), Logger = log }, queueCount: 1)
     {
         public override VirtioDeviceType DeviceType => (VirtioDeviceType)63;
 

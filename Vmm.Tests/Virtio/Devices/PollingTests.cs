@@ -9,7 +9,7 @@ using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
 namespace Vmm.Tests.Virtio.Devices;
 
-/// <summary>A worker that looks into the ring for a while before it sleeps: no request is lost between the one and the other (virtio 1.2, 2.7.10).</summary>
+/// <summary>A worker that looks into the ring for a while before it sleeps: no request is lost between the two (virtio 1.2, 2.7.10).</summary>
 public sealed class PollingTests
 {
     private const int Requests = 5000;
@@ -39,7 +39,7 @@ public sealed class PollingTests
                 disk.Signal();
             }
 
-            SpinWait.SpinUntil(() => disk.Drivers[0].HasUsed, Eventually.Patience).Should().BeTrue($"request {i} has a worker that was told or looks");
+            SpinWait.SpinUntil(() => disk.Drivers[0].HasUsed, Eventually.Patience).Should().BeTrue($"request {i} has a worker");
             disk.Drivers[0].TryTakeUsed(out _, out _).Should().BeTrue();
 
             // Around the time at which the worker goes to sleep.

@@ -63,7 +63,8 @@ public sealed class AllocationTests
         var driver = new SplitRingDriver(ram, 64, device.OfferedFeatures);
         BareRing.TryCreate(driver.Configuration, ram.Dma, interrupt, out Virtqueue? queue, out _).Should().BeTrue();
         var handler = new BlockRequestHandler(device, queue!);
-        handler.Bind(new QueueBinding(kick, harness, new DetachedRequests(1, static () => { }), TimeSpan.Zero, static _ => { }));
+        var detached = new DetachedRequests(1, static () => { });
+        handler.Bind(new QueueBinding(kick, harness, detached, TimeSpan.Zero, static _ => { }, static (_, _) => { }));
         using var worker = new Worker("never runs");
         handler.Start(worker);
         ulong header = ram.Place(new byte[16]);
