@@ -49,7 +49,7 @@ public sealed class Calibration : IBenchmarkArea
     /// <summary>Eight sums that do not wait for each other.</summary>
     public BenchmarkRow ArithmeticRow => BenchmarkRow.Of("arithmetic, bound by throughput", Operations, AddAndShift);
 
-    /// <summary>What that row came to.</summary>
+    /// <summary>The measurement of that row.</summary>
     public static Measurement Arithmetic(IReadOnlyList<Measurement> measurements)
     {
         ArgumentNullException.ThrowIfNull(measurements);

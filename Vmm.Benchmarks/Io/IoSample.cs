@@ -1,6 +1,6 @@
 namespace Vmm.Benchmarks.Io;
 
-/// <summary>What one measurement gave.</summary>
+/// <summary>The figures of one measurement.</summary>
 /// <param name="RequestsPerSecond">Reads that ended, in a second.</param>
 /// <param name="Processor">Nanoseconds of processor that the reading thread had, a request.</param>
 /// <param name="Interrupts">Interrupts a request.</param>

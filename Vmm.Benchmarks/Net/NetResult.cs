@@ -1,9 +1,9 @@
 namespace Vmm.Benchmarks.Net;
 
-/// <summary>What a way of moving packets came to; times are nanoseconds of the processor a packet.</summary>
+/// <summary>The cost of one kind of packet in one direction; times are nanoseconds of the processor a packet.</summary>
 internal sealed record NetResult
 {
-    /// <summary>What was moved.</summary>
+    /// <summary>Direction and size of the packets.</summary>
     public required string Name { get; init; }
 
     /// <summary>The card's worker, lower quartile.</summary>

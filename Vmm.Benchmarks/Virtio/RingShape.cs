@@ -1,6 +1,6 @@
 namespace Vmm.Benchmarks.Virtio;
 
-/// <summary>What a measured ring is full of.</summary>
+/// <summary>The form of a measured ring, and of the chains that fill it.</summary>
 /// <param name="DescriptorsPerChain">1: a buffer that the device reads; 3: a block request, header, data and status.</param>
 /// <param name="DataLength">Bytes of the data buffer.</param>
 internal sealed record RingShape(int DescriptorsPerChain, int DataLength = 4096)

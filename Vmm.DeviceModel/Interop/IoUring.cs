@@ -13,8 +13,8 @@ namespace Vmm.DeviceModel.Interop;
 /// to take.
 /// </para>
 /// <para>
-/// No more operations may be outstanding than <see cref="Capacity"/>; <see cref="TryAdd"/> sees to it, so that the kernel never has to keep an end for
-/// which there is no room. Memory that an operation uses stays until its end was taken; what describes it (a vector list) until it was submitted.
+/// No more operations may be outstanding than <see cref="Capacity"/>; <see cref="TryAdd"/> sees to it, so that the kernel never has to keep an end
+/// for which there is no room. Memory that an operation uses stays until its end was taken; what describes it (a vector list) until it was submitted.
 /// </para>
 /// <para>Closing the ring lets go of what is outstanding without waiting for it: the owner takes all ends first.</para>
 /// </remarks>
@@ -124,7 +124,8 @@ internal sealed unsafe class IoUring : IDisposable
 
     /// <summary>
     /// Sets how many threads the kernel makes at most for operations on files that it can only do by waiting, for all rings of the thread that
-    /// submits. By itself it makes four a processor, and no more than the ring has entries; they are made when they are needed and end when they are not.
+    /// submits. By itself it makes four a processor, and no more than the ring has entries; they are made when they are needed and end when they are
+    /// not.
     /// </summary>
     /// <param name="count">Threads, at least 1.</param>
     /// <returns>0, or an error number: EINVAL before Linux 5.15, where the limit is the kernel's.</returns>
@@ -207,7 +208,7 @@ internal sealed unsafe class IoUring : IDisposable
 
     /// <summary>Takes the end of an operation.</summary>
     /// <param name="tag">Its user_data.</param>
-    /// <param name="result">What its system call would have returned, or a negative error number.</param>
+    /// <param name="result">The return value of the system call that it stands for (bytes, or 0), or a negative error number.</param>
     /// <returns>False if there is none now.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryTake(out ulong tag, out int result)

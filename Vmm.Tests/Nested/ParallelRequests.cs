@@ -15,13 +15,13 @@ internal sealed record ParallelRequests(int Milliseconds, int Done, int Failed, 
 
     private static readonly Lazy<string> Program = new(Compile);
 
-    /// <summary>What the guest needs for <see cref="Command"/>.</summary>
+    /// <summary>The parts of the guest's initramfs that <see cref="Command"/> needs.</summary>
     public static string[] Files => [$"{Program.Value}=/bin/parallel-requests"];
 
     /// <summary>For the guest: <c>Command read|write DEVICE COUNT FIRST STRIDE</c>, places in KiB, prints what <see cref="Parse"/> reads.</summary>
     public const string Command = "parallel-requests";
 
-    /// <summary>What the command printed.</summary>
+    /// <summary>The answer that the command printed.</summary>
     public static ParallelRequests Parse(string text)
     {
         string[] words = text.Split(' ');

@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>What a back-end has for one queue of a device: requests begin together, and their ends are fetched by the queue's worker.</summary>
+/// <summary>A back-end's path for one queue of a device: requests begin together, and their ends are fetched by the queue's worker.</summary>
 /// <remarks>
 /// <para>
 /// Used by one thread at a time, so that it needs no lock, and no end has to cross threads. No method waits for a request or throws; what goes wrong

@@ -45,7 +45,7 @@ internal sealed class NetHostRooms
 
     /// <summary>Copies all of a packet to the host memory of its room.</summary>
     /// <param name="room">Its room.</param>
-    /// <param name="packet">What is in the room.</param>
+    /// <param name="packet">The packet in the room, header included.</param>
     /// <param name="length">Length of the packet.</param>
     /// <returns>The packet; shorter if it was cut off.</returns>
     public Span<byte> Copy(int room, GuestBuffers packet, int length)

@@ -6,9 +6,9 @@ namespace Vmm.Virtio.Devices;
 
 /// <summary>Serves the queue of packets to be sent: each chain is one packet behind its header (virtio 1.2, 5.1.6.2).</summary>
 /// <remarks>
-/// What the driver has made available goes to the back-end together, up to a limit of packets and of bytes, and is completed together, with one
-/// question whether the driver wants to hear of it. Headers are copied before they are looked at, and the copies are sent: the driver may change its
-/// own meanwhile (MEM-3).
+/// Packets that the driver has made available go to the back-end together, up to a limit of packets and of bytes, and are completed together, with
+/// one question whether the driver wants to hear of it. Headers are copied before they are looked at, and the copies are sent: the driver may change
+/// its own meanwhile (MEM-3).
 /// </remarks>
 internal sealed class NetTransmitHandler : QueueHandler
 {

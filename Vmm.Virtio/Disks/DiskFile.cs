@@ -253,7 +253,9 @@ internal sealed unsafe class DiskFile : IDisposable
         return start;
     }
 
-    /// <summary>What the kernel says (6.1), or what a read shows.</summary>
+    /// <summary>
+    /// Finds the block size of O_DIRECT and the alignment of its memory, in bytes: as the kernel says (6.1), or as reads that are tried show.
+    /// </summary>
     private void FindAlignment()
     {
         Libc.statx_buffer status;

@@ -5,7 +5,7 @@ using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Disks;
 
-/// <content>What a request asks the kernel for, and what becomes of the answer.</content>
+/// <content>From a request to the operation that the kernel is asked for, and from its result to the status.</content>
 internal sealed unsafe partial class DiskRing
 {
     /// <summary>Reads at once what is cached.</summary>

@@ -11,9 +11,9 @@ namespace Vmm.Virtio.Disks;
 /// <summary>The requests of one queue to a file, by an io_uring of their own.</summary>
 /// <remarks>
 /// <para>
-/// What is submitted together begins with one system call, and ends in any order. A read that is alone is tried without waiting first: a ring makes
-/// a cached one dearer. On a file system in memory, where reads and writes cannot be asked not to wait and the kernel would give each to a thread,
-/// all that are not long are done at once.
+/// Requests that are submitted together begin with one system call, and end in any order. A read that is alone is tried without waiting first: a ring
+/// makes a cached one dearer. On a file system in memory, where reads and writes cannot be asked not to wait and the kernel would give each to a
+/// thread, all that are not long are done at once.
 /// </para>
 /// <para>
 /// A request takes one operation at a time: what comes back in part is gone on with, and so is what is too long or in too many pieces. Descriptions

@@ -85,13 +85,13 @@ public sealed unsafe class DescriptorChain
     internal int WritableCount => (int)(_counts >> 32);
 
     /// <summary>Says what it is in the ring.</summary>
-    /// <param name="head">What identifies it, 16 bits.</param>
+    /// <param name="head">The index of its first descriptor (split) or its buffer id (packed), 16 bits.</param>
     /// <param name="slots">Descriptors of the ring that it takes, 1 to 32768.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Identify(uint head, uint slots) => _headAndSlots = head | (slots << 16);
 
     /// <summary>Says what it is in the ring, where it takes as many descriptors as it has pieces.</summary>
-    /// <param name="head">What identifies it, 16 bits.</param>
+    /// <param name="head">The index of its first descriptor (split) or its buffer id (packed), 16 bits.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Identify(uint head) => _headAndSlots = head;
 

@@ -17,7 +17,7 @@ internal static unsafe class GuestCopy
     private const int Step = 128;
 
     /// <summary>Copies a span.</summary>
-    /// <param name="source">What to copy.</param>
+    /// <param name="source">The first byte to copy.</param>
     /// <param name="destination">Room for it.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Copy(ReadOnlySpan<byte> source, Span<byte> destination)

@@ -6,7 +6,7 @@ namespace Vmm.Virtio.Queues;
 
 /// <content>Taking chains.</content>
 /// <remarks>
-/// What nearly every chain is has a way of its own: readable buffers, then writable ones, each in the region that was hit last, in the ring before
+/// The usual chain has a way of its own: readable buffers, then writable ones, each in the region that was hit last, in the ring before
 /// its end or in one table. It calls nothing, so that what it needs stays in registers. Anything else, mistakes included, is walked anew by
 /// <see cref="PopByAnyWay"/>, which believes nothing that was read before.
 /// </remarks>

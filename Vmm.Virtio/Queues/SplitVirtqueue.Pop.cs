@@ -5,7 +5,7 @@ namespace Vmm.Virtio.Queues;
 
 /// <content>Taking chains.</content>
 /// <remarks>
-/// What nearly every chain is has a way of its own: readable buffers, then writable ones, each in the region that was hit last, in the ring or in one
+/// The usual chain has a way of its own: readable buffers, then writable ones, each in the region that was hit last, in the ring or in one
 /// table behind a single descriptor. It calls nothing, so that what it needs stays in registers. Anything else, mistakes included, is walked anew by
 /// <see cref="PopByAnyWay"/>, which believes nothing that was read before.
 /// </remarks>
