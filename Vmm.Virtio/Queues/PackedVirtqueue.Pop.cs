@@ -229,9 +229,7 @@ internal sealed unsafe partial class PackedVirtqueue
         uint slots = 0;
         uint entries = 0;
         bool inside = false;
-        ref DmaView.Region hit = ref View.Hit;
         GuestSegment* segment = chain.Segments;
-        GuestSegment* end = chain.SegmentsEnd;
         ulong total = 0;
         ulong readableLength = 0;
         uint readable = 0;
@@ -303,24 +301,10 @@ internal sealed unsafe partial class PackedVirtqueue
             }
 
             total += length;
-
-            // A length of 0 wraps to the largest number and takes the other way, which adds nothing.
-            ulong offset = address - hit.Start;
-            if (offset < hit.Length && length - 1 < hit.Length - offset && segment < end)
+            segment = AddBuffer(chain, segment, address, length, total, direction != 0);
+            if (segment is null)
             {
-                segment->Base = hit.Host + offset;
-                segment->Length = (nuint)length;
-                segment++;
-            }
-            else
-            {
-                segment = AddPieces(chain, segment, address, length, total, direction != 0);
-                if (segment is null)
-                {
-                    return false;
-                }
-
-                end = chain.SegmentsEnd;
+                return false;
             }
         }
         while (more);

@@ -212,9 +212,7 @@ internal sealed unsafe partial class SplitVirtqueue
         uint count = Size;
         uint left = count;
         uint slots = 0;
-        ref DmaView.Region hit = ref View.Hit;
         GuestSegment* segment = chain.Segments;
-        GuestSegment* end = chain.SegmentsEnd;
         ulong total = 0;
         ulong readableLength = 0;
         uint readable = 0;
@@ -254,24 +252,10 @@ internal sealed unsafe partial class SplitVirtqueue
             }
 
             total += length;
-
-            // A length of 0 wraps to the largest number and takes the other way, which adds nothing.
-            ulong offset = address - hit.Start;
-            if (offset < hit.Length && length - 1 < hit.Length - offset && segment < end)
+            segment = AddBuffer(chain, segment, address, length, total, direction != 0);
+            if (segment is null)
             {
-                segment->Base = hit.Host + offset;
-                segment->Length = (nuint)length;
-                segment++;
-            }
-            else
-            {
-                segment = AddPieces(chain, segment, address, length, total, direction != 0);
-                if (segment is null)
-                {
-                    return false;
-                }
-
-                end = chain.SegmentsEnd;
+                return false;
             }
 
             if ((flagsAndNext & DescriptorNext) == 0)

@@ -26,17 +26,26 @@ public abstract unsafe partial class Virtqueue
     /// <summary>Where addresses lie in host memory.</summary>
     private protected DmaView View { get; }
 
-    /// <summary>Adds a buffer that is empty, is not in the region that was hit last, or finds the chain full.</summary>
+    /// <summary>Adds a buffer, wherever it lies and in however many pieces.</summary>
     /// <param name="chain">The chain.</param>
     /// <param name="segment">Its first free piece.</param>
     /// <param name="address">Address of the buffer.</param>
-    /// <param name="length">Its length.</param>
+    /// <param name="length">Its length in bytes; 0 adds nothing.</param>
     /// <param name="total">Length of the chain with it.</param>
     /// <param name="write">The device writes it.</param>
     /// <returns>The first free piece, or null if the ring is broken now.</returns>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private protected GuestSegment* AddPieces(DescriptorChain chain, GuestSegment* segment, ulong address, ulong length, ulong total, bool write)
+    private protected GuestSegment* AddBuffer(DescriptorChain chain, GuestSegment* segment, ulong address, ulong length, ulong total, bool write)
     {
+        ref DmaView.Region hit = ref View.Hit;
+        ulong offset = address - hit.Start;
+        if (hit.Holds(offset, length) && segment < chain.SegmentsEnd)
+        {
+            segment->Base = hit.Host + offset;
+            segment->Length = (nuint)length;
+            return segment + 1;
+        }
+
         int used = (int)(segment - chain.Segments);
         string? reason = total > MaximumLength ? TooLong : View.AddPieces(chain, ref used, address, length, write);
         if (reason is not null)

@@ -29,13 +29,10 @@ public sealed class BlockFileTests
         MemoryThreads,
     }
 
+    public static TheoryData<Way> EveryWay => [.. Enum.GetValues<Way>()];
+
     [Theory]
-    [InlineData(Way.Ring)]
-    [InlineData(Way.Threads)]
-    [InlineData(Way.DirectRing)]
-    [InlineData(Way.DirectThreads)]
-    [InlineData(Way.MemoryRing)]
-    [InlineData(Way.MemoryThreads)]
+    [MemberData(nameof(EveryWay))]
     public void Many_requests_at_once_read_and_write_what_they_name(Way way)
     {
         byte[] model = Pattern(Sectors * 512, 1);
@@ -104,12 +101,7 @@ public sealed class BlockFileTests
     }
 
     [Theory]
-    [InlineData(Way.Ring)]
-    [InlineData(Way.Threads)]
-    [InlineData(Way.DirectRing)]
-    [InlineData(Way.DirectThreads)]
-    [InlineData(Way.MemoryRing)]
-    [InlineData(Way.MemoryThreads)]
+    [MemberData(nameof(EveryWay))]
     public void Ranges_are_zeroed_and_discarded(Way way)
     {
         byte[] model = Pattern(Sectors * 512, 3);
@@ -128,12 +120,7 @@ public sealed class BlockFileTests
 
     [Theory]
     [Trait("Behaviour", "IO-2")]
-    [InlineData(Way.Ring)]
-    [InlineData(Way.Threads)]
-    [InlineData(Way.DirectRing)]
-    [InlineData(Way.DirectThreads)]
-    [InlineData(Way.MemoryRing)]
-    [InlineData(Way.MemoryThreads)]
+    [MemberData(nameof(EveryWay))]
     public void A_file_that_has_shrunk_fails_reads_behind_its_end(Way way)
     {
         using var scene = new Scene(way, Pattern(Sectors * 512, 4));
