@@ -82,14 +82,24 @@ internal sealed unsafe class DiskFile : IDisposable
     public static DiskFile Over(FileDescriptor descriptor, bool direct = false)
     {
         var file = new DiskFile(descriptor, direct);
-        Libc.statfs_buffer system;
-        file.IsInMemory = Libc.fstatfs(descriptor, &system) == 0 && (system.f_type is Libc.TMPFS_MAGIC or Libc.RAMFS_MAGIC);
+        file.IsInMemory = LiesInMemory(descriptor);
         if (direct)
         {
             file.FindAlignment();
         }
 
         return file;
+    }
+
+    // The node of a block device lies in memory as well, where /dev is; its blocks do not.
+    private static bool LiesInMemory(FileDescriptor descriptor)
+    {
+        Libc.statx_buffer status;
+        Libc.statfs_buffer system;
+        return Libc.statx(descriptor.Number, "", Libc.AT_EMPTY_PATH, Libc.STATX_TYPE, &status) == 0
+            && (status.stx_mode & Libc.S_IFMT) == Libc.S_IFREG
+            && Libc.fstatfs(descriptor, &system) == 0
+            && (system.f_type is Libc.TMPFS_MAGIC or Libc.RAMFS_MAGIC);
     }
 
     /// <summary>Takes a lock of the whole file that belongs to this open: shared for readers, exclusive for a writer.</summary>

@@ -74,16 +74,30 @@ internal sealed unsafe partial class DiskRing : IBlockQueue
     /// <param name="size">Requests in flight at most.</param>
     /// <param name="elsewhere">Does a request that the kernel has no memory for.</param>
     /// <param name="ring">The ring.</param>
-    /// <returns>0, or the error number of a kernel that has no io_uring or gives none.</returns>
+    /// <returns>0, or the error number of a host that has no io_uring, or no memory for one.</returns>
     public static int TryCreate(DiskFile file, int size, Action<BlockRequest> elsewhere, out DiskRing? ring)
     {
         // A cancellation takes room beside what it cancels.
+        ring = null;
         int error = IoUring.TryCreate(Math.Clamp(2 * size, 2, IoUring.MaximumEntries), out IoUring? kernel);
-        ring = error == 0 ? new DiskRing(file, kernel!, size, elsewhere) : null;
+        if (error != 0)
+        {
+            return error;
+        }
+
+        try
+        {
+            ring = new DiskRing(file, kernel!, size, elsewhere);
+        }
+        catch (OutOfMemoryException)
+        {
+            kernel!.Dispose();
+            return Errno.ENOMEM;
+        }
 
         // A file system that is slow, and reads by waiting, has as many reads at once as with threads of our own.
-        _ = kernel?.LimitThreads(Math.Min(size, RawFileBackend.ThreadLimit));
-        return error;
+        _ = kernel!.LimitThreads(Math.Min(size, RawFileBackend.ThreadLimit));
+        return 0;
     }
 
     public void Submit(BlockRequest request)

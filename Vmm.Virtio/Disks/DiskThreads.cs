@@ -63,10 +63,23 @@ internal sealed class DiskThreads(Action<BlockRequest, BounceMemory?> perform, i
 
     private void Serve(bool isThread)
     {
-        using BounceMemory? bounce = bounces ? new BounceMemory(1) : null;
+        using BounceMemory? bounce = bounces ? MakeBounce() : null;
         while (TryTake(isThread, out BlockRequest? request))
         {
             perform(request!, bounce);
+        }
+    }
+
+    private static BounceMemory? MakeBounce()
+    {
+        try
+        {
+            return new BounceMemory(1);
+        }
+        catch (OutOfMemoryException)
+        {
+            // The requests that need it fail, and no others.
+            return null;
         }
     }
 

@@ -29,6 +29,31 @@ public sealed class BlockFileTests
         MemoryThreads,
     }
 
+    [Fact]
+    [Trait("Behaviour", "IO-2")]
+    public void A_device_is_not_in_memory_because_its_node_is()
+    {
+        // Where a worker does requests at once, one that is slow holds up all others of the queue.
+        const string Memory = "/dev/shm";
+        string path = Path.Combine(Memory, Path.GetRandomFileName());
+        File.WriteAllBytes(path, new byte[512]);
+        try
+        {
+            DiskFile.Open(path, readOnly: true, direct: false, out DiskFile? file).Should().Be(0);
+            DiskFile.Open("/dev/zero", readOnly: true, direct: false, out DiskFile? device).Should().Be(0);
+            using (file)
+            using (device)
+            {
+                file!.IsInMemory.Should().BeTrue($"{Memory} is a tmpfs");
+                device!.IsInMemory.Should().BeFalse("the node of a device lies in a devtmpfs, and is no file");
+            }
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
     public static TheoryData<Way> EveryWay => [.. Enum.GetValues<Way>()];
 
     [Theory]
