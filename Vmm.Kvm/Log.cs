@@ -13,7 +13,7 @@ internal static partial class Log
 
     [LoggerMessage(
         5002, LogLevel.Information,
-        "vcpu-{Vcpu} {Access} of {Width} bytes at {Space} 0x{Address:X} that nobody claims{Detail}; {Suppressed} more not shown")]
+        "vcpu{Vcpu} {Access} of {Width} bytes at {Space} 0x{Address:X} that nobody claims{Detail}; {Suppressed} more not shown")]
     public static partial void UnclaimedAccess(
         this ILogger logger, int vcpu, string access, int width, string space, ulong address, string detail, long suppressed);
 
@@ -21,9 +21,9 @@ internal static partial class Log
     public static partial void UnclaimedAccessOutsideVcpu(
         this ILogger logger, string access, int width, string space, ulong address, long suppressed);
 
-    [LoggerMessage(5004, LogLevel.Information, "vcpu-{Vcpu} stopped the machine: {Kind}: {Message}")]
+    [LoggerMessage(5004, LogLevel.Information, "vcpu{Vcpu} stopped the machine: {Kind}: {Message}")]
     public static partial void StoppedByVcpu(this ILogger logger, int vcpu, VmStopKind kind, string message);
 
-    [LoggerMessage(5005, LogLevel.Error, "vcpu-{Vcpu} stopped the machine: {Kind}: {Message}")]
+    [LoggerMessage(5005, LogLevel.Error, "vcpu{Vcpu} stopped the machine: {Kind}: {Message}")]
     public static partial void FailedVcpu(this ILogger logger, int vcpu, VmStopKind kind, string message);
 }

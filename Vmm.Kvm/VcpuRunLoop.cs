@@ -100,7 +100,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
                 throw new InvalidOperationException($"vCPU {_vcpu.Id} was started already");
             }
 
-            var thread = new Thread(ThreadMain) { IsBackground = true, Name = $"vcpu-{_vcpu.Id}" };
+            var thread = new Thread(ThreadMain) { IsBackground = true, Name = $"vcpu{_vcpu.Id}" };
             _vcpu.IsRunning = true;
             try
             {
@@ -110,7 +110,7 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             {
                 _vcpu.IsRunning = false;
                 throw new HostException(
-                    $"starting thread vcpu-{_vcpu.Id}", Errno.EAGAIN,
+                    $"starting thread vcpu{_vcpu.Id}", Errno.EAGAIN,
                     "the limit of threads is reached (RLIMIT_NPROC, pids.max of the control group, kernel.threads-max)");
             }
 

@@ -16,7 +16,7 @@ internal sealed record HostResources(int Descriptors, int Threads)
         int descriptors = Directory.GetFiles("/proc/self/fd").Select(Target).Count(static t =>
             t.Contains("eventfd", StringComparison.Ordinal) || t.Contains("vmm-fuzz-", StringComparison.Ordinal)
             || t.Contains("/dev/urandom", StringComparison.Ordinal) || t.Contains("memfd:fuzz", StringComparison.Ordinal));
-        int threads = Directory.GetDirectories("/proc/self/task").Count(static t => Name(t).StartsWith("fz", StringComparison.Ordinal));
+        int threads = Directory.GetDirectories("/proc/self/task").Count(static t => Name(t).Contains("fz", StringComparison.Ordinal));
         return new HostResources(descriptors, threads);
     }
 

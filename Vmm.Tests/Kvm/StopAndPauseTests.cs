@@ -294,7 +294,7 @@ public sealed class StopAndPauseTests
     private static int VcpuThreads()
     {
         return System.IO.Directory.GetDirectories("/proc/self/task")
-            .Count(task => ReadName(task).StartsWith("vcpu-20", StringComparison.Ordinal));
+            .Count(task => ReadName(task).StartsWith("vcpu20", StringComparison.Ordinal));
     }
 
     private static string ReadName(string task)

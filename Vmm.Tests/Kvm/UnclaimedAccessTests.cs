@@ -19,7 +19,7 @@ public sealed class UnclaimedAccessTests
         {
             a.mov(edi, Nobody);
             a.mov(eax, __dword_ptr[edi + 0x24]);
-        }).Should().Be("vcpu-0 read of 4 bytes at memory 0xD0000024 that nobody claims by 0008:00001005 mov eax,[edi+24h]; 0 more not shown");
+        }).Should().Be("vcpu0 read of 4 bytes at memory 0xD0000024 that nobody claims by 0008:00001005 mov eax,[edi+24h]; 0 more not shown");
     }
 
     [KvmFact]

@@ -51,8 +51,24 @@ public abstract record VirtioDeviceOptions
     public ulong OfferedRingFeatures =>
         (IndirectDescriptors ? RingFeatures.IndirectDescriptors : 0) | (EventIndex ? RingFeatures.EventIndex : 0);
 
-    /// <summary>The name for threads and logs.</summary>
+    /// <summary>The name for logs.</summary>
     internal string NameOf(VirtioDeviceType type) => string.IsNullOrEmpty(Id) ? $"virtio-{type}" : Id;
+
+    /// <summary>
+    /// The name of a worker's thread: the kind of device, the id (which may begin with the kind itself) and the worker's number, as in
+    /// <c>_disk0_q0</c> and <c>_disk_root_q0</c>. Who looks at the threads of a process sees the first 15 bytes of it, and the kind in any case.
+    /// </summary>
+    internal string ThreadNameOf(VirtioDeviceType type, int worker)
+    {
+        string kind = type switch
+        {
+            VirtioDeviceType.Block => "disk",
+            VirtioDeviceType.Entropy => "rng",
+            _ => type.ToString().ToLowerInvariant(),
+        };
+        string device = string.IsNullOrEmpty(Id) ? kind : Id.StartsWith(kind, StringComparison.Ordinal) ? Id : $"{kind}_{Id}";
+        return $"_{device}_q{worker}";
+    }
 
     /// <summary>Checks what the types cannot.</summary>
     internal void Validate()

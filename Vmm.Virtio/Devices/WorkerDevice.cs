@@ -80,7 +80,7 @@ public abstract class WorkerDevice : VirtioDevice
         int count = WorkerCount;
         for (int i = 0; i < count; i++)
         {
-            EnsureWorker(i, count);
+            EnsureWorker(i);
         }
     }
 
@@ -258,7 +258,7 @@ public abstract class WorkerDevice : VirtioDevice
         }
     }
 
-    private void EnsureWorker(int index, int count)
+    private void EnsureWorker(int index)
     {
         Worker[] workers = _workers;
         if (index < workers.Length && !workers[index].HasEnded)
@@ -266,8 +266,7 @@ public abstract class WorkerDevice : VirtioDevice
             return;
         }
 
-        string name = Options.NameOf(DeviceType);
-        var worker = new Worker(count == 1 ? name : $"{name}-{index}") { PollLimit = Options.PollLimit };
+        var worker = new Worker(Options.ThreadNameOf(DeviceType, index)) { PollLimit = Options.PollLimit };
         worker.Faulted += failure => _host?.NeedsReset($"the worker failed: {failure.Message}", failure);
         try
         {

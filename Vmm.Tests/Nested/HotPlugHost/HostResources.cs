@@ -21,11 +21,11 @@ internal sealed record HostResources(KvmResourceCounts Hypervisor, string Descri
             || target.Contains("/disk-", StringComparison.Ordinal)));
     }
 
-    // Threads of the runtime come and go; those of devices are named after the device, all of them here "hot...".
+    // Threads of the runtime come and go; those of devices have the device in their names, all of them here "hot...".
     private static string DeviceThreads()
     {
         return Summary(Directory.GetDirectories("/proc/self/task").Select(static task => Read(Path.Combine(task, "comm")).Trim())
-            .Where(static name => name.StartsWith("hot", StringComparison.Ordinal)));
+            .Where(static name => name.Contains("hot", StringComparison.Ordinal)));
     }
 
     private static string Summary(IEnumerable<string> items)
