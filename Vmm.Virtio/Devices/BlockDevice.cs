@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Numerics;
 using System.Text;
 using System.Threading;
@@ -14,7 +15,7 @@ namespace Vmm.Virtio.Devices;
 /// One worker a queue. Requests are in flight at the back-end up to the size of each queue, and complete as they end. A flush is given to the back-end
 /// when it is found, and covers what was completed before. The transport's rules for calls are those of <see cref="VirtioDevice"/>.
 /// </remarks>
-public sealed class BlockDevice : WorkerDevice
+public sealed class BlockDevice : WorkerDevice, IDeviceCounters
 {
     internal const int SectorSize = 512;
     internal const int MaximumRangeSegments = 32;
@@ -49,6 +50,7 @@ public sealed class BlockDevice : WorkerDevice
     private readonly BlockDeviceOptions _options;
     private readonly byte[] _identifier = new byte[IdentifierSize];
     private readonly ManualResetEventSlim _closed = new();
+    private readonly TransferCounters _transfers;
     private byte _writeback = 1;
     private bool _closing;
     private long _failures;
@@ -74,6 +76,7 @@ public sealed class BlockDevice : WorkerDevice
         }
 
         Backend = backend;
+        _transfers = new TransferCounters(_options.QueueCount);
         Encoding.ASCII.GetBytes(_options.Serial.AsSpan(0, Math.Min(IdentifierSize, _options.Serial.Length)), _identifier);
         Registers = Map.Bind(this);
     }
@@ -101,6 +104,24 @@ public sealed class BlockDevice : WorkerDevice
 
     /// <summary>Requests that the back-end failed.</summary>
     public long Failures => Interlocked.Read(ref _failures);
+
+    /// <summary>
+    /// <c>read_bytes</c>, <c>write_bytes</c>, <c>read_ops</c> and <c>write_ops</c>: reads and writes that were completed as successful.
+    /// </summary>
+    public IReadOnlyList<DeviceCounter> Counters
+    {
+        get
+        {
+            (long readBytes, long reads, long writtenBytes, long writes) = _transfers.Sum();
+            return
+            [
+                new DeviceCounter("read_bytes", readBytes),
+                new DeviceCounter("write_bytes", writtenBytes),
+                new DeviceCounter("read_ops", reads),
+                new DeviceCounter("write_ops", writes),
+            ];
+        }
+    }
 
     // In logical blocks, as the topology is told (5.2.4).
     private uint BlocksPerPhysical => (uint)(PhysicalBlockSize / Backend.BlockSize);
@@ -160,6 +181,19 @@ public sealed class BlockDevice : WorkerDevice
 
     /// <inheritdoc/>
     protected override void OnReset() => Volatile.Write(ref _writeback, 1);
+
+    /// <summary>Counts a read or a write that was completed as successful. On the worker of its queue.</summary>
+    internal void CountMoved(int queue, BlockOperation operation, long length)
+    {
+        if (operation == BlockOperation.Read)
+        {
+            _transfers.AddIn(queue, length, 1);
+        }
+        else
+        {
+            _transfers.AddOut(queue, length, 1);
+        }
+    }
 
     /// <summary>Counts a request that the back-end failed; says so at most once a second.</summary>
     internal void ReportFailure(BlockOperation operation)

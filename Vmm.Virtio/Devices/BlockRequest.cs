@@ -64,6 +64,12 @@ public sealed class BlockRequest
     /// <summary>Bytes of the chain's writable part that hold something, or have been cleared.</summary>
     internal long Filled;
 
+    /// <summary>Read or write where the driver asked for one, whatever step is under way; null for another request.</summary>
+    internal BlockOperation? Moves { get; set; }
+
+    /// <summary>Bytes that the driver asked to have read or written.</summary>
+    internal long MovedLength { get; set; }
+
     /// <summary>The last step is under way: a flush behind what was written, where nothing may stay volatile.</summary>
     internal bool IsLastStep { get; set; }
 
@@ -105,6 +111,7 @@ public sealed class BlockRequest
         Status = BlockStatus.Ok;
         IsGivenBack = false;
         IsLastStep = false;
+        Moves = null;
         Filled = 0;
         RangeCount = 0;
         RangeIndex = 0;

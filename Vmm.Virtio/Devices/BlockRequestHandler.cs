@@ -166,7 +166,7 @@ internal sealed class BlockRequestHandler : RequestHandler
     /// <summary>
     /// Writes the status, which is the last byte; what comes before it and is not filled by the request is cleared, so that the used length is true.
     /// </summary>
-    private static RequestOutcome Answer(BlockRequest request, DescriptorChain chain, ref uint written)
+    private RequestOutcome Answer(BlockRequest request, DescriptorChain chain, ref uint written)
     {
         GuestBuffers data = Data(chain);
         if (request.Filled < data.Length && !ClearPart(data, ref request.Filled))
@@ -176,6 +176,11 @@ internal sealed class BlockRequestHandler : RequestHandler
 
         chain.Writable.Slice(data.Length).Fill((byte)request.Status);
         written = WholeLength(chain);
+        if (request is { Moves: { } operation, Status: BlockStatus.Ok })
+        {
+            _device.CountMoved(Queue.Index, operation, request.MovedLength);
+        }
+
         return RequestOutcome.Done;
     }
 
@@ -225,6 +230,7 @@ internal sealed class BlockRequestHandler : RequestHandler
         }
 
         request.Set(operation, (long)sector * BlockDevice.SectorSize, length);
+        (request.Moves, request.MovedLength) = (operation, length);
         return length == 0 ? BlockStatus.Ok : null;
     }
 

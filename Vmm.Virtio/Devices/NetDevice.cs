@@ -17,7 +17,7 @@ namespace Vmm.Virtio.Devices;
 /// ours, received ones into as many buffers as they need. Without room for packets the back-end is not looked at, so that nothing spins; what
 /// it cannot take is dropped and counted.
 /// </remarks>
-public sealed class NetDevice : WorkerDevice
+public sealed class NetDevice : WorkerDevice, IDeviceCounters
 {
     /// <summary>The largest unsegmented packet with its Ethernet header and ours.</summary>
     internal const int LargestPacket = NetHeader.Size + EthernetHeaderSize + 65535;
@@ -47,6 +47,7 @@ public sealed class NetDevice : WorkerDevice
 
     private readonly IReadOnlyList<INetBackend> _backends;
     private readonly NetSteering _steering;
+    private readonly TransferCounters _transfers;
     private readonly ushort _mtu;
     private readonly bool _offloads;
     private readonly MacAddress _initialMac;
@@ -90,6 +91,7 @@ public sealed class NetDevice : WorkerDevice
 
         _backends = [.. backends];
         _steering = new NetSteering(_backends);
+        _transfers = new TransferCounters(_backends.Count);
         _mtu = options.Mtu;
         _offloads = options.Offloads;
         _initialMac = options.Mac ?? MacAddress.CreateRandom();
@@ -151,6 +153,28 @@ public sealed class NetDevice : WorkerDevice
     /// <summary>Sent packets that were malformed, asked for an offload that was not negotiated, or that the back-end did not take.</summary>
     public long TransmitDropped => Interlocked.Read(ref _transmitDropped);
 
+    /// <summary>
+    /// <c>rx_bytes</c>, <c>tx_bytes</c>, <c>rx_frames</c> and <c>tx_frames</c>: packets that the driver got, and those of its that the back-end took,
+    /// without their virtio header; and <c>rx_dropped</c> and <c>tx_dropped</c>. A packet that is to be segmented counts as one. Where a back-end
+    /// drops some of several packets that it was given together, the bytes of the others are estimated by their number.
+    /// </summary>
+    public IReadOnlyList<DeviceCounter> Counters
+    {
+        get
+        {
+            (long receivedBytes, long received, long sentBytes, long sent) = _transfers.Sum();
+            return
+            [
+                new DeviceCounter("rx_bytes", receivedBytes),
+                new DeviceCounter("tx_bytes", sentBytes),
+                new DeviceCounter("rx_frames", received),
+                new DeviceCounter("tx_frames", sent),
+                new DeviceCounter("rx_dropped", ReceiveDropped),
+                new DeviceCounter("tx_dropped", TransmitDropped),
+            ];
+        }
+    }
+
     /// <summary>Whether a received packet may lie in several chains.</summary>
     internal bool MergesBuffers => HasNegotiated(NetFeatures.MergeableBuffers);
 
@@ -180,8 +204,6 @@ public sealed class NetDevice : WorkerDevice
         node.Add("link up", LinkUp);
         node.Add("pairs in use", PairsInUse);
         node.Add("receive offloads", ReceiveOffloads.ToString());
-        node.Add("receive dropped", ReceiveDropped);
-        node.Add("transmit dropped", TransmitDropped);
     }
 
     /// <inheritdoc/>
@@ -242,6 +264,23 @@ public sealed class NetDevice : WorkerDevice
                 SetOffloads(ReceiveOffloads & NetOffloads.Checksum);
             }
         }
+    }
+
+    /// <summary>Counts packets that the driver got. On the worker of the pair.</summary>
+    /// <param name="pair">The pair.</param>
+    /// <param name="bytes">Bytes of them with their virtio headers.</param>
+    /// <param name="packets">Packets.</param>
+    internal void CountReceived(int pair, long bytes, int packets) => _transfers.AddIn(pair, bytes - ((long)packets * NetHeader.Size), packets);
+
+    /// <summary>Counts packets that a back-end took. On the worker of the pair.</summary>
+    /// <param name="pair">The pair.</param>
+    /// <param name="packets">The packets that it was given.</param>
+    /// <param name="dropped">How many of them it dropped.</param>
+    internal void CountSent(int pair, PacketBatch packets, int dropped)
+    {
+        long bytes = packets.Length - ((long)packets.Count * NetHeader.Size);
+        int taken = Math.Clamp(packets.Count - dropped, 0, packets.Count);
+        _transfers.AddOut(pair, taken == packets.Count ? bytes : bytes * taken / packets.Count, taken);
     }
 
     internal void CountTransmitDrops(int count) => Interlocked.Add(ref _transmitDropped, count);

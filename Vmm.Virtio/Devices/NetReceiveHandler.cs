@@ -197,6 +197,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         Span<byte> start = stackalloc byte[NetHeader.Size + NetDevice.EthernetHeaderSize];
         int placed = 0;
         int used = 0;
+        long bytes = 0;
         for (; placed < count; placed++)
         {
             GuestBuffers packet = _rooms[placed];
@@ -210,10 +211,12 @@ internal sealed class NetReceiveHandler : QueueHandler
             SetBufferCount(start, chains);
             packet.CopyFrom(start[..NetHeader.Size]);
             used += chains;
+            bytes += _lengths[placed];
         }
 
         _smallInARow = used == placed ? Math.Min(_smallInARow + placed, SmallInARow) : 0;
         _chains.Complete(used);
+        _device.CountReceived(Queue.Index / 2, bytes, placed);
         if (placed < count)
         {
             KeepFrom(placed, count);
@@ -292,6 +295,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         }
 
         _chains.Complete(used);
+        _device.CountReceived(Queue.Index / 2, packet.Length, 1);
     }
 
     /// <summary>Whether a packet may be passed; makes its header keep to what the driver agreed to.</summary>

@@ -124,8 +124,13 @@ internal sealed class NetTransmitHandler : QueueHandler
         bool sent = false;
         try
         {
-            int dropped = _packets.Count > 0 ? _backend.SendBatch(_packets) : 0;
-            _device.CountTransmitDrops(dropped);
+            if (_packets.Count > 0)
+            {
+                int dropped = _backend.SendBatch(_packets);
+                _device.CountTransmitDrops(dropped);
+                _device.CountSent(Queue.Index / 2, _packets, dropped);
+            }
+
             sent = TryReturnToQueue();
         }
         finally

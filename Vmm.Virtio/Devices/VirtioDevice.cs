@@ -156,6 +156,13 @@ public abstract class VirtioDevice : IDisposable, IComponent
         ArgumentNullException.ThrowIfNull(node);
         node.Add("type", DeviceType.ToString());
         Registers?.Inspect(node);
+        if (this is IDeviceCounters counting)
+        {
+            foreach (DeviceCounter counter in counting.Counters)
+            {
+                node.Add(counter.Name, counter.Value);
+            }
+        }
     }
 
     /// <summary>State of the device itself that a driver can change, apart from features and queues; null if there is nothing.</summary>

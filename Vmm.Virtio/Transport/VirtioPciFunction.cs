@@ -20,7 +20,7 @@ namespace Vmm.Virtio.Transport;
 /// function (once it is on no bus) stops and disposes the device. Nothing that a driver writes throws or stops the process; what is ignored is
 /// counted in <see cref="CountOf"/>.
 /// </remarks>
-public sealed class VirtioPciFunction : PciFunction
+public sealed class VirtioPciFunction : PciFunction, IDeviceCounters
 {
     private readonly VirtioPciInterrupts _interrupts;
     private readonly VirtioTransport _transport;
@@ -80,6 +80,40 @@ public sealed class VirtioPciFunction : PciFunction
     /// <summary>How often drivers got something wrong since the function was made.</summary>
     /// <param name="mistake">What.</param>
     public long CountOf(GuestMistake mistake) => _transport.CountOf(mistake);
+
+    /// <summary>
+    /// The device's, if it counts, and the function's own: <c>msix_messages</c> that were sent (those that the hypervisor sends by eventfd not among
+    /// them), <c>queue_resets</c>, <c>device_failures</c> and <c>guest_mistakes</c>.
+    /// </summary>
+    public IReadOnlyList<DeviceCounter> Counters
+    {
+        get
+        {
+            long messages = 0;
+            if (Msix is { } msix)
+            {
+                for (int i = 0; i < msix.VectorCount; i++)
+                {
+                    messages += msix[i].Sent;
+                }
+            }
+
+            long mistakes = 0;
+            foreach (GuestMistake mistake in Enum.GetValues<GuestMistake>())
+            {
+                mistakes += CountOf(mistake);
+            }
+
+            return
+            [
+                .. (Device as IDeviceCounters)?.Counters ?? [],
+                new DeviceCounter("msix_messages", messages),
+                new DeviceCounter("queue_resets", QueueResets),
+                new DeviceCounter("device_failures", DeviceFailures),
+                new DeviceCounter("guest_mistakes", mistakes),
+            ];
+        }
+    }
 
     /// <inheritdoc/>
     protected override IReadOnlyList<IComponent> Components => [_isr, _transport.State, Device];
