@@ -39,6 +39,7 @@ internal static unsafe partial class Libc
     public const uint STATX_DIOALIGN = 0x2000;
     public const ushort S_IFMT = 0xF000;
     public const ushort S_IFREG = 0x8000;
+    public const ushort S_IFBLK = 0x6000;
 
     public const int RWF_NOWAIT = 8;
 
@@ -102,6 +103,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, SetLastError = true)]
     public static partial int ftruncate(int fd, long length);
+
+    [LibraryImport(Library, SetLastError = true)]
+    public static partial int ftruncate(FileDescriptor fd, long length);
 
     [LibraryImport(Library, SetLastError = true)]
     public static partial int fcntl(int fd, int command, nint argument);

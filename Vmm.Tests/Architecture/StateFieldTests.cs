@@ -195,6 +195,10 @@ public sealed class StateFieldTests
         ["Vmm.Virtio.Devices.BlockDevice"] = new()
         {
             ["_writeback"] = Saved,
+            ["_capacity"] = Saved,
+            ["_cutAgain"] = Host,
+            ["_wasCut"] = Host,
+            ["_isClosed"] = Life,
             ["_closing"] = Life,
             ["_identifier"] = Built,
             ["_failures"] = Counter,

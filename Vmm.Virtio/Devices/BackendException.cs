@@ -2,7 +2,9 @@ using Vmm.DeviceModel;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>The file or interface behind a device cannot be used. Thrown when it is opened, never out of a guest's request.</summary>
+/// <summary>
+/// The file or interface behind a device cannot be used. Thrown when it is opened, or changed by its embedder; never out of a guest's request.
+/// </summary>
 public sealed class BackendException : HostException
 {
     /// <summary>Names what failed and why.</summary>

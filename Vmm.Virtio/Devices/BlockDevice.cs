@@ -29,7 +29,7 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
     /// </summary>
     internal static readonly RegisterMap<BlockDevice> Map = new("block", length: 0x3c, RegisterPolicy.Lanes)
     {
-        { 0x00, 8, RegisterAccess.ReadOnly, "capacity", static d => (ulong)d.Backend.Length / SectorSize },
+        { 0x00, 8, RegisterAccess.ReadOnly, "capacity", static d => (ulong)d.Capacity / SectorSize },
         { 0x0c, 4, RegisterAccess.ReadOnly, "seg_max", static d => (ulong)Math.Max(1, d._options.QueueSize - 2) },
         { 0x14, 4, RegisterAccess.ReadOnly, "blk_size", static d => (ulong)d.Backend.BlockSize },
         { 0x18, 1, RegisterAccess.ReadOnly, "physical_block_exp", static d => (ulong)BitOperations.Log2(d.BlocksPerPhysical) },
@@ -51,6 +51,11 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
     private readonly byte[] _identifier = new byte[IdentifierSize];
     private readonly ManualResetEventSlim _closed = new();
     private readonly TransferCounters _transfers;
+    private readonly Lock _resizing = new();
+    private long _capacity;
+    private int _cutAgain;
+    private bool _wasCut;
+    private bool _isClosed;
     private byte _writeback = 1;
     private bool _closing;
     private long _failures;
@@ -76,6 +81,7 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
         }
 
         Backend = backend;
+        _capacity = backend.Length;
         _transfers = new TransferCounters(_options.QueueCount);
         Encoding.ASCII.GetBytes(_options.Serial.AsSpan(0, Math.Min(IdentifierSize, _options.Serial.Length)), _identifier);
         Registers = Map.Bind(this);
@@ -101,6 +107,9 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
 
     /// <summary>Where the sectors are.</summary>
     public IBlockBackend Backend { get; }
+
+    /// <summary>Bytes of the disk as the driver sees it.</summary>
+    public long Capacity => Volatile.Read(ref _capacity);
 
     /// <summary>Requests that the back-end failed.</summary>
     public long Failures => Interlocked.Read(ref _failures);
@@ -147,7 +156,7 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
     {
         var state = new BlockState
         {
-            Sectors = (ulong)(Backend.Length / SectorSize),
+            Sectors = (ulong)(Capacity / SectorSize),
             WriteBack = Volatile.Read(ref _writeback) != 0,
         };
         return SavedState.Of(BlockState.Kind, BlockState.Version, state, VirtioStateJson.Default.BlockState);
@@ -158,8 +167,49 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
     {
         ArgumentNullException.ThrowIfNull(state);
         BlockState block = state.Read(BlockState.Kind, BlockState.Version, VirtioStateJson.Default.BlockState);
-        SavedState.Require(block.Sectors == (ulong)(Backend.Length / SectorSize), "sectors", $"{Backend.Length / SectorSize}", block.Sectors);
+        SavedState.Require(block.Sectors == (ulong)(Capacity / SectorSize), "sectors", $"{Capacity / SectorSize}", block.Sectors);
         return () => Volatile.Write(ref _writeback, block.WriteBack ? (byte)1 : (byte)0);
+    }
+
+    /// <summary>
+    /// Gives the disk another size while it runs: changes the back-end, then the capacity, and tells the driver (virtio 1.2, 2.5 and 4.1.5.4). What
+    /// is in flight beyond a new end fails as an I/O error. From any thread but the device's own; returns when the host has done it.
+    /// </summary>
+    /// <param name="length">Bytes, a multiple of 512 and of the back-end's <see cref="IBlockBackend.BlockSize"/>, and at least that.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A disk cannot have so many bytes.</exception>
+    /// <exception cref="BackendException">The disk is read-only, or the back-end cannot; nothing has changed.</exception>
+    /// <exception cref="ObjectDisposedException">The disk is closed.</exception>
+    public void Resize(long length)
+    {
+        if (length <= 0 || length % Backend.BlockSize != 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(length), $"a disk has a multiple of {Backend.BlockSize} bytes here, and not {length}");
+        }
+
+        lock (_resizing)
+        {
+            ObjectDisposedException.ThrowIf(_isClosed, this);
+            if (Backend.IsReadOnly)
+            {
+                throw new BackendException("resize", _options.NameOf(DeviceType), 0, "is read-only, and is not resized");
+            }
+
+            long before = Capacity;
+            Backend.Resize(length);
+            if (length == before)
+            {
+                return;
+            }
+
+            ChangeConfiguration(() => Volatile.Write(ref _capacity, length));
+            Host?.ConfigurationChanged();
+            if (length < before)
+            {
+                // Requests that saw the former end, and ended before the new one was to be seen.
+                _wasCut = true;
+                Cut();
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -192,6 +242,29 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
         else
         {
             _transfers.AddOut(queue, length, 1);
+        }
+    }
+
+    /// <summary>
+    /// Has the back-end cut at the end of the disk once more, on a thread of the pool: a request that was in flight when it was cut has ended, and
+    /// may have made it longer. Returns at once.
+    /// </summary>
+    internal void CutAgain()
+    {
+        if (Interlocked.Exchange(ref _cutAgain, 1) == 0)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(
+                static disk =>
+                {
+                    lock (disk._resizing)
+                    {
+                        // Before the cut: what ends from now on asks for another.
+                        Volatile.Write(ref disk._cutAgain, 0);
+                        disk.Cut();
+                    }
+                },
+                this,
+                preferLocal: false);
         }
     }
 
@@ -240,6 +313,16 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
     {
         try
         {
+            lock (_resizing)
+            {
+                if (_wasCut)
+                {
+                    Cut();
+                }
+
+                _isClosed = true;
+            }
+
             if (!Backend.IsReadOnly)
             {
                 using var ended = new ManualResetEventSlim();
@@ -260,6 +343,25 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
         }
 
         _closed.Set();
+    }
+
+    /// <summary>Cuts the back-end at the end of the disk. Under the lock.</summary>
+    private void Cut()
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        try
+        {
+            Backend.Resize(_capacity);
+        }
+        catch (Exception failure)
+        {
+            // Beyond the end nobody reads; what there is of it is cut when the disk is closed, if that works.
+            Log.NotCut(_options.Logger, failure, _options.NameOf(DeviceType));
+        }
     }
 
     /// <summary>The driver writes the one field that it may.</summary>

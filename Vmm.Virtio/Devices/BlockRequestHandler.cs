@@ -20,7 +20,6 @@ internal sealed class BlockRequestHandler : RequestHandler
 
     private readonly BlockDevice _device;
     private readonly IBlockBackend _backend;
-    private readonly ulong _sectors;
     private Path? _path;
 
     public BlockRequestHandler(BlockDevice device, Virtqueue queue)
@@ -28,7 +27,6 @@ internal sealed class BlockRequestHandler : RequestHandler
     {
         _device = device;
         _backend = device.Backend;
-        _sectors = (ulong)_backend.Length / BlockDevice.SectorSize;
     }
 
     private enum RequestType : uint
@@ -139,6 +137,13 @@ internal sealed class BlockRequestHandler : RequestHandler
             return RequestOutcome.Later;
         }
 
+        if (request.Status == BlockStatus.Ok && request.Offset + request.Length > _device.Capacity)
+        {
+            // The disk was cut under it: what it has written there is not kept, and may have made the file longer again.
+            request.Status = BlockStatus.IoError;
+            _device.CutAgain();
+        }
+
         // Counted once; what remains may take several calls.
         if (request.Filled == 0 && request.Status == BlockStatus.IoError)
         {
@@ -195,15 +200,16 @@ internal sealed class BlockRequestHandler : RequestHandler
         }
 
         ulong sector = BinaryPrimitives.ReadUInt64LittleEndian(header[8..]);
+        ulong sectors = (ulong)_device.Capacity / BlockDevice.SectorSize;
         GuestBuffers source = readable.Slice(HeaderSize);
         switch ((RequestType)BinaryPrimitives.ReadUInt32LittleEndian(header))
         {
             case RequestType.In:
-                return Move(request, BlockOperation.Read, sector, destination.Length);
+                return Move(request, BlockOperation.Read, sectors, sector, destination.Length);
             case RequestType.Out when _backend.IsReadOnly:
                 return BlockStatus.IoError;
             case RequestType.Out:
-                return Move(request, BlockOperation.Write, sector, source.Length);
+                return Move(request, BlockOperation.Write, sectors, sector, source.Length);
             case RequestType.Flush:
                 request.Set(BlockOperation.Flush, 0, 0);
                 request.IsLastStep = true;
@@ -212,9 +218,9 @@ internal sealed class BlockRequestHandler : RequestHandler
                 request.Filled = destination.CopyFrom(_device.Identifier);
                 return destination.Length < IdentifierSize ? BlockStatus.IoError : BlockStatus.Ok;
             case RequestType.Discard when (_device.Features & BlockFeatures.Discard) != 0:
-                return ChangeRanges(request, source, BlockOperation.Discard);
+                return ChangeRanges(request, sectors, source, BlockOperation.Discard);
             case RequestType.WriteZeroes when (_device.Features & BlockFeatures.WriteZeroes) != 0:
-                return ChangeRanges(request, source, BlockOperation.WriteZeroes);
+                return ChangeRanges(request, sectors, source, BlockOperation.WriteZeroes);
             case RequestType.Discard or RequestType.WriteZeroes when _backend.IsReadOnly:
                 return BlockStatus.IoError;
             default:
@@ -222,9 +228,9 @@ internal sealed class BlockRequestHandler : RequestHandler
         }
     }
 
-    private BlockStatus? Move(BlockRequest request, BlockOperation operation, ulong sector, long length)
+    private static BlockStatus? Move(BlockRequest request, BlockOperation operation, ulong sectors, ulong sector, long length)
     {
-        if (!IsInside(sector, length))
+        if (!IsInside(sectors, sector, length))
         {
             return BlockStatus.IoError;
         }
@@ -234,7 +240,7 @@ internal sealed class BlockRequestHandler : RequestHandler
         return length == 0 ? BlockStatus.Ok : null;
     }
 
-    private BlockStatus? ChangeRanges(BlockRequest request, GuestBuffers source, BlockOperation operation)
+    private BlockStatus? ChangeRanges(BlockRequest request, ulong sectors, GuestBuffers source, BlockOperation operation)
     {
         if (_backend.IsReadOnly)
         {
@@ -258,7 +264,7 @@ internal sealed class BlockRequestHandler : RequestHandler
             }
 
             if (range.SectorCount > BlockDevice.MaximumRangeSectors
-                || !IsInside(range.Sector, (long)range.SectorCount * BlockDevice.SectorSize))
+                || !IsInside(sectors, range.Sector, (long)range.SectorCount * BlockDevice.SectorSize))
             {
                 return BlockStatus.IoError;
             }
@@ -313,11 +319,11 @@ internal sealed class BlockRequestHandler : RequestHandler
         }
     }
 
-    private bool IsInside(ulong sector, long length)
+    private static bool IsInside(ulong sectors, ulong sector, long length)
     {
         return length % BlockDevice.SectorSize == 0
-            && sector <= _sectors
-            && (ulong)(length / BlockDevice.SectorSize) <= _sectors - sector;
+            && sector <= sectors
+            && (ulong)(length / BlockDevice.SectorSize) <= sectors - sector;
     }
 
     /// <summary>The back-end's path for the queue, with the watch that tells of ends.</summary>

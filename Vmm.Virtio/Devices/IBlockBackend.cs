@@ -5,12 +5,13 @@ namespace Vmm.Virtio.Devices;
 /// <summary>What a block device keeps its sectors in.</summary>
 /// <remarks>
 /// <see cref="Submit"/> is called by one worker a queue, at the same time with several queues; as many requests may be in flight as the queues have
-/// descriptors, and they may end in any order. Ranges were checked against <see cref="Length"/> by the device. Back-ends that do a request when they
+/// descriptors, and they may end in any order. Ranges were checked by the device against the <see cref="Length"/> of that time; one may lie beyond the
+/// end after a <see cref="Resize"/>. Back-ends that do a request when they
 /// are asked derive from <see cref="SynchronousBlockBackend"/>.
 /// </remarks>
 public interface IBlockBackend : IDisposable
 {
-    /// <summary>Bytes, a multiple of 512.</summary>
+    /// <summary>Bytes, a multiple of 512. Changes by <see cref="Resize"/> alone.</summary>
     long Length { get; }
 
     /// <summary>True if nothing may be written; the device then refuses every change by itself.</summary>
@@ -21,6 +22,14 @@ public interface IBlockBackend : IDisposable
     /// 512 to 4096. One that does not may fail.
     /// </summary>
     int BlockSize => 512;
+
+    /// <summary>
+    /// Changes <see cref="Length"/>, which has the new value on return. Called by the device on the thread of whoever asked for it, one call at a time,
+    /// while requests are in flight, and with the length that it has already to have it cut once more, after requests beyond a new end. May wait.
+    /// </summary>
+    /// <param name="length">Bytes, a multiple of 512 and of <see cref="BlockSize"/>, and at least that.</param>
+    /// <exception cref="BackendException">It cannot, which is so unless a back-end implements this; nothing has changed.</exception>
+    void Resize(long length) => throw new BackendException("resize", GetType().Name, 0, "cannot be resized");
 
     /// <summary>
     /// Gives a queue of the device a path of its own, where the back-end has such: its requests are submitted there from then on, and those that

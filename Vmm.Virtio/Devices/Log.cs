@@ -20,4 +20,7 @@ internal static partial class Log
 
     [LoggerMessage(3104, LogLevel.Error, "{Device}: the device failed in a request of queue {Queue}, after that queue had been stopped")]
     public static partial void FormerQueueFailed(ILogger logger, System.Exception failure, string device, int queue);
+
+    [LoggerMessage(3105, LogLevel.Warning, "{Device}: the disk was made smaller, and what requests have written beyond its end could not be cut off")]
+    public static partial void NotCut(ILogger logger, System.Exception failure, string device);
 }

@@ -21,6 +21,9 @@ public abstract class SynchronousBlockBackend : IBlockBackend
     /// <inheritdoc/>
     public abstract bool IsReadOnly { get; }
 
+    /// <inheritdoc/>
+    public virtual void Resize(long length) => throw new BackendException("resize", GetType().Name, 0, "cannot be resized");
+
     /// <summary>Does a request, part by part, and completes it.</summary>
     /// <param name="request">The request.</param>
     public void Submit(BlockRequest request)

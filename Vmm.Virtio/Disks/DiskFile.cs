@@ -48,6 +48,9 @@ internal sealed unsafe class DiskFile : IDisposable
     /// <summary>True if its file system keeps everything in memory, so that nothing waits for storage (nor can it be asked not to).</summary>
     public bool IsInMemory { get; private set; }
 
+    /// <summary>True if it is a block device, whose length is the host's business.</summary>
+    public bool IsBlockDevice { get; private set; }
+
     /// <summary>True if <see cref="ReadCached"/> may give something; false once the file system did not know the question.</summary>
     public bool KnowsCached { get => _knowsCached; private set => _knowsCached = value; }
 
@@ -82,7 +85,11 @@ internal sealed unsafe class DiskFile : IDisposable
     public static DiskFile Over(FileDescriptor descriptor, bool direct = false)
     {
         var file = new DiskFile(descriptor, direct);
-        file.IsInMemory = LiesInMemory(descriptor);
+        ushort type = TypeOf(descriptor);
+        file.IsBlockDevice = type == Libc.S_IFBLK;
+
+        // The node of a block device lies in memory as well, where /dev is; its blocks do not.
+        file.IsInMemory = type == Libc.S_IFREG && LiesInMemory(descriptor);
         if (direct)
         {
             file.FindAlignment();
@@ -91,15 +98,16 @@ internal sealed unsafe class DiskFile : IDisposable
         return file;
     }
 
-    // The node of a block device lies in memory as well, where /dev is; its blocks do not.
-    private static bool LiesInMemory(FileDescriptor descriptor)
+    private static ushort TypeOf(FileDescriptor descriptor)
     {
         Libc.statx_buffer status;
+        return Libc.statx(descriptor.Number, "", Libc.AT_EMPTY_PATH, Libc.STATX_TYPE, &status) == 0 ? (ushort)(status.stx_mode & Libc.S_IFMT) : (ushort)0;
+    }
+
+    private static bool LiesInMemory(FileDescriptor descriptor)
+    {
         Libc.statfs_buffer system;
-        return Libc.statx(descriptor.Number, "", Libc.AT_EMPTY_PATH, Libc.STATX_TYPE, &status) == 0
-            && (status.stx_mode & Libc.S_IFMT) == Libc.S_IFREG
-            && Libc.fstatfs(descriptor, &system) == 0
-            && (system.f_type is Libc.TMPFS_MAGIC or Libc.RAMFS_MAGIC);
+        return Libc.fstatfs(descriptor, &system) == 0 && (system.f_type is Libc.TMPFS_MAGIC or Libc.RAMFS_MAGIC);
     }
 
     /// <summary>Takes a lock of the whole file that belongs to this open: shared for readers, exclusive for a writer.</summary>
@@ -114,6 +122,18 @@ internal sealed unsafe class DiskFile : IDisposable
     {
         length = Libc.lseek(_descriptor, 0, Libc.SEEK_END);
         return length < 0 ? Marshal.GetLastPInvokeError() : 0;
+    }
+
+    /// <summary>Makes a file longer, by a hole, or cuts it.</summary>
+    public int SetLength(long length)
+    {
+        int error;
+        do
+        {
+            error = Libc.ErrorOf(Libc.ftruncate(_descriptor, length));
+        }
+        while (error == Errno.EINTR);
+        return error;
     }
 
     /// <summary>

@@ -1,5 +1,6 @@
 using System;
 using System.IO;
+using System.Threading;
 using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
 
@@ -29,6 +30,7 @@ public sealed class RawFileBackend : IBlockBackend
     private readonly DiskFile _file;
     private readonly DiskThreads _threads;
     private readonly bool _usesIoUring;
+    private long _length;
 
     private RawFileBackend(string path, DiskFile file, long length, bool readOnly, bool usesIoUring)
     {
@@ -36,7 +38,7 @@ public sealed class RawFileBackend : IBlockBackend
         _file = file;
         _usesIoUring = usesIoUring;
         _threads = new DiskThreads(Perform, ThreadLimit, file.IsDirect);
-        Length = length;
+        _length = length;
         IsReadOnly = readOnly;
     }
 
@@ -44,7 +46,7 @@ public sealed class RawFileBackend : IBlockBackend
     public string Path { get; }
 
     /// <inheritdoc/>
-    public long Length { get; }
+    public long Length => Volatile.Read(ref _length);
 
     /// <inheritdoc/>
     public bool IsReadOnly { get; }
@@ -129,6 +131,50 @@ public sealed class RawFileBackend : IBlockBackend
             file.Dispose();
             throw;
         }
+    }
+
+    /// <summary>
+    /// Makes the file so long. What it grows by is a hole of zeroes; what is cut off is gone. A block device stays as it is: its length is read anew,
+    /// and has to be the one that is asked for.
+    /// </summary>
+    /// <param name="length">Bytes, a multiple of <see cref="BlockSize"/> and at least that.</param>
+    /// <exception cref="ArgumentException">A disk cannot have so many bytes.</exception>
+    /// <exception cref="BackendException">The file is open for reading only, or the host refuses; nothing has changed.</exception>
+    public void Resize(long length)
+    {
+        if (length <= 0 || length % BlockSize != 0)
+        {
+            throw new ArgumentException($"a disk has a multiple of {BlockSize} bytes here, and not {length}", nameof(length));
+        }
+
+        if (IsReadOnly)
+        {
+            throw new BackendException("ftruncate", Path, 0, "is open for reading only, and is not resized");
+        }
+
+        if (_file.IsBlockDevice)
+        {
+            int error = _file.GetLength(out long now);
+            if (error != 0)
+            {
+                throw new BackendException("lseek", Path, error, "has no size any more");
+            }
+
+            if (now != length)
+            {
+                throw new BackendException("resize", Path, 0, $"is a block device of {now} bytes; resize it on the host first");
+            }
+        }
+        else
+        {
+            int error = _file.SetLength(length);
+            if (error != 0)
+            {
+                throw new BackendException("ftruncate", Path, error, $"cannot be made {length} bytes long");
+            }
+        }
+
+        Volatile.Write(ref _length, length);
     }
 
     /// <inheritdoc/>
