@@ -5,9 +5,8 @@ namespace Vmm.Virtio.Devices;
 /// <summary>What a block device keeps its sectors in.</summary>
 /// <remarks>
 /// <see cref="Submit"/> is called by one worker a queue, at the same time with several queues; as many requests may be in flight as the queues have
-/// descriptors, and they may end in any order. Ranges were checked by the device against the <see cref="Length"/> of that time; one may lie beyond the
-/// end after a <see cref="Resize"/>. Back-ends that do a request when they
-/// are asked derive from <see cref="SynchronousBlockBackend"/>.
+/// descriptors, and they may end in any order. Ranges were checked by the device against the <see cref="Length"/> of that time; after a
+/// <see cref="Resize"/> one may lie beyond the end. Back-ends that do a request when they are asked derive from <see cref="SynchronousBlockBackend"/>.
 /// </remarks>
 public interface IBlockBackend : IDisposable
 {
@@ -24,8 +23,8 @@ public interface IBlockBackend : IDisposable
     int BlockSize => 512;
 
     /// <summary>
-    /// Changes <see cref="Length"/>, which has the new value on return. Called by the device on the thread of whoever asked for it, one call at a time,
-    /// while requests are in flight, and with the length that it has already to have it cut once more, after requests beyond a new end. May wait.
+    /// Changes <see cref="Length"/>, which has the new value on return. Called by the device on the thread of whoever asks for it, one call at a time,
+    /// while requests are in flight; again with the same length to have it cut once more, when requests beyond a new end have ended. May wait.
     /// </summary>
     /// <param name="length">Bytes, a multiple of 512 and of <see cref="BlockSize"/>, and at least that.</param>
     /// <exception cref="BackendException">It cannot, which is so unless a back-end implements this; nothing has changed.</exception>

@@ -101,7 +101,8 @@ internal sealed unsafe class DiskFile : IDisposable
     private static ushort TypeOf(FileDescriptor descriptor)
     {
         Libc.statx_buffer status;
-        return Libc.statx(descriptor.Number, "", Libc.AT_EMPTY_PATH, Libc.STATX_TYPE, &status) == 0 ? (ushort)(status.stx_mode & Libc.S_IFMT) : (ushort)0;
+        bool known = Libc.statx(descriptor.Number, "", Libc.AT_EMPTY_PATH, Libc.STATX_TYPE, &status) == 0;
+        return known ? (ushort)(status.stx_mode & Libc.S_IFMT) : (ushort)0;
     }
 
     private static bool LiesInMemory(FileDescriptor descriptor)

@@ -135,7 +135,8 @@ public sealed class CounterTests
 
     private static void ShouldBe(object device, params (string Name, long Value)[] expected)
     {
-        device.Should().BeAssignableTo<IDeviceCounters>().Which.Counters.Select(static counter => (counter.Name, counter.Value)).Should().Equal(expected);
+        device.Should().BeAssignableTo<IDeviceCounters>().Which.Counters
+            .Select(static counter => (counter.Name, counter.Value)).Should().Equal(expected);
     }
 
     /// <summary>A device of an embedder's that counts.</summary>
