@@ -24,11 +24,16 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
 
     /// <inheritdoc/>
     public override string Description =>
-        "Virtio block device over a raw file; readonly=on, direct=on, serial=TEXT, num_queues=N, _disable_io_uring=on; may be repeated";
+        "Virtio block device over a raw file; readonly=on, direct=on, serial=TEXT, num_queues=N, _disable_io_uring=on; "
+        + RateLimiterWords.Help + "; may be repeated";
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Examples =>
-        ["path=disk.img", "path=data.img,readonly=on,direct=on,serial=S1,num_queues=4,queue_size=128,id=data"];
+    [
+        "path=disk.img",
+        "path=data.img,readonly=on,direct=on,serial=S1,num_queues=4,queue_size=128,id=data",
+        "path=slow.img,bw_size=10M,bw_refill_time=1000,ops_size=500,ops_one_time_burst=2000,ops_refill_time=1000",
+    ];
 
     /// <inheritdoc/>
     public override KindModel? Model { get; } = new("blk", "path=scratch");
@@ -39,7 +44,7 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
     /// <inheritdoc/>
     public override DiskOptions? Parse(string text)
     {
-        string[] known = ["path", "readonly", "direct", "serial", "num_queues", "_disable_io_uring", .. VirtioWords.Known];
+        string[] known = ["path", "readonly", "direct", "serial", "num_queues", "_disable_io_uring", .. RateLimiterWords.Known, .. VirtioWords.Known];
         var words = OptionValue.Parse(Option, text, known);
         string? serial = words.Get("serial");
         if (serial is not null && !Ascii.IsValid(serial))
@@ -61,6 +66,7 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
             words.GetSwitch("_disable_io_uring"))
         {
             Id = words.Get("id"),
+            RateLimiterConfig = RateLimiterWords.Read(words),
             QueueSize = VirtioWords.ReadQueueSize(words),
             Transport = VirtioWords.Read(words),
         };
@@ -126,6 +132,8 @@ public sealed class DiskKind : VirtioKind<DiskOptions>
                 Serial = options.Serial ?? (Ascii.IsValid(context.Id) ? context.Id : ""),
                 QueueCount = options.QueueCount ?? defaults.QueueCount,
                 QueueSize = options.QueueSize ?? defaults.QueueSize,
+                RateLimiter = options.RateLimiterConfig,
+                Time = context.Time,
                 Logger = context.CreateLogger(LogCategory),
             });
         }

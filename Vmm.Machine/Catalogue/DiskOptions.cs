@@ -1,3 +1,5 @@
+using Vmm.Virtio.Limits;
+
 namespace Vmm.Machine.Catalogue;
 
 /// <summary>One virtio block device over a raw file.</summary>
@@ -9,4 +11,8 @@ namespace Vmm.Machine.Catalogue;
 /// <param name="DisableIoUring">Requests go through threads even where the kernel has io_uring.</param>
 public sealed record DiskOptions(
     string Path, bool ReadOnly = false, string? Serial = null, int? QueueCount = null, bool Direct = false, bool DisableIoUring = false)
-    : VirtioOptions;
+    : VirtioOptions
+{
+    /// <summary>What the guest may read and write in a time, or null for no limit.</summary>
+    public RateLimiterOptions? RateLimiterConfig { get; init; }
+}

@@ -37,11 +37,15 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <inheritdoc/>
     public override string Description =>
         "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, "
-        + "num_queues=N receive and transmit queues, 2 a pair (2); may be repeated";
+        + "num_queues=N receive and transmit queues, 2 a pair (2); " + RateLimiterWords.Help + ", each way; may be repeated";
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Examples =>
-        ["tap=tap0", "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.7.1,mask=255.255.255.0,num_queues=8,id=lan"];
+    [
+        "tap=tap0",
+        "tap=tap1,mac=52:54:00:12:34:56,ip=192.168.7.1,mask=255.255.255.0,num_queues=8,id=lan",
+        "tap=tap2,bw_size=1M,bw_one_time_burst=8M,bw_refill_time=100",
+    ];
 
     /// <inheritdoc/>
     public override KindModel? Model { get; } = new("net", "tap=loopback");
@@ -52,7 +56,7 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <inheritdoc/>
     public override NetOptions? Parse(string text)
     {
-        var words = OptionValue.Parse(Option, text, ["tap", "mac", "ip", "mask", "num_queues", .. VirtioWords.Known]);
+        var words = OptionValue.Parse(Option, text, ["tap", "mac", "ip", "mask", "num_queues", .. RateLimiterWords.Known, .. VirtioWords.Known]);
         string tap = words.Require("tap");
         if (Encoding.UTF8.GetByteCount(tap) > InterfaceNameLimit)
         {
@@ -86,6 +90,7 @@ public sealed class NetKind : VirtioKind<NetOptions>
         return new NetOptions(tap, ReadMac(words), address, mask, queues / 2)
         {
             Id = words.Get("id"),
+            RateLimiterConfig = RateLimiterWords.Read(words),
             QueueSize = VirtioWords.ReadQueueSize(words),
             Transport = VirtioWords.Read(words),
         };
@@ -114,6 +119,8 @@ public sealed class NetKind : VirtioKind<NetOptions>
                 Id = context.Id,
                 Mac = options.MacAddress ?? DefaultMac(options.Tap),
                 QueueSize = options.QueueSize ?? defaults.QueueSize,
+                RateLimiter = options.RateLimiterConfig,
+                Time = context.Time,
                 Logger = context.CreateLogger(LogCategory),
             });
         }

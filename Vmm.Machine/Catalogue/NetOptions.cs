@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json.Serialization;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Limits;
 
 namespace Vmm.Machine.Catalogue;
 
@@ -17,4 +18,8 @@ public sealed record NetOptions(
     [property: JsonConverter(typeof(MacAddressConverter))] MacAddress? MacAddress = null,
     [property: JsonConverter(typeof(IPAddressConverter))] IPAddress? HostAddress = null,
     [property: JsonConverter(typeof(IPAddressConverter))] IPAddress? HostMask = null,
-    int Pairs = 1) : VirtioOptions;
+    int Pairs = 1) : VirtioOptions
+{
+    /// <summary>What the guest may receive, and as much send, in a time; null for no limit.</summary>
+    public RateLimiterOptions? RateLimiterConfig { get; init; }
+}

@@ -5,10 +5,11 @@ using System.Threading.Tasks;
 
 namespace Vmm.Testing.Seams;
 
-/// <summary>Time that stands still until it is moved; timers fire on the thread that moves it. For one thread.</summary>
+/// <summary>Time that stands still until it is moved; timers fire on the thread that moves it. Read and set from any thread, moved by one.</summary>
 /// <param name="start">The time of day to begin with.</param>
 public sealed class ManualTime(DateTimeOffset start) : TimeProvider
 {
+    private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
     private DateTimeOffset _now = start;
 
@@ -22,10 +23,16 @@ public sealed class ManualTime(DateTimeOffset start) : TimeProvider
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
     /// <inheritdoc/>
-    public override DateTimeOffset GetUtcNow() => _now;
+    public override DateTimeOffset GetUtcNow()
+    {
+        lock (_lock)
+        {
+            return _now;
+        }
+    }
 
     /// <inheritdoc/>
-    public override long GetTimestamp() => (_now - DateTimeOffset.UnixEpoch).Ticks;
+    public override long GetTimestamp() => (GetUtcNow() - DateTimeOffset.UnixEpoch).Ticks;
 
     /// <inheritdoc/>
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
@@ -40,28 +47,31 @@ public sealed class ManualTime(DateTimeOffset start) : TimeProvider
     /// <param name="by">How far.</param>
     public void Advance(TimeSpan by)
     {
-        DateTimeOffset end = _now + by;
+        DateTimeOffset end = GetUtcNow() + by;
         while (Next(end) is { } next)
         {
-            _now = next.Due!.Value;
-            next.Fire();
+            next();
         }
-
-        _now = end;
     }
 
-    private ManualTimer? Next(DateTimeOffset end)
+    /// <summary>Moves to the next timer that falls due, or to the end.</summary>
+    /// <returns>The timer's callback, called without the lock; null at the end.</returns>
+    private Action? Next(DateTimeOffset end)
     {
-        ManualTimer? next = null;
-        foreach (ManualTimer timer in _timers)
+        lock (_lock)
         {
-            if (timer.Due <= end && (next is null || timer.Due < next.Due))
+            ManualTimer? next = null;
+            foreach (ManualTimer timer in _timers)
             {
-                next = timer;
+                if (timer.Due <= end && (next is null || timer.Due < next.Due))
+                {
+                    next = timer;
+                }
             }
-        }
 
-        return next;
+            _now = next?.Due is { } due && due > _now ? due : next is null ? end : _now;
+            return next?.Fire();
+        }
     }
 
     private sealed class ManualTimer(ManualTime time, Action callback) : ITimer
@@ -72,27 +82,35 @@ public sealed class ManualTime(DateTimeOffset start) : TimeProvider
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
-            _period = period;
-            Due = dueTime < TimeSpan.Zero ? null : time._now + dueTime;
-            if (!time._timers.Contains(this))
+            lock (time._lock)
             {
-                time._timers.Add(this);
+                _period = period;
+                Due = dueTime < TimeSpan.Zero ? null : time._now + dueTime;
+                if (!time._timers.Contains(this))
+                {
+                    time._timers.Add(this);
+                }
             }
 
             return true;
         }
 
-        public void Fire()
+        /// <summary>Sets it for the next time, if there is one. Under the lock.</summary>
+        /// <returns>The callback.</returns>
+        public Action Fire()
         {
             // Zero means once here as well as minus one does.
             Due = _period > TimeSpan.Zero ? Due + _period : null;
-            callback();
+            return callback;
         }
 
         public void Dispose()
         {
-            Due = null;
-            time._timers.Remove(this);
+            lock (time._lock)
+            {
+                Due = null;
+                time._timers.Remove(this);
+            }
         }
 
         public ValueTask DisposeAsync()

@@ -7,6 +7,7 @@ using Vmm.Cli;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Limits;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Cli;
@@ -124,6 +125,17 @@ public sealed class RunOptionsTests
     [InlineData("--disk", "readonly=on", "needs the word path")]
     [InlineData("--disk", "path=/a,serial=123456789012345678901", "longer than 20 bytes")]
     [InlineData("--disk", "path=/a,serial=\u00fc", "not ASCII")]
+    [InlineData("--disk", "path=/a,bw_size=1M", "bw_size=1M: needs bw_refill_time=")]
+    [InlineData("--disk", "path=/a,bw_size=1M,bw_refill_time=0", "bw_size=1M: needs bw_refill_time=")]
+    [InlineData("--disk", "path=/a,bw_size=much,bw_refill_time=1", "bw_size=much: not a size")]
+    [InlineData("--disk", "path=/a,bw_size=9223372036854775808,bw_refill_time=1", "more than 2^63 bytes")]
+    [InlineData("--disk", "path=/a,bw_one_time_burst=1M", "bw_one_time_burst=1M: without bw_size=")]
+    [InlineData("--disk", "path=/a,ops_refill_time=100", "ops_refill_time=100: without ops_size=")]
+    [InlineData("--disk", "path=/a,ops_size=5,ops_refill_time=-1", "ops_refill_time=-1: not a number")]
+    [InlineData("--disk", "path=/a,ops_size=5,ops_refill_time=2147483648", "not from 0 to 2147483647")]
+    [InlineData("--disk", "path=/a,ops_size=5K,ops_refill_time=1", "ops_size=5K: not a number")]
+    [InlineData("--net", "tap=a,ops_size=5", "ops_size=5: needs ops_refill_time=")]
+    [InlineData("--rng", "src=/r,bw_size=1", "unknown word 'bw_size'")]
     [InlineData("--net", "tap=a,num_queues=3", "not a multiple of 2")]
     [InlineData("--net", "tap=a,num_queues=0", "not from 2 to 128")]
     [InlineData("--net", "tap=a,num_queues=130", "not from 2 to 128")]
@@ -162,6 +174,27 @@ public sealed class RunOptionsTests
     {
         ((Action)(() => Read("--kernel", "/k", option, value))).Should().Throw<UsageException>()
             .Which.Message.Should().StartWith(option).And.Contain(reason);
+    }
+
+    [Theory]
+    [Trait("Behaviour", "IO-5")]
+    [InlineData("--disk", "path=/a")]
+    [InlineData("--net", "tap=t")]
+    public void Words_of_a_limit(string option, string value)
+    {
+        Limit("bw_size=10M,bw_one_time_burst=1G,bw_refill_time=1000,ops_size=500,ops_one_time_burst=0,ops_refill_time=100")
+            .Should().Be(new RateLimiterOptions(new TokenBucketOptions(10 << 20, 1000, 1 << 30), new TokenBucketOptions(500, 100, 0)));
+        Limit("ops_size=500,ops_refill_time=100").Should().Be(new RateLimiterOptions(null, new TokenBucketOptions(500, 100)));
+        Limit("bw_size=5,bw_refill_time=1,ops_size=0,ops_refill_time=100").Should().Be(new RateLimiterOptions(new TokenBucketOptions(5, 1)));
+        Limit("bw_size=0").Should().BeNull();
+        Limit("num_queues=2").Should().BeNull();
+
+        RateLimiterOptions? Limit(string words) => Read("--kernel", "/k", option, $"{value},{words}").Machine.Devices[0] switch
+        {
+            DiskOptions disk => disk.RateLimiterConfig,
+            NetOptions net => net.RateLimiterConfig,
+            _ => throw new ArgumentException(option),
+        };
     }
 
     [Fact]

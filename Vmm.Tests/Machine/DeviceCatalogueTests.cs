@@ -18,6 +18,7 @@ using Vmm.Tests.Vfio.Kernel;
 using Vmm.Tests.Vfio.Passthrough;
 using Vmm.Vfio.Kernel;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Limits;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Tests.Machine;
@@ -119,6 +120,7 @@ public sealed class DeviceCatalogueTests
             {
                 Id = "x",
                 QueueSize = 64,
+                RateLimiterConfig = new RateLimiterOptions(new TokenBucketOptions(1 << 20, 100, 5), new TokenBucketOptions(7, 1000)),
                 Transport = new VirtioPciOptions
                 {
                     Vectors = 0,
@@ -131,7 +133,10 @@ public sealed class DeviceCatalogueTests
                     InOrder = true,
                 },
             },
-            new NetOptions("t", new MacAddress(0x5254_0012_3456), IPAddress.Parse("10.0.0.1"), IPAddress.Parse("255.0.0.0"), 4),
+            new NetOptions("t", new MacAddress(0x5254_0012_3456), IPAddress.Parse("10.0.0.1"), IPAddress.Parse("255.0.0.0"), 4)
+            {
+                RateLimiterConfig = new RateLimiterOptions(Operations: new TokenBucketOptions(long.MaxValue, int.MaxValue, 0)),
+            },
             new EntropyOptions("/r"),
             new ConsoleOptions(new CharacterOptions(CharacterKind.File, "/c")),
             new ConsoleOptions(new CharacterOptions(CharacterKind.Terminal)),
@@ -153,6 +158,24 @@ public sealed class DeviceCatalogueTests
         DeviceCatalogue.Default.ReadJson("""{ "kind": "net", "tap": "t", "transport": {} }""").Should().Be(new NetOptions("t"));
         DeviceCatalogue.Default.ReadJson("""{ "kind": "rng" }""").Should().Be(new EntropyOptions());
         DeviceCatalogue.Default.ReadJson("""{ "kind": "device", "path": "/d" }""").Should().Be(new HostDeviceOptions("/d"));
+    }
+
+    [Fact]
+    [Trait("Behaviour", "IO-5")]
+    public void A_limit_is_written_as_others_write_it()
+    {
+        const string Json = """
+            {
+              "kind": "disk",
+              "rate_limiter_config": {
+                "bandwidth": { "size": 1048576, "refill_time": 100 },
+                "ops": { "size": 500, "one_time_burst": 9, "refill_time": 1000 }
+              },
+              "path": "/a"
+            }
+            """;
+        var limit = new RateLimiterOptions(new TokenBucketOptions(1 << 20, 100), new TokenBucketOptions(500, 1000, 9));
+        DeviceCatalogue.Default.ReadJson(Json).Should().Be(new DiskOptions("/a") { RateLimiterConfig = limit });
     }
 
     [Fact]
@@ -191,6 +214,9 @@ public sealed class DeviceCatalogueTests
     [InlineData("""{"kind":"rng","transport":{"in_order":1}}""")]
     [InlineData("""{"kind":"rng","transport":{"vectors":"all"}}""")]
     [InlineData("""{"kind":"rng","transport":[]}""")]
+    [InlineData("""{"kind":"disk","path":"/a","rate_limiter_config":{"ops":{"size":1}}}""")]
+    [InlineData("""{"kind":"disk","path":"/a","rate_limiter_config":{"ops":{"size":"many","refill_time":1}}}""")]
+    [InlineData("""{"kind":"net","tap":"t","rate_limiter_config":{"iops":{"size":1,"refill_time":1}}}""")]
     [InlineData("null")]
     [InlineData("[]")]
     [InlineData("{")]

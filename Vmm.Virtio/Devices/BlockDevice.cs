@@ -5,6 +5,7 @@ using System.Text;
 using System.Threading;
 using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
+using Vmm.Virtio.Limits;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.State;
 
@@ -80,6 +81,8 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
             throw new ArgumentException("the serial of a block device is ASCII", nameof(options));
         }
 
+        _options.RateLimiter?.Validate();
+        Limiter = RateLimiter.Create(_options.RateLimiter, _options.Time, WakeAll);
         Backend = backend;
         _capacity = backend.Length;
         _transfers = new TransferCounters(_options.QueueCount);
@@ -134,6 +137,9 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
 
     // In logical blocks, as the topology is told (5.2.4).
     private uint BlocksPerPhysical => (uint)(PhysicalBlockSize / Backend.BlockSize);
+
+    /// <summary>The limit of its requests, or null for none.</summary>
+    internal RateLimiter? Limiter { get; }
 
     internal ReadOnlySpan<byte> Identifier => _identifier;
 
@@ -286,6 +292,8 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
         base.Dispose(disposing);
         if (disposing)
         {
+            Limiter?.Dispose();
+
             // Not under a request that has not ended: then with its end, on a thread of its own, since a back-end may have one alone for all it ends.
             WhenNoneDetached(StartClosing);
             if (Volatile.Read(ref _closing) && !_closed.Wait(CloseLimit))

@@ -3,6 +3,7 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Limits;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
@@ -20,6 +21,7 @@ internal sealed class BlockRequestHandler : RequestHandler
 
     private readonly BlockDevice _device;
     private readonly IBlockBackend _backend;
+    private readonly RateLimiter? _limiter;
     private Path? _path;
 
     public BlockRequestHandler(BlockDevice device, Virtqueue queue)
@@ -27,6 +29,7 @@ internal sealed class BlockRequestHandler : RequestHandler
     {
         _device = device;
         _backend = device.Backend;
+        _limiter = device.Limiter;
     }
 
     private enum RequestType : uint
@@ -78,7 +81,8 @@ internal sealed class BlockRequestHandler : RequestHandler
             request.Reset();
             if (Execute(request, chain.Readable, Data(chain)) is not { } status)
             {
-                return RequestOutcome.Pending;
+                // What has to wait for its turn is in the ring until then: nothing of it is in flight, and a stop has nothing to wait for.
+                return _limiter is null || MayBegin(request) ? RequestOutcome.Pending : RequestOutcome.Later;
             }
 
             request.Status = status;
@@ -165,6 +169,10 @@ internal sealed class BlockRequestHandler : RequestHandler
 
         return Answer(request, chain, ref written);
     }
+
+    /// <summary>Whether a request is within the limit, which it counts against then. A flush is in no one's way.</summary>
+    private bool MayBegin(BlockRequest request) =>
+        request.Operation == BlockOperation.Flush || _limiter!.TryTake(request.Moves is null ? 0 : request.MovedLength);
 
     private static GuestBuffers Data(DescriptorChain chain) => chain.Writable.Slice(0, chain.WritableLength - 1);
 

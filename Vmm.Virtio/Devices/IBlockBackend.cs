@@ -6,7 +6,8 @@ namespace Vmm.Virtio.Devices;
 /// <remarks>
 /// <see cref="Submit"/> is called by one worker a queue, at the same time with several queues; as many requests may be in flight as the queues have
 /// descriptors, and they may end in any order. Ranges were checked by the device against the <see cref="Length"/> of that time; after a
-/// <see cref="Resize"/> one may lie beyond the end. Back-ends that do a request when they are asked derive from <see cref="SynchronousBlockBackend"/>.
+/// <see cref="Resize"/> one may lie beyond the end. Back-ends that do a request when they are asked derive from
+/// <see cref="SynchronousBlockBackend"/>.
 /// </remarks>
 public interface IBlockBackend : IDisposable
 {
@@ -23,7 +24,7 @@ public interface IBlockBackend : IDisposable
     int BlockSize => 512;
 
     /// <summary>
-    /// Changes <see cref="Length"/>, which has the new value on return. Called by the device on the thread of whoever asks for it, one call at a time,
+    /// Changes <see cref="Length"/>, which has the new value on return. Called by the device on the thread of whoever asks, one call at a time,
     /// while requests are in flight; again with the same length to have it cut once more, when requests beyond a new end have ended. May wait.
     /// </summary>
     /// <param name="length">Bytes, a multiple of 512 and of <see cref="BlockSize"/>, and at least that.</param>

@@ -5,6 +5,7 @@ using System.Threading;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
+using Vmm.Virtio.Limits;
 using Vmm.Virtio.Queues;
 using Vmm.Virtio.State;
 
@@ -89,6 +90,9 @@ public sealed class NetDevice : WorkerDevice, IDeviceCounters
             throw new ArgumentException($"an MTU is 68 to 65535, not {options.Mtu}", nameof(options));
         }
 
+        options.RateLimiter?.Validate();
+        ReceiveLimiter = RateLimiter.Create(options.RateLimiter, options.Time, WakeAll);
+        TransmitLimiter = RateLimiter.Create(options.RateLimiter, options.Time, WakeAll);
         _backends = [.. backends];
         _steering = new NetSteering(_backends);
         _transfers = new TransferCounters(_backends.Count);
@@ -174,6 +178,12 @@ public sealed class NetDevice : WorkerDevice, IDeviceCounters
             ];
         }
     }
+
+    /// <summary>The limit of received packets, or null for none.</summary>
+    internal RateLimiter? ReceiveLimiter { get; }
+
+    /// <summary>The limit of sent packets, or null for none.</summary>
+    internal RateLimiter? TransmitLimiter { get; }
 
     /// <summary>Whether a received packet may lie in several chains.</summary>
     internal bool MergesBuffers => HasNegotiated(NetFeatures.MergeableBuffers);
@@ -385,6 +395,8 @@ public sealed class NetDevice : WorkerDevice, IDeviceCounters
         base.Dispose(disposing);
         if (disposing)
         {
+            ReceiveLimiter?.Dispose();
+            TransmitLimiter?.Dispose();
             foreach (INetBackend backend in _backends)
             {
                 backend.Dispose();

@@ -1,3 +1,5 @@
+using Vmm.Virtio.Limits;
+
 namespace Vmm.Virtio.Devices;
 
 /// <summary>How a <see cref="NetDevice"/> is made.</summary>
@@ -8,6 +10,12 @@ public sealed record NetDeviceOptions : VirtioDeviceOptions
 
     /// <summary>MTU to advise, 68 to 65535; 0 for no advice.</summary>
     public ushort Mtu { get; init; }
+
+    /// <summary>
+    /// What packets may take each way, those of all pairs together, with as much for receiving as for sending; null for no limit. Bytes are those of
+    /// packets without their virtio header. What has to wait stays in the driver's ring, or with the back-end.
+    /// </summary>
+    public RateLimiterOptions? RateLimiter { get; init; }
 
     /// <summary>Offer checksum and segmentation offloads.</summary>
     public bool Offloads { get; init; } = true;

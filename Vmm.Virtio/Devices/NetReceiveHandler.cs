@@ -2,6 +2,7 @@ using System;
 using System.Buffers.Binary;
 using Vmm.DeviceModel.Epochs;
 using Vmm.DeviceModel.Events;
+using Vmm.Virtio.Limits;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
@@ -36,6 +37,7 @@ internal sealed class NetReceiveHandler : QueueHandler
     private readonly NetHostRooms _host = new(MaximumRooms);
     private readonly int[] _lengths = new int[MaximumRooms];
     private readonly bool _merges;
+    private readonly RateLimiter? _limiter;
     private int _smallInARow;
     private int _inARow;
     private IWatch? _packets;
@@ -46,6 +48,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         _device = device;
         _backend = backend;
         _merges = device.MergesBuffers;
+        _limiter = device.ReceiveLimiter;
         _chains = new NetReceiveChains(queue, _merges ? MaximumChains : MaximumRooms);
     }
 
@@ -54,6 +57,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         Delivered,
         NoPacket,
         NoRoom,
+        Limited,
         Ended,
     }
 
@@ -87,6 +91,7 @@ internal sealed class NetReceiveHandler : QueueHandler
         Queue.DisableKicks();
         bool more = false;
         bool room = true;
+        bool isLimited = false;
         for (int left = Portion; !IsStopping;)
         {
             if (left <= 0)
@@ -113,6 +118,7 @@ internal sealed class NetReceiveHandler : QueueHandler
             else if (outcome != Outcome.Delivered)
             {
                 room = outcome != Outcome.Ended;
+                isLimited = outcome == Outcome.Limited;
                 break;
             }
         }
@@ -123,7 +129,8 @@ internal sealed class NetReceiveHandler : QueueHandler
             _chains.GiveBack();
         }
 
-        _packets!.Enabled = room && !more && !Queue.IsBroken;
+        // The limiter wakes it, and packets wait with the back-end until then.
+        _packets!.Enabled = room && !more && !isLimited && !Queue.IsBroken;
         return more;
     }
 
@@ -131,13 +138,19 @@ internal sealed class NetReceiveHandler : QueueHandler
     private Outcome Receive(ref int left)
     {
         bool spreads = Spreads;
+        int rooms = spreads ? 1 : Math.Clamp(_inARow, 1, Math.Min(MaximumRooms, left));
+        if (_limiter is not null && (rooms = _limiter.Allow(rooms, _device.ReceiveRoom)) == 0)
+        {
+            return Outcome.Limited;
+        }
+
         if (spreads)
         {
             MakeLargeRoom();
         }
         else
         {
-            MakeRooms(Math.Clamp(_inARow, 1, Math.Min(MaximumRooms, left)));
+            MakeRooms(rooms);
         }
 
         if (_rooms.Count == 0)
@@ -147,6 +160,11 @@ internal sealed class NetReceiveHandler : QueueHandler
 
         NetReceiveResult result = _backend.ReceiveBatch(_rooms, _lengths, out int count);
         left -= count;
+        if (_limiter is not null)
+        {
+            CountAgainstLimit(_lengths.AsSpan(0, count));
+        }
+
         _inARow = result == NetReceiveResult.Packet ? Math.Min(_inARow + count, MaximumRooms) : 0;
         Deliver(count, spreads);
         if (!_host.IsEmpty || result == NetReceiveResult.Packet)
@@ -161,6 +179,17 @@ internal sealed class NetReceiveHandler : QueueHandler
         }
 
         return Outcome.NoPacket;
+    }
+
+    private void CountAgainstLimit(ReadOnlySpan<int> lengths)
+    {
+        long bytes = 0;
+        foreach (int length in lengths)
+        {
+            bytes += Math.Max(0, length - NetHeader.Size);
+        }
+
+        _limiter!.Take(bytes, lengths.Length);
     }
 
     /// <summary>Makes one room of as many chains as the largest packet may need.</summary>

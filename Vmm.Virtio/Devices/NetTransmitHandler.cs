@@ -1,5 +1,6 @@
 using System;
 using Vmm.DeviceModel.Epochs;
+using Vmm.Virtio.Limits;
 using Vmm.Virtio.Queues;
 
 namespace Vmm.Virtio.Devices;
@@ -23,6 +24,7 @@ internal sealed class NetTransmitHandler : QueueHandler
     private readonly DescriptorChain[] _chains;
     private readonly byte[] _headers;
     private readonly PacketBatch _packets;
+    private readonly RateLimiter? _limiter;
     private int _popped;
 
     public NetTransmitHandler(NetDevice device, INetBackend backend, Virtqueue queue)
@@ -30,6 +32,7 @@ internal sealed class NetTransmitHandler : QueueHandler
     {
         _device = device;
         _backend = backend;
+        _limiter = device.TransmitLimiter;
         _chains = new DescriptorChain[Math.Min(queue.Size, (ushort)NetDevice.MaximumBatch)];
         for (int i = 0; i < _chains.Length; i++)
         {
@@ -53,10 +56,11 @@ internal sealed class NetTransmitHandler : QueueHandler
             }
 
             Queue.DisableKicks();
-            Pop();
+            bool isLimited = !Pop();
             if (_popped == 0)
             {
-                if (!Queue.EnableKicksAndCheckForMore())
+                // The limiter wakes it, and needs no kick.
+                if (isLimited || !Queue.EnableKicksAndCheckForMore())
                 {
                     return false;
                 }
@@ -68,6 +72,10 @@ internal sealed class NetTransmitHandler : QueueHandler
             else
             {
                 Queue.SignalIfNeeded();
+                if (isLimited)
+                {
+                    return false;
+                }
             }
         }
 
@@ -75,7 +83,8 @@ internal sealed class NetTransmitHandler : QueueHandler
     }
 
     /// <summary>Takes what is there, as much as goes together.</summary>
-    private void Pop()
+    /// <returns>False if the next packet has to wait for its turn.</returns>
+    private bool Pop()
     {
         _popped = 0;
         _packets.Clear();
@@ -89,6 +98,13 @@ internal sealed class NetTransmitHandler : QueueHandler
             else if (_packets.TryAppendPinned(_headers, _popped * NetHeader.Size, NetHeader.Size)
                 && _packets.TryAppend(packet.Slice(NetHeader.Size)))
             {
+                if (_limiter is not null && !_limiter.TryTake(packet.Length - NetHeader.Size))
+                {
+                    _packets.Abandon();
+                    Queue.UndoPop(_chains[_popped]);
+                    return false;
+                }
+
                 _packets.Finish();
             }
             else
@@ -96,11 +112,13 @@ internal sealed class NetTransmitHandler : QueueHandler
                 // It has many pieces, and begins the next batch.
                 _packets.Abandon();
                 Queue.UndoPop(_chains[_popped]);
-                return;
+                return true;
             }
 
             _popped++;
         }
+
+        return true;
     }
 
     /// <summary>Copies the header of a packet, if that asks for nothing but what was negotiated.</summary>

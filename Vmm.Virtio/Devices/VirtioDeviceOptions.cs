@@ -34,6 +34,19 @@ public abstract record VirtioDeviceOptions
     /// </summary>
     public TimeSpan PollLimit { get; init; } = Environment.ProcessorCount > 1 ? TimeSpan.FromMicroseconds(32) : TimeSpan.Zero;
 
+    /// <summary>The clock of limits, and its timers, which call back on a thread of the pool.</summary>
+    public TimeProvider Time
+    {
+        get;
+        init
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            field = value;
+        }
+    }
+
+        = TimeProvider.System;
+
     /// <summary>Where failures of the host side are logged. A log that throws loses the line and does no other harm.</summary>
     public ILogger Logger
     {

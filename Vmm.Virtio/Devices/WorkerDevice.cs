@@ -300,7 +300,8 @@ public abstract class WorkerDevice : VirtioDevice
         Log.FormerQueueFailed(Options.Logger, failure, Options.NameOf(DeviceType), handler.Queue.Index);
     }
 
-    private void WakeAll()
+    /// <summary>Has every running queue looked at: what kept some from going on may be over. From any thread.</summary>
+    private protected void WakeAll()
     {
         foreach (QueueHandler? handler in _handlers)
         {
