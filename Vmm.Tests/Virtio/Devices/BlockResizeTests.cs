@@ -205,7 +205,7 @@ public sealed class BlockResizeTests
         using (VirtioDeviceRig disk = new VirtioDeviceRig(device).Start())
         {
             bool stop = false;
-            Task resizer = Task.Run(() =>
+            var resizer = Task.Run(() =>
             {
                 var random = new Random(1);
                 while (!Volatile.Read(ref stop))
