@@ -1,21 +1,25 @@
+using System;
 using System.Linq;
+using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Threading;
+using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
+using Vmm.Api;
 using Vmm.Cli.Interop;
 using Vmm.Machine;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Control;
+using Vmm.Machine.Events;
 using Vmm.Machine.Host;
 
 namespace Vmm.Cli;
 
-/// <summary>Runs a machine, and again after each reset, until it has ended for good.</summary>
+/// <summary>Runs a machine, and again after each reset, until it has ended for good; with an API socket, by what is asked for there.</summary>
 internal sealed class GuestRun
 {
     private readonly RunArguments _arguments;
-    private readonly Lock _lock = new();
-    private VirtualMachine? _machine;
-    private bool _stopRequested;
+    private MachineController? _controller;
 
     public GuestRun(RunArguments arguments) => _arguments = arguments;
 
@@ -25,68 +29,105 @@ internal sealed class GuestRun
     public MachineExit Execute()
     {
         using ILoggerFactory? loggers = Logging.Create(_arguments.LogLevel);
+        _ = OpenFileLimit.Raise();
+        MachineOptions options = _arguments.Machine;
+        bool terminal = options.KernelPath.Length != 0
+            && (options.Serial.Kind == CharacterKind.Terminal
+                || options.Devices.Any(device => options.Catalogue.KindOf(device).UsesTerminal(device)));
+        using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
+        using var trace = new TraceSession(_arguments.Trace);
+        using EventMonitor? events = OpenEvents(loggers);
+        using var controller = new MachineController(new ControllerOptions
+        {
+            RestartOnReset = _arguments.RestartOnReset,
+            OnEvent = events is null ? null : events.Post,
+            LoggerFactory = loggers,
+            Prepare = machine => machine with
+            {
+                LoggerFactory = loggers,
+                Escape = raw is null ? null : () => _controller!.RequestEnd(),
+                AccessObserver = trace.Observer,
+            },
+        });
+        _controller = controller;
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
         using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal);
-        _ = OpenFileLimit.Raise();
-        MachineOptions options = _arguments.Machine;
-        bool terminal = options.Serial.Kind == CharacterKind.Terminal
-            || options.Devices.Any(device => options.Catalogue.KindOf(device).UsesTerminal(device));
-        using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
-        using var trace = new TraceSession(_arguments.Trace);
-        options = options with { LoggerFactory = loggers, Escape = raw is null ? null : RequestStop, AccessObserver = trace.Observer };
-        while (true)
-        {
-            MachineExit exit = RunOnce(options);
-            if (exit.Reason != MachineExitReason.Reset || !_arguments.RestartOnReset)
-            {
-                return exit;
-            }
-
-            // What was written to files before stays there.
-            options = options with { AppendOutput = true };
-        }
+        return _arguments.Api is { } api ? RunWithApi(controller, api, loggers) : RunAlone(controller);
     }
 
-    private MachineExit RunOnce(MachineOptions options)
+    private MachineExit RunAlone(MachineController controller)
     {
-        using var machine = VirtualMachine.Create(options);
-        lock (_lock)
+        Task start = Begin(controller);
+        MachineExit exit = controller.Run();
+        Rethrow(start);
+        return exit;
+    }
+
+    // Not inlined: the assemblies of the API are loaded when this is compiled.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private MachineExit RunWithApi(MachineController controller, Endpoint api, ILoggerFactory? loggers)
+    {
+        ApiServer server = ApiServer.StartAsync(controller, new ApiServerOptions
         {
-            if (_stopRequested)
-            {
-                return new MachineExit(MachineExitReason.Stopped);
-            }
-
-            _machine = machine;
-        }
-
+            Path = api.Path,
+            Descriptor = api.Descriptor,
+            Version = "v" + CloudHypervisor.Version,
+            BuildVersion = "vmm " + Assembly.GetExecutingAssembly().GetName().Version?.ToString(3),
+            LoggerFactory = loggers,
+        }).GetAwaiter().GetResult();
         try
         {
-            machine.Start();
-            return machine.WaitForExit();
+            Task start = _arguments.Machine.KernelPath.Length == 0 ? Task.CompletedTask : Begin(controller);
+            MachineExit exit = controller.Run();
+            Rethrow(start);
+            return exit;
         }
         finally
         {
-            lock (_lock)
-            {
-                _machine = null;
-            }
+            server.DisposeAsync().AsTask().GetAwaiter().GetResult();
         }
     }
+
+    /// <summary>Makes and boots the machine of the command line; one that cannot be ends the run.</summary>
+    private Task Begin(MachineController controller)
+    {
+        Task created = controller.CreateAsync(_arguments.Machine);
+        Task booted = controller.BootAsync();
+        booted.ContinueWith(
+            _ => controller.RequestEnd(), default, TaskContinuationOptions.NotOnRanToCompletion | TaskContinuationOptions.ExecuteSynchronously,
+            TaskScheduler.Default);
+        return Task.WhenAll(created, booted);
+    }
+
+    /// <summary>A start that failed is the run's failure.</summary>
+    private static void Rethrow(Task start)
+    {
+        Exception? failure = start.IsFaulted ? start.Exception!.InnerExceptions[0] : null;
+        switch (failure)
+        {
+            case null:
+                return;
+            case ControlException { InnerException: MachineException cause }:
+                throw new MachineException(cause.Part, cause.Subject, cause.Reason, cause);
+            case ControlException { Error: ControlError.WrongState }:
+                // It was asked to end before it had begun.
+                return;
+            default:
+                throw new MachineException(MachineException.Whole, null, failure.Message, failure);
+        }
+    }
+
+    private EventMonitor? OpenEvents(ILoggerFactory? loggers) => _arguments.Events switch
+    {
+        { Path: { } path } => EventMonitor.Open(path, loggers),
+        { Descriptor: { } descriptor } => EventMonitor.Adopt(descriptor, loggers),
+        _ => null,
+    };
 
     private void OnSignal(PosixSignalContext context)
     {
         context.Cancel = true;
-        RequestStop();
-    }
-
-    private void RequestStop()
-    {
-        lock (_lock)
-        {
-            _stopRequested = true;
-            _machine?.RequestStop();
-        }
+        _controller!.RequestEnd();
     }
 }

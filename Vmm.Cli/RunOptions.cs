@@ -17,6 +17,9 @@ namespace Vmm.Cli;
 public sealed class RunOptions
 {
     private const string RootPorts = "--pci-root-ports";
+    private const int ApiRootPorts = 8;
+    private const string ApiSocket = "--api-socket";
+    private const string EventMonitor = "--event-monitor";
 
     private static readonly string[] LogLevels = ["trace", "debug", "info", "warn", "error", "off"];
 
@@ -28,13 +31,17 @@ public sealed class RunOptions
         "--memory", "size=SIZE,...",
         "RAM, with K, M, G or T for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _rootPorts = Text(
-        RootPorts, "N", $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} (0)");
+        RootPorts, "N", $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} (0; {ApiRootPorts} with --api-socket)");
     private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
     private readonly Option<bool[]> _noReboot = new("--no-reboot")
     {
         Description = "End when the guest resets, instead of starting it again",
         Arity = ArgumentArity.Zero,
     };
+    private readonly Option<string[]> _api = Text(
+        ApiSocket, "path=PATH|fd=N", "Answer cloud-hypervisor's API on a Unix socket; without a kernel, wait for what it asks for");
+    private readonly Option<string[]> _events = Text(
+        EventMonitor, "path=PATH|fd=N", "Write what happens to a file, a pipe or a descriptor, as JSON objects");
     private readonly Option<string[]> _logLevel = Text(
         "--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
     private readonly Option<string[]> _trace = Text(
@@ -60,7 +67,7 @@ public sealed class RunOptions
         Option[] all =
         [
             _kernel, _initramfs, _cmdline, _cpus, _memory, .. _devices.Select(static device => device.Option), _rootPorts, _serial, _noReboot,
-            _logLevel, _trace,
+            _api, _events, _logLevel, _trace,
         ];
         foreach (Option option in all)
         {
@@ -78,7 +85,8 @@ public sealed class RunOptions
     {
         ArgumentNullException.ThrowIfNull(result);
         string? kernel = Single(result, _kernel);
-        if (kernel is null && needsKernel)
+        Endpoint? api = Single(result, _api) is { } socket ? Endpoint.Parse(ApiSocket, socket) : null;
+        if (kernel is null && needsKernel && api is null)
         {
             throw new UsageException("--kernel", null, "is needed: the path of a bzImage or a vmlinux");
         }
@@ -91,7 +99,7 @@ public sealed class RunOptions
             throw new UsageException("--no-reboot", null, "is given twice");
         }
 
-        IReadOnlyList<DeviceOptions> devices = ReadDevices(result);
+        List<DeviceOptions> devices = ReadDevices(result);
         CheckTerminal(serial, devices);
         var machine = new MachineOptions
         {
@@ -102,12 +110,16 @@ public sealed class RunOptions
             Memory = ReadMemory(Single(result, _memory)),
             Devices = devices,
             Catalogue = _catalogue,
-            RootPorts = ReadRootPorts(Single(result, _rootPorts)),
+            RootPorts = ReadRootPorts(Single(result, _rootPorts), api is null ? 0 : int.Clamp(MachineLimits.Slots - devices.Count, 0, ApiRootPorts)),
             Serial = serial,
         };
         CheckIds(machine);
         TraceArguments? trace = Single(result, _trace) is { } text ? TraceArguments.Parse(text, machine) : null;
-        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)), trace);
+        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)), trace)
+        {
+            Api = api,
+            Events = Single(result, _events) is { } events ? Endpoint.Parse(EventMonitor, events) : null,
+        };
     }
 
     private static Option<string[]> Text(string name, string form, string description)
@@ -172,13 +184,9 @@ public sealed class RunOptions
         }
     }
 
-    private static PciRootPortOptions[] ReadRootPorts(string? text)
+    private static PciRootPortOptions[] ReadRootPorts(string? text, int absent)
     {
-        if (text is null)
-        {
-            return [];
-        }
-
+        text ??= absent.ToString(CultureInfo.InvariantCulture);
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int count) && count <= MachineLimits.Slots
             ? [.. Enumerable.Range(1, count).Select(static number => new PciRootPortOptions { Name = $"port{number}", SlotNumber = number })]
             : throw new UsageException(RootPorts, text, $"not a number from 0 to {MachineLimits.Slots}");

@@ -21,11 +21,22 @@ public static class VmmCommand
         ArgumentNullException.ThrowIfNull(args);
         try
         {
+            if (CloudHypervisor.IsCalled())
+            {
+                if (CloudHypervisor.AsksForVersion(args))
+                {
+                    Console.Out.WriteLine(CloudHypervisor.VersionLine);
+                    return ExitStatus.Success;
+                }
+
+                args = CloudHypervisor.Translate(args);
+            }
+
             return Dispatch(args, error);
         }
         catch (UsageException e)
         {
-            string command = args is [("run" or "conformance" or "devices") and var known, ..] ? $"vmm {known}" : "vmm";
+            string command = args is [("run" or "conformance" or "devices" or "ctl") and var known, ..] ? $"vmm {known}" : "vmm";
             return Fail(error, $"{e.Message} (see {command} --help)", ExitStatus.Usage);
         }
         catch (MachineException e)
@@ -65,7 +76,9 @@ public static class VmmCommand
         Command check = conformance.Create();
         var devices = new DevicesCommand();
         Command list = devices.Create();
-        var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run, check, list };
+        var ctl = new CtlCommand();
+        Command ask = ctl.Create();
+        var root = new RootCommand("Runs Linux guests on KVM with VmmDevices' own devices.") { run, check, list, ask };
         ParseResult result = root.Parse(args, CreateParserConfiguration());
 
         // Help and version. An output that cannot be written is for the caller to name.
@@ -89,7 +102,7 @@ public static class VmmCommand
 
         if (result.CommandResult.Command == root)
         {
-            throw new UsageException("the command line", null, "needs a command: run, devices or conformance");
+            throw new UsageException("the command line", null, "needs a command: run, devices, conformance or ctl");
         }
 
         if (result.Errors is [ParseError first, ..])
@@ -105,6 +118,12 @@ public static class VmmCommand
         if (result.CommandResult.Command == list)
         {
             devices.Execute(result, Console.Out);
+            return ExitStatus.Success;
+        }
+
+        if (result.CommandResult.Command == ask)
+        {
+            ctl.Execute(result, Console.Out);
             return ExitStatus.Success;
         }
 

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
@@ -84,17 +85,30 @@ public sealed class VcpuGroup : IDisposable
     }
 
     /// <summary>Takes every vCPU out of the guest; returns when all are out with nothing outstanding. Idempotent.</summary>
-    public void Pause()
+    public void Pause() => _ = TryPause(Timeout.InfiniteTimeSpan);
+
+    /// <summary>Takes every vCPU out of the guest, all at once. Idempotent.</summary>
+    /// <param name="limit">How long to wait for the last one at most.</param>
+    /// <returns>True when all are out with nothing outstanding; false, and all go on, if one is in a handler still.</returns>
+    public bool TryPause(TimeSpan limit)
     {
         foreach (VcpuRunLoop loop in _loops)
         {
             loop.RequestPause();
         }
 
+        long start = Stopwatch.GetTimestamp();
         foreach (VcpuRunLoop loop in _loops)
         {
-            loop.WaitUntilPaused();
+            TimeSpan left = limit == Timeout.InfiniteTimeSpan ? limit : limit - Stopwatch.GetElapsedTime(start);
+            if (!loop.WaitUntilPaused(left < TimeSpan.Zero && limit != Timeout.InfiniteTimeSpan ? TimeSpan.Zero : left))
+            {
+                Resume();
+                return false;
+            }
         }
+
+        return true;
     }
 
     /// <summary>Lets paused vCPUs go on. Idempotent.</summary>

@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Threading;
 using Vmm.DeviceModel;
@@ -129,19 +130,32 @@ public sealed unsafe class VcpuRunLoop : IDisposable
     }
 
     /// <summary>Waits until the vCPU is out of the guest with nothing outstanding, or has ended.</summary>
-    public void WaitUntilPaused()
+    public void WaitUntilPaused() => _ = WaitUntilPaused(Timeout.InfiniteTimeSpan);
+
+    /// <summary>Waits for a limited time until the vCPU is out of the guest with nothing outstanding, or has ended.</summary>
+    /// <param name="limit">How long at most; a handler that waits for somebody else may keep a vCPU as long as it likes.</param>
+    /// <returns>False if it is still in the guest or in a handler.</returns>
+    public bool WaitUntilPaused(TimeSpan limit)
     {
         RefuseOwnThread();
+        long start = Stopwatch.GetTimestamp();
         lock (_gate)
         {
             while (_thread is not null && !_paused && !_ended)
             {
+                if (limit != Timeout.InfiniteTimeSpan && Stopwatch.GetElapsedTime(start) >= limit)
+                {
+                    return false;
+                }
+
                 if (!Monitor.Wait(_gate, RetryMilliseconds) && _pauseRequested)
                 {
                     Kick();
                 }
             }
         }
+
+        return true;
     }
 
     /// <summary>Lets a paused vCPU go on; idempotent.</summary>

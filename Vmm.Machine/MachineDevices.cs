@@ -10,6 +10,7 @@ using Vmm.DeviceModel.Memory;
 using Vmm.Kvm;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Devices;
+using Vmm.Machine.Events;
 using Vmm.Machine.Host;
 using Vmm.Machine.Layout;
 using Vmm.Pci;
@@ -41,6 +42,7 @@ internal sealed class MachineDevices : IDisposable
     private readonly List<Task> _removals = [];
     private readonly DeviceIds _ids = new();
     private readonly SharedParts _shared = new();
+    private bool _ending;
 
     /// <summary>Makes the bridge and the devices and gives them addresses.</summary>
     /// <param name="options">Which devices.</param>
@@ -126,6 +128,16 @@ internal sealed class MachineDevices : IDisposable
         }
     }
 
+    /// <summary>The devices in slots that nobody has asked back.</summary>
+    public IReadOnlyList<MachineDevice> Plugged
+    {
+        get
+        {
+            IReadOnlySet<PciFunction> functions = Slots.Kept;
+            return [.. Devices.Where(device => functions.Contains(device.Function))];
+        }
+    }
+
     /// <summary>The root ports, and what is in their slots.</summary>
     public MachineSlots Slots { get; }
 
@@ -146,7 +158,7 @@ internal sealed class MachineDevices : IDisposable
         {
             device = Make(kind, options with { Id = id });
             MachineDevice made = device;
-            string place = Slots.Add(port, device.Function, () => Forget(made));
+            string place = Slots.Add(port, device.Function, () => OnReleased(made));
             _logger.DeviceAdded(id, place);
             return id;
         }
@@ -183,6 +195,7 @@ internal sealed class MachineDevices : IDisposable
     public void Dispose()
     {
         // Null if the constructor failed before.
+        Volatile.Write(ref _ending, true);
         Slots?.Dispose();
         foreach (MachineDevice device in Devices.Reverse())
         {
@@ -232,6 +245,18 @@ internal sealed class MachineDevices : IDisposable
         };
         var device = new MachineDevice(options, kind.Create(options, context));
         device.Function.Description ??= kind.Describe(options);
+        if (_options.OnEvent is { } tell && device.Function is VirtioPciFunction virtio)
+        {
+            string id = device.Id;
+            virtio.ActivationChanged += active =>
+            {
+                if (active || !Volatile.Read(ref _ending))
+                {
+                    tell(MachineEvent.Of("virtio-device", active ? "activated" : "reset", id));
+                }
+            };
+        }
+
         lock (_lock)
         {
             _devices.Add(device);
@@ -296,6 +321,15 @@ internal sealed class MachineDevices : IDisposable
         {
             // Also of an embedder's function: the others are closed all the same.
             _logger.DeviceKept(device.Id, failure);
+        }
+    }
+
+    /// <summary>A device is out of its slot and disposed.</summary>
+    private void OnReleased(MachineDevice device)
+    {
+        if (Forget(device) && !Volatile.Read(ref _ending))
+        {
+            _options.OnEvent?.Invoke(MachineEvent.Of("vm", "device-removed", device.Id));
         }
     }
 

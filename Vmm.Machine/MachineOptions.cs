@@ -4,6 +4,7 @@ using System.Linq;
 using Microsoft.Extensions.Logging;
 using Vmm.DeviceModel.Bus;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Events;
 using Vmm.Machine.Host;
 using Vmm.Machine.Layout;
 using Vmm.Pci.Bridges;
@@ -58,6 +59,12 @@ public sealed record MachineOptions
     /// it. At any later time another can be set on the address spaces.
     /// </summary>
     public IAccessObserver? AccessObserver { get; init; }
+
+    /// <summary>
+    /// Told of what happens to the machine's parts: vCPUs that are made, virtio devices that drivers start and reset, devices that were taken out. From any
+    /// thread, inside a guest's access too; returns at once and throws nothing.
+    /// </summary>
+    public Action<MachineEvent>? OnEvent { get; init; }
 
     /// <summary>The guest's idea of time.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;

@@ -47,6 +47,18 @@ internal sealed class MachineSlots : IDisposable
     /// <summary>The ports in order.</summary>
     public IReadOnlyList<PciRootPort> Ports { get; }
 
+    /// <summary>The functions in the slots that nobody has asked for.</summary>
+    public IReadOnlySet<PciFunction> Kept
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _slots.Where(static slot => slot.Function is not null && slot.OpenRemoval is null).Select(static slot => slot.Function!).ToHashSet();
+            }
+        }
+    }
+
     /// <summary>Throws when the slots have been emptied for good.</summary>
     /// <exception cref="ObjectDisposedException">They have.</exception>
     public void ThrowIfClosed()

@@ -16,6 +16,9 @@ public sealed partial class VirtualMachine
     /// <summary>The devices that are there now: those of the options in the order of their slots, then those that were added.</summary>
     public IReadOnlyList<MachineDevice> Devices => _devices!.Devices;
 
+    /// <summary>Those of <see cref="Devices"/> that were added and that nobody has asked back.</summary>
+    public IReadOnlyList<MachineDevice> PluggedDevices => _devices!.Plugged;
+
     /// <summary>The root ports, in the order of <see cref="MachineOptions.RootPorts"/>.</summary>
     public IReadOnlyList<PciRootPort> RootPorts => _devices!.Slots.Ports;
 

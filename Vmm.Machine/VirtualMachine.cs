@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.Linq;
 using System.Runtime.ExceptionServices;
 using System.Threading;
@@ -16,6 +17,7 @@ using Vmm.Kvm;
 using Vmm.Machine.Acpi;
 using Vmm.Machine.Boot;
 using Vmm.Machine.Catalogue;
+using Vmm.Machine.Events;
 using Vmm.Machine.Host;
 using Vmm.Machine.Layout;
 using Vmm.Pci.Host;
@@ -65,6 +67,9 @@ public sealed partial class VirtualMachine : IDisposable
     /// <summary>The PCI host bridge.</summary>
     public PciHostBridge HostBridge => _devices!.HostBridge;
 
+    /// <summary>Completes when every vCPU has ended, with the first reason.</summary>
+    internal Task<VmStopReason> VcpusEnded => _vcpus!.Completion;
+
     /// <summary>Builds a machine and loads its kernel; nothing runs yet.</summary>
     /// <param name="options">What to build.</param>
     /// <exception cref="MachineException">The host cannot give something, two devices have one id, or the kernel cannot be loaded; everything is undone.</exception>
@@ -107,6 +112,9 @@ public sealed partial class VirtualMachine : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         return ComponentTree.Inspect(_component!);
     }
+
+    /// <summary>How often each vCPU has left the guest for something to handle; read without stopping anybody.</summary>
+    public IReadOnlyList<long> VcpuExits => [.. _vcpus!.Loops.Select(static loop => loop.Exits)];
 
     /// <summary>Starts the vCPUs.</summary>
     /// <exception cref="MachineException">The host gives no threads.</exception>
@@ -267,6 +275,7 @@ public sealed partial class VirtualMachine : IDisposable
             vcpu.SetCpuid(VcpuCpuid.Build(cpuid, id, Options.CpuCount, tscDeadline));
             VcpuStartState.ApplyCommon(vcpu);
             vcpus.Add(vcpu);
+            Options.OnEvent?.Invoke(MachineEvent.Of("cpu_manager", "create_vcpu", id.ToString(CultureInfo.InvariantCulture)));
         }
 
         VcpuStartState.ApplyEntry(vcpus[0], state);

@@ -38,6 +38,9 @@ internal static unsafe class DescriptorIo
         return Open(path, Libc.O_WRONLY | Libc.O_NONBLOCK | Libc.O_NOCTTY, out FileDescriptor own) == 0 ? own : null;
     }
 
+    /// <summary>Whether a number is that of an open descriptor.</summary>
+    public static bool IsOpen(int descriptor) => Libc.fcntl(descriptor, Libc.F_GETFL, 0) >= 0;
+
     /// <summary>Whether a read would not wait: there is input, or its end.</summary>
     public static bool IsReadable(int descriptor) => Poll(descriptor, Libc.POLLIN, 0, out _) > 0;
 

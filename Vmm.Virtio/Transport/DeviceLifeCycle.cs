@@ -58,6 +58,9 @@ internal sealed partial class DeviceLifeCycle
         _tellFeatures = () => device.OnFeaturesNegotiated(_features.Negotiated);
     }
 
+    /// <summary>Called under the transition lock: with true when a driver has started the device, with false when one that ran has stopped.</summary>
+    public Action<bool>? ActivationChanged { get; set; }
+
     /// <summary>The device was started, and nothing has stopped it since.</summary>
     public bool IsActive => Volatile.Read(ref _active);
 
@@ -175,7 +178,10 @@ internal sealed partial class DeviceLifeCycle
             if (!_active)
             {
                 _queues.StopAll();
+                return;
             }
+
+            ActivationChanged?.Invoke(true);
         }
     }
 
@@ -251,6 +257,10 @@ internal sealed partial class DeviceLifeCycle
         _activation?.Revoke();
         _activation = null;
         _queues.StopAll();
-        _active = false;
+        if (_active)
+        {
+            _active = false;
+            ActivationChanged?.Invoke(false);
+        }
     }
 }

@@ -53,11 +53,20 @@ public sealed class VirtioPciFunction : PciFunction, IDeviceCounters
         ILogger logger = GuardedLogger.Create<VirtioPciFunction>(options.LoggerFactory);
         _interrupts = new VirtioPciInterrupts(Name, msix, _isr, options.LoggerFactory);
         var host = new VirtioPciHost(this, layout, _interrupts);
-        _transport = new VirtioTransport(device, host, options.OfferedFeatures(device), options.RequiredFeatures, Name, logger);
+        _transport = new VirtioTransport(device, host, options.OfferedFeatures(device), options.RequiredFeatures, Name, logger)
+        {
+            ActivationChanged = active => ActivationChanged?.Invoke(active),
+        };
         AddStructures(layout, msix, _isr, options);
         AddSharedMemory(new SharedMemoryLayout(device));
         AddPower();
     }
+
+    /// <summary>
+    /// Raised with true when a driver has started the device, and with false when one that ran was stopped: by a reset, by FAILED, or at the end. On
+    /// the thread that does it, mostly a vCPU's, under the transport's lock: whoever listens returns at once, throws nothing and calls nothing here.
+    /// </summary>
+    public event Action<bool>? ActivationChanged;
 
     /// <summary>The device that is carried.</summary>
     public VirtioDevice Device { get; }

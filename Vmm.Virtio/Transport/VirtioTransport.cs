@@ -59,6 +59,13 @@ internal sealed class VirtioTransport : IDisposable
     /// <summary>Features in force; 0 before FEATURES_OK.</summary>
     public ulong NegotiatedFeatures => _features.Negotiated;
 
+    /// <inheritdoc cref="DeviceLifeCycle.ActivationChanged"/>
+    public Action<bool>? ActivationChanged
+    {
+        get => _lifeCycle.ActivationChanged;
+        set => _lifeCycle.ActivationChanged = value;
+    }
+
     /// <summary>Queues that were reset one by one.</summary>
     public long QueueResets => _queues.Resets;
 

@@ -1,0 +1,13 @@
+using System.Collections.Generic;
+
+namespace Vmm.Machine.Control;
+
+/// <summary>A controller's machine at one moment.</summary>
+/// <param name="Status">Its state.</param>
+/// <param name="Options">Its description; null where there is none.</param>
+/// <param name="Plugged">Devices that were added while it ran and are there still.</param>
+public sealed record MachineInfo(MachineStatus Status, MachineOptions? Options, IReadOnlyList<MachineDevice> Plugged)
+{
+    /// <summary>All devices: those of the description that are there, then those that were added. Empty for a machine that does not run.</summary>
+    public IReadOnlyList<MachineDevice> Devices { get; init; } = [];
+}
