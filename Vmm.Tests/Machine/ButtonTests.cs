@@ -1,0 +1,77 @@
+using System;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using Vmm.Machine;
+using Vmm.Machine.Catalogue;
+using Vmm.Tests.Kvm;
+
+namespace Vmm.Tests.Machine;
+
+/// <summary>The buttons of a running machine, with kernels of a few instructions on /dev/kvm.</summary>
+public sealed class ButtonTests : IDisposable
+{
+    private static readonly TimeSpan Patience = KvmAvailability.Patience(30);
+
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-buttons");
+
+    private string Output => Path.Combine(_folder.FullName, "serial");
+
+    public void Dispose() => _folder.Delete(true);
+
+    [KvmFact]
+    public void A_guest_that_looks_at_its_power_button_finds_it_pressed_and_ends()
+    {
+        using var machine = VirtualMachine.Create(Options(TinyKernel.Linux64(static c => c.PowerOffAtTheButton())));
+        machine.Start();
+        WaitForOutput("up");
+
+        machine.PressPowerButton();
+
+        End(machine).Reason.Should().Be(MachineExitReason.PowerOff);
+        File.ReadAllText(Output).Should().Be("up!");
+        machine.Dispose();
+        FluentActions.Invoking(machine.PressPowerButton).Should().Throw<ObjectDisposedException>();
+    }
+
+    [KvmFact]
+    public void A_guest_that_does_not_look_goes_on()
+    {
+        using var machine = VirtualMachine.Create(Options(TinyKernel.Linux64(static c =>
+        {
+            c.Print("up");
+            c.Spin();
+        })));
+        machine.PressPowerButton();
+        machine.Start();
+        WaitForOutput("up");
+        machine.PressPowerButton();
+        machine.Inspect().Find("acpi")!.TextOf("pm1_status").Should().Be("0x0100");
+        machine.RequestStop();
+        End(machine).Reason.Should().Be(MachineExitReason.Stopped);
+    }
+
+    private static MachineExit End(VirtualMachine machine)
+    {
+        Task<MachineExit> exit = Task.Run(() => machine.WaitForExit());
+        exit.Wait(Patience).Should().BeTrue("the machine has to end");
+        return exit.Result;
+    }
+
+    private void WaitForOutput(string text)
+    {
+        SpinWait.SpinUntil(() => File.Exists(Output) && File.ReadAllText(Output) == text, Patience).Should().BeTrue("the guest has to come up");
+    }
+
+    private MachineOptions Options(byte[] kernel)
+    {
+        string path = Path.Combine(_folder.FullName, "kernel");
+        File.WriteAllBytes(path, kernel);
+        return new MachineOptions
+        {
+            KernelPath = path,
+            Memory = new MemoryOptions(64 << 20),
+            Serial = new CharacterOptions(CharacterKind.File, Output),
+        };
+    }
+}
