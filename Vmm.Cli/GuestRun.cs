@@ -16,6 +16,7 @@ internal sealed class GuestRun
     private readonly Lock _lock = new();
     private VirtualMachine? _machine;
     private bool _stopRequested;
+    private bool _pressed;
 
     public GuestRun(RunArguments arguments) => _arguments = arguments;
 
@@ -78,7 +79,27 @@ internal sealed class GuestRun
     private void OnSignal(PosixSignalContext context)
     {
         context.Cancel = true;
-        RequestStop();
+        if (context.Signal != PosixSignal.SIGTERM || !PressPowerButton())
+        {
+            RequestStop();
+        }
+    }
+
+    /// <summary>Presses the power button if that is what the first SIGTERM is for.</summary>
+    /// <returns>False if it is not, or has been pressed before, or if no machine is there to hear of it.</returns>
+    private bool PressPowerButton()
+    {
+        lock (_lock)
+        {
+            if (!_arguments.PowerButtonOnTerm || _pressed || _machine is null)
+            {
+                return false;
+            }
+
+            _pressed = true;
+            _machine.PressPowerButton();
+            return true;
+        }
     }
 
     private void RequestStop()

@@ -17,6 +17,7 @@ namespace Vmm.Cli;
 public sealed class RunOptions
 {
     private const string RootPorts = "--pci-root-ports";
+    private const string OnTerm = "--on-term";
 
     private static readonly string[] LogLevels = ["trace", "debug", "info", "warn", "error", "off"];
 
@@ -35,6 +36,8 @@ public sealed class RunOptions
         Description = "End when the guest resets, instead of starting it again",
         Arity = ArgumentArity.Zero,
     };
+    private readonly Option<string[]> _onTerm = Text(
+        OnTerm, "stop|power-button", "What SIGTERM does (stop): power-button asks the guest to shut down, and a second SIGTERM stops");
     private readonly Option<string[]> _logLevel = Text(
         "--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
     private readonly Option<string[]> _trace = Text(
@@ -60,7 +63,7 @@ public sealed class RunOptions
         Option[] all =
         [
             _kernel, _initramfs, _cmdline, _cpus, _memory, .. _devices.Select(static device => device.Option), _rootPorts, _serial, _noReboot,
-            _logLevel, _trace,
+            _onTerm, _logLevel, _trace,
         ];
         foreach (Option option in all)
         {
@@ -107,7 +110,8 @@ public sealed class RunOptions
         };
         CheckIds(machine);
         TraceArguments? trace = Single(result, _trace) is { } text ? TraceArguments.Parse(text, machine) : null;
-        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)), trace);
+        LogLevel logLevel = ReadLogLevel(Single(result, _logLevel));
+        return new RunArguments(machine, result.GetResult(_noReboot) is null, logLevel, trace, ReadOnTerm(Single(result, _onTerm)));
     }
 
     private static Option<string[]> Text(string name, string form, string description)
@@ -217,6 +221,14 @@ public sealed class RunOptions
             ? throw words.Bad("size", $"not a multiple of {(hugePages ? "2M, the size of a huge page" : "4K, the size of a page")}")
             : new MemoryOptions(size, words.GetSwitch("shared"), hugePages, words.GetSwitch("thp", absent: true));
     }
+
+    /// <returns>True for the power button.</returns>
+    private static bool ReadOnTerm(string? text) => text switch
+    {
+        null or "stop" => false,
+        "power-button" => true,
+        _ => throw new UsageException(OnTerm, text, "want stop or power-button"),
+    };
 
     private static LogLevel ReadLogLevel(string? text)
     {

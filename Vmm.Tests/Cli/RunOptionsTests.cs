@@ -27,6 +27,7 @@ public sealed class RunOptionsTests
         run.Machine.RootPorts.Should().BeEmpty();
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Terminal);
         run.RestartOnReset.Should().BeTrue();
+        run.PowerButtonOnTerm.Should().BeFalse();
         run.LogLevel.Should().Be(LogLevel.Warning, "an operator has to see what does not work");
     }
 
@@ -153,6 +154,7 @@ public sealed class RunOptionsTests
     [InlineData("--pci-root-ports", "32", "not a number from 0 to 31")]
     [InlineData("--pci-root-ports", "-1", "not a number from 0 to 31")]
     [InlineData("--log-level", "loud", "want one of")]
+    [InlineData("--on-term", "reset", "want stop or power-button")]
     [InlineData("--trace", "", "an empty word")]
     [InlineData("--trace", "devices=rng", "needs the word file")]
     [InlineData("--trace", "/t,file=/u", "a second file")]
@@ -162,6 +164,14 @@ public sealed class RunOptionsTests
     {
         ((Action)(() => Read("--kernel", "/k", option, value))).Should().Throw<UsageException>()
             .Which.Message.Should().StartWith(option).And.Contain(reason);
+    }
+
+    [Theory]
+    [InlineData("stop", false)]
+    [InlineData("power-button", true)]
+    public void What_SIGTERM_does(string value, bool presses)
+    {
+        Read("--kernel", "/k", "--on-term", value).PowerButtonOnTerm.Should().Be(presses);
     }
 
     [Fact]
