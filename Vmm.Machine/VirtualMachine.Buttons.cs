@@ -17,4 +17,15 @@ public sealed partial class VirtualMachine
         ObjectDisposedException.ThrowIf(_disposed, this);
         _platform!.Power.PressPowerButton();
     }
+
+    /// <summary>
+    /// Gives every vCPU that runs a non-maskable interrupt: Linux logs it, or panics and dumps where it is told to
+    /// (<c>kernel.unknown_nmi_panic</c>). From any thread; returns at once.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The machine is disposed.</exception>
+    public void InjectNmi()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _ = _hypervisor!.InjectNmi();
+    }
 }
