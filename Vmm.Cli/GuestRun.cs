@@ -35,6 +35,8 @@ internal sealed class GuestRun
             || options.Devices.Any(device => options.Catalogue.KindOf(device).UsesTerminal(device));
         using Terminal? raw = terminal ? Terminal.TryMakeRaw() : null;
         using var trace = new TraceSession(_arguments.Trace);
+        using var terminals = new MachineTerminals();
+        options = terminals.Open(options);
         options = options with { LoggerFactory = loggers, Escape = raw is null ? null : RequestStop, AccessObserver = trace.Observer };
         while (true)
         {

@@ -30,7 +30,8 @@ public sealed class RunOptions
         "RAM, with K, M, G or T for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _rootPorts = Text(
         RootPorts, "N", $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} (0)");
-    private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
+    private readonly Option<string[]> _serial = Text(
+        "--serial", "tty|pty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run; pty makes a pseudo-terminal");
     private readonly Option<bool[]> _noReboot = new("--no-reboot")
     {
         Description = "End when the guest resets, instead of starting it again",
@@ -163,7 +164,7 @@ public sealed class RunOptions
 
     private void CheckTerminal(CharacterOptions serial, IReadOnlyList<DeviceOptions> devices)
     {
-        string? owner = serial.Kind == CharacterKind.Terminal ? "the serial port's; add --serial off, null or file=FILE" : null;
+        string? owner = serial.Kind == CharacterKind.Terminal ? "the serial port's; add --serial off, null, pty or file=FILE" : null;
         foreach (DeviceKind kind in devices.Select(device => (Device: device, Kind: _catalogue.KindOf(device)))
             .Where(static pair => pair.Kind.UsesTerminal(pair.Device)).Select(static pair => pair.Kind))
         {

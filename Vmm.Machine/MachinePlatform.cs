@@ -52,6 +52,9 @@ internal sealed class MachinePlatform : IDisposable
         }
     }
 
+    /// <summary>Where the serial port's pseudo-terminal can be opened; null if it is not on one.</summary>
+    public string? SerialPath => _serial?.Path;
+
     /// <summary>The ACPI registers, and the power button.</summary>
     public PowerControl Power { get; }
 

@@ -58,6 +58,10 @@ internal static unsafe class DescriptorIo
     /// <returns>False after the time.</returns>
     public static bool WaitWritable(int descriptor, int milliseconds) => Poll(descriptor, Libc.POLLOUT, milliseconds, out _) > 0;
 
+    /// <summary>Waits until the other end of a descriptor has hung up.</summary>
+    /// <returns>False after the time.</returns>
+    public static bool WaitHungUp(int descriptor, int milliseconds) => Poll(descriptor, 0, milliseconds, out _) > 0;
+
     /// <summary>Reads what there is; nothing is the end.</summary>
     public static int Read(int descriptor, Span<byte> destination, out int received)
     {

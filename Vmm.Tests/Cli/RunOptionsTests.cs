@@ -69,6 +69,7 @@ public sealed class RunOptionsTests
     [InlineData("--rng", "src=/r")]
     [InlineData("--console", "file=/c")]
     [InlineData("--console", "tty")]
+    [InlineData("--console", "pty")]
     public void Words_that_every_virtio_device_has(string option, string value)
     {
         Device(option, value).Should().Be((new VirtioPciOptions(), null, null));
@@ -142,15 +143,17 @@ public sealed class RunOptionsTests
     [InlineData("--memory", "size=268435457", "size of a page")]
     [InlineData("--memory", "shared=on", "needs the word size")]
     [InlineData("--cpus", "boot=two", "not a number")]
-    [InlineData("--console", "null", "want off, tty or file=FILE")]
-    [InlineData("--console", "packed=on", "want off, tty or file=FILE")]
-    [InlineData("--console", "tty,file=/c", "want off, tty or file=FILE")]
+    [InlineData("--console", "null", "want off, tty, pty or file=FILE")]
+    [InlineData("--console", "packed=on", "want off, tty, pty or file=FILE")]
+    [InlineData("--console", "tty,file=/c", "want off, tty, pty or file=FILE")]
     [InlineData("--console", "vectors=1,tty", "'tty'")]
-    [InlineData("--serial", "null,file=/c", "want off, tty, null or file=FILE")]
+    [InlineData("--serial", "null,file=/c", "want off, tty, pty, null or file=FILE")]
     [InlineData("--serial", "tty,packed=on", "unknown word 'packed'")]
+    [InlineData("--serial", "pty,file=/c", "want off, tty, pty, null or file=FILE")]
+    [InlineData("--console", "pty,file=/c", "want off, tty, pty or file=FILE")]
     [InlineData("--rng", "packed=on", "needs the word src")]
     [InlineData("--rng", "off,id=x", "unknown word 'off'")]
-    [InlineData("--console", "off,id=x", "want off, tty or file=FILE")]
+    [InlineData("--console", "off,id=x", "want off, tty, pty or file=FILE")]
     [InlineData("--pci-root-ports", "32", "not a number from 0 to 31")]
     [InlineData("--pci-root-ports", "-1", "not a number from 0 to 31")]
     [InlineData("--log-level", "loud", "want one of")]
@@ -196,6 +199,15 @@ public sealed class RunOptionsTests
     {
         Read("--kernel", "/k", "--rng", "off", "--console", "off").Machine.Devices.Should().BeEmpty();
         ((Action)(() => Read("--kernel", "/k", "--rng", "off", "--rng", "off"))).Should().Throw<UsageException>().WithMessage("--rng off: is given twice");
+    }
+
+    [Fact]
+    public void As_many_pseudo_terminals_as_devices()
+    {
+        MachineOptions machine = Read("--kernel", "/k", "--serial", "pty", "--console", "pty,id=c").Machine;
+        machine.Serial.Should().Be(new CharacterOptions(CharacterKind.Pty));
+        machine.Devices.Should().EndWith(new ConsoleOptions(new CharacterOptions(CharacterKind.Pty)) { Id = "c" });
+        Read("--kernel", "/k", "--serial", "pty", "--console", "tty").Machine.Serial.Kind.Should().Be(CharacterKind.Pty);
     }
 
     [Fact]
