@@ -1,5 +1,6 @@
 using System;
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Vmm.DeviceModel.Interop;
 
@@ -36,6 +37,34 @@ internal static unsafe class DescriptorIo
 
         string path = string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{descriptor}");
         return Open(path, Libc.O_WRONLY | Libc.O_NONBLOCK | Libc.O_NOCTTY, out FileDescriptor own) == 0 ? own : null;
+    }
+
+    /// <summary>Another number for what somebody else has open, which stays theirs.</summary>
+    public static int Duplicate(SafeHandle descriptor, out FileDescriptor own)
+    {
+        bool referenced = false;
+        try
+        {
+            descriptor.DangerousAddRef(ref referenced);
+            int number = Libc.fcntl((int)descriptor.DangerousGetHandle(), Libc.F_DUPFD_CLOEXEC, 0);
+            int error = Libc.ErrorOf(number);
+            own = new FileDescriptor(number);
+            return error;
+        }
+        finally
+        {
+            if (referenced)
+            {
+                descriptor.DangerousRelease();
+            }
+        }
+    }
+
+    /// <summary>Has calls on what is open never wait (O_NONBLOCK); whoever else has it open is affected too.</summary>
+    public static int DoNotBlock(FileDescriptor descriptor)
+    {
+        int flags = Libc.fcntl(descriptor.Number, Libc.F_GETFL, 0);
+        return Libc.ErrorOf(flags >= 0 ? Libc.fcntl(descriptor.Number, Libc.F_SETFL, flags | Libc.O_NONBLOCK) : flags);
     }
 
     /// <summary>Whether a read would not wait: there is input, or its end.</summary>

@@ -136,6 +136,13 @@ public sealed class RunOptionsTests
     [InlineData("--net", "tap=a,ip=::1,mask=255.0.0.0", "not an IPv4 address")]
     [InlineData("--net", "tap=a,ip=10.0.0.1,mask=255.0.255.0", "not a network mask")]
     [InlineData("--net", "tap=a,mac=52:54:00:12:34", "not an Ethernet address")]
+    [InlineData("--net", "mac=52:54:00:12:34:56", "needs the word tap")]
+    [InlineData("--net", "fd=2", "not from 3 to 2147483647")]
+    [InlineData("--net", "fd=[3,3]", "not 1 to 64 different descriptors")]
+    [InlineData("--net", "fd=3,tap=a", "tap= with fd=")]
+    [InlineData("--net", "fd=3,ip=10.0.0.1,mask=255.0.0.0", "ip= with fd=")]
+    [InlineData("--net", "fd=3,mask=255.0.0.0", "mask= with fd=")]
+    [InlineData("--net", "fd=[3,4],num_queues=2", "not 4")]
     [InlineData("--net", "tap=a,mac=01:54:00:12:34:56", "not the address of one card")]
     [InlineData("--memory", "size=300M,hugepages=on,shared=maybe", "neither on nor off")]
     [InlineData("--memory", "size=300M,thp=never", "neither on nor off")]
@@ -199,6 +206,19 @@ public sealed class RunOptionsTests
     {
         Read("--kernel", "/k", "--rng", "off", "--console", "off").Machine.Devices.Should().BeEmpty();
         ((Action)(() => Read("--kernel", "/k", "--rng", "off", "--rng", "off"))).Should().Throw<UsageException>().WithMessage("--rng off: is given twice");
+    }
+
+    [Theory]
+    [InlineData("fd=3", new[] { 3 })]
+    [InlineData("fd=[3,4],num_queues=4,id=lan", new[] { 3, 4 })]
+    [InlineData("id=lan,fd=[7,5,6]", new[] { 7, 5, 6 })]
+    public void A_card_on_descriptors(string value, int[] descriptors)
+    {
+        NetOptions net = Read("--kernel", "/k", "--net", value).Machine.Devices.OfType<NetOptions>().Single();
+        net.Tap.Should().BeEmpty();
+        net.Pairs.Should().Be(descriptors.Length);
+        net.Descriptors!.Select(static descriptor => (int)descriptor.DangerousGetHandle()).Should().Equal(descriptors);
+        net.Id.Should().Be(value.Contains("id=", StringComparison.Ordinal) ? "lan" : null);
     }
 
     [Fact]
