@@ -10,6 +10,9 @@ namespace Vmm.Cli;
 /// <param name="Trace">The trace, or null.</param>
 public sealed record RunArguments(MachineOptions Machine, bool RestartOnReset, LogLevel LogLevel, TraceArguments? Trace = null)
 {
+    /// <summary>The first SIGTERM presses the power button, instead of stopping the machine.</summary>
+    public bool PowerButtonOnTerm { get; init; }
+
     /// <summary>The API socket, or null.</summary>
     public Endpoint? Api { get; init; }
 

@@ -106,7 +106,7 @@ internal static class VmConfigReader
         net.Ignore("ip", "mask");
         var options = (NetOptions)new DeviceWords(net).Text("mac").Switch("iommu").Number("queue_size").Text("id").RateLimits()
             .Word("tap", "descriptor").Read(Catalogue.Find("net")!);
-        return options with { Tap = "", Pairs = descriptors.Count };
+        return options with { Tap = "", Pairs = descriptors.Count, Descriptors = descriptors };
     }
 
     public static DeviceOptions ReadDevice(ConfigObject device)
@@ -193,7 +193,7 @@ internal static class VmConfigReader
             "Off" => new CharacterOptions(CharacterKind.Off),
             "Null" => new CharacterOptions(CharacterKind.Null),
             "Tty" => new CharacterOptions(CharacterKind.Terminal),
-            "Pty" => new CharacterOptions(CharacterKind.Null),
+            "Pty" => new CharacterOptions(CharacterKind.Pty),
             "File" => new CharacterOptions(CharacterKind.File, file ?? throw character.Bad("file", "is needed with the mode File")),
             _ => throw character.Bad("mode", $"{mode} is not one of Off, Null, Tty, Pty, File"),
         };

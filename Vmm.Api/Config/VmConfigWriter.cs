@@ -90,6 +90,7 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> 
             CharacterKind.Null => "Null",
             CharacterKind.Terminal => "Tty",
             CharacterKind.File => "File",
+            CharacterKind.Pty => "Pty",
             _ => "Off",
         });
         WriteText("file", path ?? character.Path);

@@ -1,7 +1,9 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using Microsoft.Win32.SafeHandles;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Host;
 
@@ -10,8 +12,8 @@ namespace Vmm.Machine.Control;
 /// <content>The commands. Each task fails with a <see cref="ControlException"/> if the command was not carried out.</content>
 public sealed partial class MachineController
 {
-    /// <summary>Describes the machine; nothing of it is made yet.</summary>
-    /// <param name="options">The description.</param>
+    /// <summary>Describes the machine; of it, pseudo-terminals alone are made at once, which last as long as the description.</summary>
+    /// <param name="options">The description; what <see cref="NetOptions.Descriptors"/> holds is the controller's once this has succeeded.</param>
     public Task CreateAsync(MachineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -23,9 +25,10 @@ public sealed partial class MachineController
             }
 
             _ = NameDevices(options);
+            MachineOptions described = OpenTerminals(options);
             lock (_sight)
             {
-                (_description, _status) = (options, MachineStatus.Created);
+                (_description, _status) = (described, MachineStatus.Created);
             }
 
             _bootedBefore = false;
@@ -70,13 +73,7 @@ public sealed partial class MachineController
             Tell("vm", "shutdown");
         }
 
-        MachineOptions deleted = _description!;
-        lock (_sight)
-        {
-            (_description, _status) = (null, MachineStatus.None);
-        }
-
-        Release(deleted);
+        Forget();
         Tell("vm", "deleted");
         return true;
     });
@@ -132,7 +129,7 @@ public sealed partial class MachineController
     });
 
     /// <summary>Adds a device: to the description of a machine that does not run, otherwise into the empty slot of a root port.</summary>
-    /// <param name="device">The device.</param>
+    /// <param name="device">The device; what <see cref="NetOptions.Descriptors"/> holds is the controller's once this has succeeded.</param>
     public Task<AddedDevice> AddDeviceAsync(DeviceOptions device)
     {
         ArgumentNullException.ThrowIfNull(device);
@@ -204,9 +201,14 @@ public sealed partial class MachineController
         MachineOptions description = _description ?? throw NotCreated();
         if (_machine is { } machine)
         {
+            DeviceOptions[] leaving = [.. machine.PluggedDevices.Where(device => device.Id == id).Select(static device => device.Options)];
             try
             {
-                return machine.HotRemoveAsync(id);
+                Task removal = machine.HotRemoveAsync(id);
+                removal.ContinueWith(
+                    ended => Release(ended.IsCompletedSuccessfully || ended.Exception?.InnerException is ObjectDisposedException ? leaving : []),
+                    CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                return removal;
             }
             catch (ArgumentException)
             {
@@ -220,7 +222,7 @@ public sealed partial class MachineController
             _description = description with { Devices = [.. description.Devices.Where(device => device != removed)] };
         }
 
-        Release(description with { Devices = [removed] });
+        Release([removed]);
         return null;
     }
 
@@ -258,10 +260,41 @@ public sealed partial class MachineController
         }
     }
 
-    /// <summary>Gives back what the options of devices hold.</summary>
-    private static void Release(MachineOptions options)
+    /// <summary>Gives the serial port and the console the terminals that they want, for machine after machine.</summary>
+    private MachineOptions OpenTerminals(MachineOptions options)
     {
-        foreach (IDisposable held in options.Devices.OfType<IDisposable>())
+        var terminals = new MachineTerminals();
+        try
+        {
+            MachineOptions described = terminals.Open(options);
+            _terminals = terminals;
+            return described;
+        }
+        catch
+        {
+            terminals.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Forgets the description and gives back what it holds; its machine is gone.</summary>
+    private void Forget()
+    {
+        MachineOptions? forgotten;
+        lock (_sight)
+        {
+            (forgotten, _description, _status) = (_description, null, MachineStatus.None);
+        }
+
+        Release(forgotten?.Devices ?? []);
+        _terminals?.Dispose();
+        _terminals = null;
+    }
+
+    /// <summary>Gives back what the options of devices hold.</summary>
+    private static void Release(IEnumerable<DeviceOptions> devices)
+    {
+        foreach (SafeFileHandle held in devices.OfType<NetOptions>().SelectMany(static device => device.Descriptors ?? []))
         {
             held.Dispose();
         }

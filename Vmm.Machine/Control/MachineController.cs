@@ -37,6 +37,7 @@ public sealed partial class MachineController : IDisposable
 
     private VirtualMachine? _machine;
     private MachineOptions? _description;
+    private MachineTerminals? _terminals;
     private MachineStatus _status;
     private MachineExit? _exit;
     private bool _endRequested;
@@ -237,6 +238,7 @@ public sealed partial class MachineController : IDisposable
         }
         finally
         {
+            Forget();
             _exit ??= new MachineExit(MachineExitReason.Stopped);
             while (_commands.TryTake(out Action? late))
             {
@@ -303,8 +305,10 @@ public sealed partial class MachineController : IDisposable
     }
 
     /// <summary>Stops the machine, if there is one, and gives everything back.</summary>
+    /// <param name="next">The state from now on.</param>
+    /// <param name="keepsPlugged">Devices that were added while it ran will be in the next machine, too.</param>
     /// <returns>How it ended; null if there was none.</returns>
-    private MachineExit? EndMachine(MachineStatus next)
+    private MachineExit? EndMachine(MachineStatus next, bool keepsPlugged = false)
     {
         VirtualMachine? machine;
         lock (_sight)
@@ -318,10 +322,18 @@ public sealed partial class MachineController : IDisposable
             return null;
         }
 
-        using (machine)
+        DeviceOptions[] plugged = keepsPlugged ? [] : [.. machine.PluggedDevices.Select(static device => device.Options)];
+        try
         {
-            machine.RequestStop();
-            return machine.WaitForExit();
+            using (machine)
+            {
+                machine.RequestStop();
+                return machine.WaitForExit();
+            }
+        }
+        finally
+        {
+            Release(plugged);
         }
     }
 
@@ -353,8 +365,17 @@ public sealed partial class MachineController : IDisposable
     {
         Tell("vm", "rebooting");
         DeviceOptions[] plugged = [.. _machine!.PluggedDevices.Select(static device => device.Options)];
-        EndMachine(MachineStatus.Shutdown);
-        Start(plugged);
+        EndMachine(MachineStatus.Shutdown, keepsPlugged: true);
+        try
+        {
+            Start(plugged);
+        }
+        catch
+        {
+            Release(plugged);
+            throw;
+        }
+
         Tell("vm", "rebooted");
     }
 }
