@@ -33,7 +33,8 @@ public sealed class RunOptions
         "RAM, with K, M, G or T for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _rootPorts = Text(
         RootPorts, "N",
-        $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} (0; {ApiRootPorts} with --api-socket)");
+        "PCI Express root ports with empty slots for devices that come while the guest runs, "
+            + $"0 to {MachineLimits.Slots} (0; {ApiRootPorts} with --api-socket)");
     private readonly Option<string[]> _serial = Text(
         "--serial", "tty|pty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run; pty makes a pseudo-terminal");
     private readonly Option<bool[]> _noReboot = new("--no-reboot")

@@ -9,12 +9,8 @@ namespace Vmm.Api.Config;
 
 /// <summary>Writes a machine's description as cloud-hypervisor's VmConfig, for vm.info.</summary>
 /// <param name="json">Where to.</param>
-/// <param name="paths">The path of the terminal that a serial port (<c>serial</c>) or a console (its id) was given, or null.</param>
-internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> paths)
+internal sealed class VmConfigWriter(Utf8JsonWriter json)
 {
-    /// <summary>The id that the serial port's path goes by.</summary>
-    public const string SerialPort = "serial";
-
     /// <summary>Writes the description.</summary>
     /// <param name="options">The machine.</param>
     /// <param name="devices">Its devices with their ids, those that were added among them.</param>
@@ -54,9 +50,9 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> 
             json.WriteEndObject();
         }
 
-        WriteCharacter("serial", options.Serial, paths(SerialPort));
+        WriteCharacter("serial", options.Serial);
         ConsoleOptions? console = devices.OfType<ConsoleOptions>().FirstOrDefault();
-        WriteCharacter("console", console?.Character ?? new CharacterOptions(CharacterKind.Off), console?.Id is { } id ? paths(id) : null);
+        WriteCharacter("console", console?.Character ?? new CharacterOptions(CharacterKind.Off));
         WriteList<HostDeviceOptions>("devices", devices, WriteDevice);
         json.WriteEndObject();
     }
@@ -82,7 +78,7 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> 
 
     private void WriteDevice(HostDeviceOptions device) => json.WriteString("path", device.Path);
 
-    private void WriteCharacter(string name, CharacterOptions character, string? path)
+    private void WriteCharacter(string name, CharacterOptions character)
     {
         json.WriteStartObject(name);
         json.WriteString("mode", character.Kind switch
@@ -93,7 +89,7 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> 
             CharacterKind.Pty => "Pty",
             _ => "Off",
         });
-        WriteText("file", path ?? character.Path);
+        WriteText("file", character.Terminal?.Path ?? character.Path);
         json.WriteEndObject();
     }
 

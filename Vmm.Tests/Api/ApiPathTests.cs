@@ -1,7 +1,9 @@
 using System;
+using System.IO.Pipes;
 using System.Linq;
 using System.Text.Json;
 using System.Threading.Tasks;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Tests.Api;
 
@@ -181,6 +183,55 @@ public sealed class ApiPathTests
         using var json = JsonDocument.Parse(client.Ask("GET", "/api/v1/vm.info").Body);
         json.RootElement.GetProperty("config").GetProperty("disks").EnumerateArray().Select(static disk => disk.GetProperty("path").GetString())
             .Should().Equal("e");
+    }
+
+    [Theory]
+    [InlineData("vm.remove-device", """{"id":"card"}""")]
+    [InlineData("vm.delete", null)]
+    [InlineData("vmm.shutdown", null)]
+    public async Task Descriptors_that_came_with_a_card_are_closed_when_it_goes(string word, string? body)
+    {
+        const string Card = """{"id":"card"}""";
+        await using ApiRig rig = await ApiRig.StartAsync();
+        using var reader = new AnonymousPipeServerStream(PipeDirection.In);
+        using RawClient client = rig.Connect();
+        client.Ask("PUT", "/api/v1/vm.create", Small).Status.Should().Be(204);
+        client.Send(
+            $"PUT /api/v1/vm.add-net HTTP/1.1\r\nHost: localhost\r\nContent-Length: {Card.Length}\r\n\r\n{Card}",
+            (int)reader.ClientSafePipeHandle.DangerousGetHandle());
+        client.ReadAnswer().Status.Should().Be(204);
+        reader.DisposeLocalCopyOfClientHandle();
+        DescriptorIo.IsReadable((int)reader.SafePipeHandle.DangerousGetHandle()).Should().BeFalse("the card has the other end");
+        client.Ask("PUT", "/api/v1/" + word, body).Status.Should().Be(204);
+        int read = await reader.ReadAsync(new byte[1]).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+        read.Should().Be(0, "nobody has the other end any more");
+    }
+
+    [Theory]
+    [InlineData("vm.delete")]
+    [InlineData("vmm.shutdown")]
+    public async Task Pseudo_terminals_are_there_from_the_creation_to_the_deletion(string word)
+    {
+        await using ApiRig rig = await ApiRig.StartAsync();
+        using RawClient client = rig.Connect();
+        client.Ask("PUT", "/api/v1/vm.create", """{"payload":{"kernel":"/nowhere/vmlinuz"},"serial":{"mode":"Pty"},"console":{"mode":"Pty"}}""")
+            .Status.Should().Be(204);
+        using var json = JsonDocument.Parse(client.Ask("GET", "/api/v1/vm.info").Body);
+        JsonElement config = json.RootElement.GetProperty("config");
+        string[] paths = [.. new[] { "serial", "console" }.Select(name => config.GetProperty(name).GetProperty("file").GetString()!)];
+        paths.Should().OnlyHaveUniqueItems().And.OnlyContain(static path => path.StartsWith("/dev/pts/"));
+        config.GetProperty("serial").GetProperty("mode").GetString().Should().Be("Pty");
+        foreach (string path in paths)
+        {
+            DescriptorIo.Open(path, Libc.O_RDWR | Libc.O_NOCTTY, out FileDescriptor opened).Should().Be(0);
+            using FileDescriptor slave = opened;
+            DescriptorIo.WaitHungUp(slave.Number, 0).Should().BeFalse();
+            if (path == paths[^1])
+            {
+                client.Ask("PUT", "/api/v1/" + word).Status.Should().Be(204);
+                DescriptorIo.WaitHungUp(slave.Number, 30_000).Should().BeTrue();
+            }
+        }
     }
 
     [Fact]
