@@ -102,6 +102,7 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
     {
         await Task.Yield();
         var arrived = new List<SafeFileHandle>();
+        bool gone = false;
         try
         {
             while (true)
@@ -130,11 +131,18 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
         catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
         {
             // The peer is gone, or is not wanted any more.
+            gone = true;
         }
 
         await _input.Writer.CompleteAsync().ConfigureAwait(false);
-        ThreadPool.UnsafeQueueUserWorkItem(static closed => closed.TryCancel(), this, preferLocal: false);
+        if (gone)
+        {
+            TellClosed();
+        }
     }
+
+    /// <summary>Kestrel abandons what it does; not for a peer that sends no more and waits for its answer.</summary>
+    private void TellClosed() => ThreadPool.UnsafeQueueUserWorkItem(static closed => closed.TryCancel(), this, preferLocal: false);
 
     private void TryCancel()
     {
@@ -207,6 +215,8 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
         {
             // The peer was quicker.
         }
+
+        TellClosed();
     }
 
     private sealed class Duplex(PipeReader input, PipeWriter output) : IDuplexPipe

@@ -33,7 +33,7 @@ internal sealed class GoClient(string socket) : IDisposable
         _connection.Send(string.Create(
             CultureInfo.InvariantCulture,
             $"PUT /api/v1/{endpoint} HTTP/1.1\r\n{Agent}Content-Length: {bytes.Length}\r\n{accept}Content-Type: application/json\r\n"
-                + "Accept-Encoding: gzip\r\n\r\n"));
+                + $"Accept-Encoding: gzip\r\n\r\n"));
         _connection.Send(bytes);
         return _connection.ReadAnswer();
     }

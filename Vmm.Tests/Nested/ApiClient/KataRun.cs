@@ -89,16 +89,16 @@ internal sealed class KataRun(IReadOnlyDictionary<string, string> words)
         string cmdline = JsonEncodedText.Encode(words["cmdline"]).ToString();
         string initramfs = JsonEncodedText.Encode(words["initramfs"]).ToString();
         string disk = JsonEncodedText.Encode(words["disk"]).ToString();
-        return Facts.OneLine($$"""
+        return Facts.OneLine($$$"""
             {"console":{"iommu":false,"mode":"Off"},
             "cpus":{"boot_vcpus":1,"max_vcpus":4,"topology":{"cores_per_die":4,"dies_per_package":1,"packages":1,"threads_per_core":1}},
-            "disks":[{"direct":false,"image_type":"Raw","iommu":false,"num_queues":1,"path":"{{disk}}","queue_size":128,
+            "disks":[{"direct":false,"image_type":"Raw","iommu":false,"num_queues":1,"path":"{{{disk}}}","queue_size":128,
             "rate_limiter_config":{"bandwidth":{"one_time_burst":1073741824,"refill_time":1000,"size":1073741824}},
             "readonly":true,"vhost_user":false}],
             "iommu":false,
             "memory":{"hotplug_method":"Acpi","hotplug_size":4294967296,"hugepages":false,"mergeable":false,"prefault":false,
             "shared":true,"size":536870912,"thp":true},
-            "payload":{"cmdline":"{{cmdline}}","initramfs":"{{initramfs}}","kernel":"{{kernel}}"},
+            "payload":{"cmdline":"{{{cmdline}}}","initramfs":"{{{initramfs}}}","kernel":"{{{kernel}}}"},
             "platform":{"num_pci_segments":2},
             "rng":{"iommu":false,"src":"/dev/urandom"},
             "serial":{"iommu":false,"mode":"Tty"},

@@ -1,9 +1,7 @@
-using System;
 using System.Collections.Generic;
 using System.Diagnostics;
 using System.Globalization;
 using System.IO;
-using System.Linq;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
@@ -104,7 +102,7 @@ internal sealed class LibvirtRun(IReadOnlyDictionary<string, string> words)
         SafeFileHandle tap = NativeCalls.OpenTap(Tap);
         foreach (string arguments in (string[])[$"addr add 192.168.58.1/24 dev {Tap}", $"link set {Tap} up"])
         {
-            using Process process = Process.Start("ip", arguments);
+            using var process = Process.Start("ip", arguments);
             process.WaitForExit();
             Facts.Check(process.ExitCode == 0, $"ip {arguments} ends with {process.ExitCode}");
         }
