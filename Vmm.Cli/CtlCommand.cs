@@ -96,7 +96,7 @@ internal sealed class CtlCommand
             string text = await response.Content.ReadAsStringAsync().ConfigureAwait(false);
             if (!response.IsSuccessStatusCode)
             {
-                throw new MachineException("ctl", words.FirstOrDefault(), $"{(int)response.StatusCode}: {Sentence(text)}");
+                throw new MachineException(MachineException.Whole, null, $"{word.Endpoint}: {(int)response.StatusCode}: {Sentence(text)}");
             }
 
             return text.Length == 0 || text.EndsWith('\n') ? text : text + "\n";
@@ -153,7 +153,7 @@ internal sealed class CtlCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new MachineException("ctl", "create", e.Message, e);
+            throw new MachineException(MachineException.Whole, null, $"create: {e.Message}", e);
         }
     }
 }

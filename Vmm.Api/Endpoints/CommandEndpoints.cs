@@ -107,7 +107,7 @@ internal sealed class CommandEndpoints(MachineController controller, ApiServerOp
             {
                 json.WriteStartObject();
                 json.WriteString("id", added.Id);
-                json.WriteString("bdf", address);
+                json.WriteString("bdf", ApiAnswer.AddressOf(address));
                 json.WriteEndObject();
             });
     }

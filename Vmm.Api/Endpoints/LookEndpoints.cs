@@ -104,8 +104,15 @@ internal sealed class LookEndpoints(MachineController controller, ApiServerOptio
     private static ApiAnswer Show(ApiRequest request, InspectionNode node) =>
         request.WantsText ? ApiAnswer.Of(node.ToText(), "text/plain; charset=utf-8") : ApiAnswer.Of(node.ToJson(), ApiAnswer.Json);
 
-    private static InspectionNode? Find(InspectionNode node, string name) =>
-        node.Name == name ? node : node.Parts.Select(part => Find(part, name)).FirstOrDefault(static found => found is not null);
+    /// <summary>A device by its id; other parts by the name that they have in the tree, addresses among them.</summary>
+    private static InspectionNode? Find(InspectionNode root, string name)
+    {
+        return FindFirst(root, node => node.Values.Any(value => value.Name == "name" && value.Text == name))
+            ?? FindFirst(root, node => node.Name == name);
+    }
+
+    private static InspectionNode? FindFirst(InspectionNode node, Func<InspectionNode, bool> wanted) =>
+        wanted(node) ? node : node.Parts.Select(part => FindFirst(part, wanted)).FirstOrDefault(static found => found is not null);
 
     private static void WriteTree(Utf8JsonWriter json, IReadOnlyList<MachineDevice> devices, MachineOptions machine)
     {
@@ -117,7 +124,7 @@ internal sealed class LookEndpoints(MachineController controller, ApiServerOptio
 
         foreach (MachineDevice device in devices)
         {
-            WriteNode(json, device.Id, PortOf(device), [], device.Function.Address.ToString());
+            WriteNode(json, device.Id, PortOf(device), [], ApiAnswer.AddressOf(device.Function.Address.ToString()));
         }
 
         json.WriteEndObject();
