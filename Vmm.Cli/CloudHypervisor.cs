@@ -6,7 +6,9 @@ using Vmm.Machine.Catalogue;
 
 namespace Vmm.Cli;
 
-/// <summary>The command called by the name <c>cloud-hypervisor</c>, as its clients call it: that program's command line, turned into words of ours.</summary>
+/// <summary>
+/// The command called by the name <c>cloud-hypervisor</c>, as its clients call it: that program's command line, turned into words of ours.
+/// </summary>
 internal static class CloudHypervisor
 {
     /// <summary>The version whose API is spoken; clients ask for it to know what they may use.</summary>

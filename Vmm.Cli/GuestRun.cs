@@ -3,6 +3,7 @@ using System.Linq;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Extensions.Logging;
 using Vmm.Api;
@@ -20,6 +21,7 @@ internal sealed class GuestRun
 {
     private readonly RunArguments _arguments;
     private MachineController? _controller;
+    private bool _pressed;
 
     public GuestRun(RunArguments arguments) => _arguments = arguments;
 
@@ -128,6 +130,10 @@ internal sealed class GuestRun
     private void OnSignal(PosixSignalContext context)
     {
         context.Cancel = true;
-        _controller!.RequestEnd();
+        if (context.Signal != PosixSignal.SIGTERM || !_arguments.PowerButtonOnTerm || Interlocked.Exchange(ref _pressed, true)
+            || !_controller!.TryPressPowerButton())
+        {
+            _controller!.RequestEnd();
+        }
     }
 }

@@ -20,6 +20,7 @@ public sealed class RunOptions
     private const int ApiRootPorts = 8;
     private const string ApiSocket = "--api-socket";
     private const string EventMonitor = "--event-monitor";
+    private const string OnTerm = "--on-term";
 
     private static readonly string[] LogLevels = ["trace", "debug", "info", "warn", "error", "off"];
 
@@ -31,8 +32,11 @@ public sealed class RunOptions
         "--memory", "size=SIZE,...",
         "RAM, with K, M, G or T for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _rootPorts = Text(
-        RootPorts, "N", $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} (0; {ApiRootPorts} with --api-socket)");
-    private readonly Option<string[]> _serial = Text("--serial", "tty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run");
+        RootPorts, "N",
+        $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} "
+        + $"(0; {ApiRootPorts} with {ApiSocket})");
+    private readonly Option<string[]> _serial = Text(
+        "--serial", "tty|pty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run; pty makes a pseudo-terminal");
     private readonly Option<bool[]> _noReboot = new("--no-reboot")
     {
         Description = "End when the guest resets, instead of starting it again",
@@ -42,6 +46,8 @@ public sealed class RunOptions
         ApiSocket, "path=PATH|fd=N", "Answer cloud-hypervisor's API on a Unix socket; without a kernel, wait for what it asks for");
     private readonly Option<string[]> _events = Text(
         EventMonitor, "path=PATH|fd=N", "Write what happens to a file, a pipe or a descriptor, as JSON objects");
+    private readonly Option<string[]> _onTerm = Text(
+        OnTerm, "stop|power-button", "What SIGTERM does (stop): power-button asks the guest to shut down, and a second SIGTERM stops");
     private readonly Option<string[]> _logLevel = Text(
         "--log-level", "LEVEL", "What is logged on stderr: trace, debug, info, warn, error or off (warn)");
     private readonly Option<string[]> _trace = Text(
@@ -67,7 +73,7 @@ public sealed class RunOptions
         Option[] all =
         [
             _kernel, _initramfs, _cmdline, _cpus, _memory, .. _devices.Select(static device => device.Option), _rootPorts, _serial, _noReboot,
-            _api, _events, _logLevel, _trace,
+            _onTerm, _api, _events, _logLevel, _trace,
         ];
         foreach (Option option in all)
         {
@@ -115,7 +121,8 @@ public sealed class RunOptions
         };
         CheckIds(machine);
         TraceArguments? trace = Single(result, _trace) is { } text ? TraceArguments.Parse(text, machine) : null;
-        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)), trace)
+        LogLevel logLevel = ReadLogLevel(Single(result, _logLevel));
+        return new RunArguments(machine, result.GetResult(_noReboot) is null, logLevel, trace, ReadOnTerm(Single(result, _onTerm)))
         {
             Api = api,
             Events = Single(result, _events) is { } events ? Endpoint.Parse(EventMonitor, events) : null,
@@ -171,7 +178,7 @@ public sealed class RunOptions
 
     private void CheckTerminal(CharacterOptions serial, IReadOnlyList<DeviceOptions> devices)
     {
-        string? owner = serial.Kind == CharacterKind.Terminal ? "the serial port's; add --serial off, null or file=FILE" : null;
+        string? owner = serial.Kind == CharacterKind.Terminal ? "the serial port's; add --serial off, null, pty or file=FILE" : null;
         foreach (DeviceKind kind in devices.Select(device => (Device: device, Kind: _catalogue.KindOf(device)))
             .Where(static pair => pair.Kind.UsesTerminal(pair.Device)).Select(static pair => pair.Kind))
         {
@@ -225,6 +232,14 @@ public sealed class RunOptions
             ? throw words.Bad("size", $"not a multiple of {(hugePages ? "2M, the size of a huge page" : "4K, the size of a page")}")
             : new MemoryOptions(size, words.GetSwitch("shared"), hugePages, words.GetSwitch("thp", absent: true));
     }
+
+    /// <returns>True for the power button.</returns>
+    private static bool ReadOnTerm(string? text) => text switch
+    {
+        null or "stop" => false,
+        "power-button" => true,
+        _ => throw new UsageException(OnTerm, text, "want stop or power-button"),
+    };
 
     private static LogLevel ReadLogLevel(string? text)
     {

@@ -7,6 +7,7 @@ using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.Hypervisor;
 using Vmm.DeviceModel.Interop;
+using Vmm.DeviceModel.Interrupts;
 using Vmm.Kvm.Interop;
 
 namespace Vmm.Kvm;
@@ -113,6 +114,18 @@ public sealed class KvmVirtualMachine : IHypervisor, IDisposable
             _vcpus.Add(vcpu);
             return vcpu;
         }
+    }
+
+    /// <summary>
+    /// Gives every vCPU a non-maskable interrupt, without taking one out of the guest first: a message to all local APICs with the delivery mode NMI
+    /// (Intel SDM volume 3, 11.11). From any thread. A vCPU that the guest has not started yet, and starts later, gets none.
+    /// </summary>
+    /// <returns>False if nobody took it: there are no interrupt controllers, or the machine is gone.</returns>
+    public bool InjectNmi()
+    {
+        const ulong Everybody = 0xFEE0_0000 | (0xFF << 12);
+        const uint NonMaskable = 4 << 8;
+        return Msi.Send(new MsiMessage(Everybody, NonMaskable), requesterId: 0);
     }
 
     /// <inheritdoc/>

@@ -23,6 +23,14 @@ public sealed unsafe class VcpuRunLoop : IDisposable
 {
     private static readonly uint KvmRun = KvmRequests.KVM_RUN;
 
+    /// <summary>
+    /// How often in a row KVM may say "again" before the thread begins to rest between two tries. A vCPU that waits to be started says so once when
+    /// it is; with a non-maskable interrupt pending, for ever: KVM takes that for a reason to wake up and not for one to start.
+    /// </summary>
+    private const int EagerTries = 3;
+
+    private const int RestMilliseconds = 10;
+
     /// <summary>How long a waiter waits before it sends a kick again that the system refused to queue.</summary>
     private const int RetryMilliseconds = 20;
 
@@ -268,10 +276,12 @@ public sealed unsafe class VcpuRunLoop : IDisposable
 
     private void Run(int descriptor)
     {
+        int tries = 0;
         while (true)
         {
             if (KvmCall.Raw(descriptor, KvmRun, 0) >= 0)
             {
+                tries = 0;
                 if (_dispatcher.Dispatch())
                 {
                     continue;
@@ -298,6 +308,24 @@ public sealed unsafe class VcpuRunLoop : IDisposable
             if (!ServeRequests())
             {
                 return;
+            }
+
+            tries = errno == Errno.EAGAIN ? tries + 1 : tries;
+            if (tries > EagerTries)
+            {
+                Rest();
+            }
+        }
+    }
+
+    /// <summary>Waits a little, or until somebody asks for something.</summary>
+    private void Rest()
+    {
+        lock (_gate)
+        {
+            if (_stop is null && !_pauseRequested)
+            {
+                Monitor.Wait(_gate, RestMilliseconds);
             }
         }
     }

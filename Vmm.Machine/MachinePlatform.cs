@@ -34,16 +34,16 @@ internal sealed class MachinePlatform : IDisposable
                 Add(ports, "serial", IsaDevices.SerialPort, SerialPort.Length, _serial.Port.Registers);
             }
 
-            var power = new PowerControl(options.Time);
-            power.PowerOffRequested += () => stop(VmStopReason.PowerOff);
-            power.ResetRequested += () => stop(VmStopReason.Reset);
+            Power = new PowerControl(lines.GetLine(IsaDevices.AcpiGsi), options.Time);
+            Power.PowerOffRequested += () => stop(VmStopReason.PowerOff);
+            Power.ResetRequested += () => stop(VmStopReason.Reset);
             var keyboard = new ResetPort();
             keyboard.ResetRequested += () => stop(VmStopReason.Reset);
             Add(ports, "rtc", IsaDevices.RealTimeClock, RealTimeClock.Length, _clock.Registers);
-            Add(ports, "acpi", PowerRegisters.BasePort, (ulong)PowerControl.Length, power.Registers);
+            Add(ports, "acpi", PowerRegisters.BasePort, (ulong)PowerControl.Length, Power.Registers);
             Add(ports, "i8042", IsaDevices.KeyboardCommand, ResetPort.Length, keyboard.Registers);
             Add(ports, "post", IsaDevices.PostCode, 1, new IgnoredPort());
-            Components = _serial is null ? [_clock, power, keyboard] : [_serial.Port, _clock, power, keyboard];
+            Components = _serial is null ? [_clock, Power, keyboard] : [_serial.Port, _clock, Power, keyboard];
         }
         catch
         {
@@ -51,6 +51,12 @@ internal sealed class MachinePlatform : IDisposable
             throw;
         }
     }
+
+    /// <summary>Where the serial port's pseudo-terminal can be opened; null if it is not on one.</summary>
+    public string? SerialPath => _serial?.Path;
+
+    /// <summary>The ACPI registers, and the power button.</summary>
+    public PowerControl Power { get; }
 
     /// <summary>Those of them that have registers.</summary>
     public IReadOnlyList<IComponent> Components { get; }

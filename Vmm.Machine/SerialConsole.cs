@@ -10,7 +10,7 @@ using Vmm.Machine.Host;
 
 namespace Vmm.Machine;
 
-/// <summary>A serial port with its back-end: file, stream, terminal or nothing.</summary>
+/// <summary>A serial port with its back-end: file, stream, terminal, pseudo-terminal or nothing.</summary>
 internal sealed class SerialConsole : IDisposable
 {
     private const int StandardInput = 0;
@@ -23,10 +23,15 @@ internal sealed class SerialConsole : IDisposable
     private BufferedSink? _sink;
     private DescriptorSource? _source;
     private FileDescriptor? _file;
+    private PseudoTerminal? _terminal;
+    private bool _ownsTerminal;
 
     private SerialConsole(ILogger logger) => _logger = logger;
 
     public SerialPort Port { get; private set; } = null!;
+
+    /// <summary>Where its pseudo-terminal can be opened; null if it is not on one.</summary>
+    public string? Path => _terminal?.Path;
 
     /// <summary>Makes the port and starts its worker.</summary>
     /// <param name="options">Of which machine.</param>
@@ -49,6 +54,7 @@ internal sealed class SerialConsole : IDisposable
 
     public void Dispose()
     {
+        long start = Environment.TickCount64;
         if (_sink is not null && !_sink.Flush(LastWords))
         {
             _sink.Abandon();
@@ -61,6 +67,10 @@ internal sealed class SerialConsole : IDisposable
             _source?.Dispose();
             _sink?.Dispose();
             _file?.Dispose();
+            if (_ownsTerminal)
+            {
+                _terminal!.Close(LastWords - TimeSpan.FromMilliseconds(Environment.TickCount64 - start));
+            }
         }
     }
 
@@ -73,17 +83,31 @@ internal sealed class SerialConsole : IDisposable
             return;
         }
 
-        int output = StandardOutput;
         if (options.Kind == CharacterKind.File)
         {
             _file = OutputFile.Open("serial", options.Path!, machine.AppendOutput);
-            output = _file.Number;
+        }
+        else if (options.Kind == CharacterKind.Pty)
+        {
+            _terminal = options.Terminal ?? OpenTerminal();
+            _ownsTerminal = options.Terminal is null;
+            _logger.TerminalOpened("serial", _terminal.Path);
         }
 
         _worker = new Worker("serial");
         _worker.Faulted += failure => _logger.WorkerFailed("serial", failure);
-        _sink = options.Kind == CharacterKind.Stream ? new StreamSink(_worker, options.CheckedOutput) : new DescriptorSink(_worker, output);
+        _sink = options.Kind switch
+        {
+            CharacterKind.Stream => new StreamSink(_worker, options.CheckedOutput),
+            CharacterKind.Pty => new TerminalSink(_worker, _terminal!),
+            _ => new DescriptorSink(_worker, _file?.Number ?? StandardOutput),
+        };
         Port = new SerialPort(line, _sink);
+        if (_terminal is not null)
+        {
+            _source = new DescriptorSource(_worker, _terminal.Descriptor, Port, escape: null);
+        }
+
         if (options.Kind == CharacterKind.Terminal)
         {
             try
@@ -98,5 +122,17 @@ internal sealed class SerialConsole : IDisposable
         }
 
         _worker.Start();
+    }
+
+    private static PseudoTerminal OpenTerminal()
+    {
+        try
+        {
+            return PseudoTerminal.Open();
+        }
+        catch (HostException e)
+        {
+            throw new MachineException("serial", "pty", e.Message, e);
+        }
     }
 }

@@ -215,7 +215,7 @@ public sealed partial class VirtualMachine : IDisposable
         Report("hypervisor");
 
         GuestMemory memory = Keep(new MachineMemory(Options.Memory, Layout, MemorySpace)).Guest;
-        MachinePlatform platform = Keep(new MachinePlatform(Options, PortSpace, hypervisor.InterruptLines, Stop, _logger));
+        MachinePlatform platform = _platform = Keep(new MachinePlatform(Options, PortSpace, hypervisor.InterruptLines, Stop, _logger));
         Report("platform");
 
         _devices = Keep(new MachineDevices(Options, Layout, (MemorySpace, PortSpace), memory, hypervisor, Stop, _logger));

@@ -7,10 +7,12 @@ using Vmm.Machine.Control;
 
 namespace Vmm.Api.Config;
 
-/// <summary>An object of a request's body, whose members are taken one by one; what is left in the end is accepted or refused by name (CTL-1).</summary>
+/// <summary>
+/// An object of a request's body, whose members are taken one by one; what is left in the end is accepted or refused by name (CTL-1).
+/// </summary>
 /// <remarks>
-/// A member that nobody takes is refused if it says something: null, false, 0, an empty text, and lists and objects of nothing but these say nothing. So a
-/// client that writes out every default is served, and one that asks for what is not here hears of it.
+/// A member that nobody takes is refused if it says something: null, false, 0, an empty text, and lists and objects of nothing but these say
+/// nothing. So a client that writes out every default is served, and one that asks for what is not here hears of it.
 /// </remarks>
 internal sealed class ConfigObject
 {

@@ -8,7 +8,9 @@ using Vmm.Pci.Bridges;
 
 namespace Vmm.Api.Config;
 
-/// <summary>Reads cloud-hypervisor's descriptions of a VM and of its devices (VmConfig, DiskConfig, NetConfig, DeviceConfig of its API, version 0.3.0).</summary>
+/// <summary>
+/// Reads cloud-hypervisor's descriptions of a VM and of its devices (VmConfig, DiskConfig, NetConfig, DeviceConfig of its API, version 0.3.0).
+/// </summary>
 internal static class VmConfigReader
 {
     /// <summary>Root ports that a VM of the API has for devices that come later, as far as the bus has room.</summary>
@@ -87,8 +89,8 @@ internal static class VmConfigReader
         ExpectFirstSegment(net);
         if (descriptors.Count == 0)
         {
-            return new DeviceWords(net).Text("tap").Text("ip").Text("mask").Text("mac").Switch("iommu").Number("num_queues").Number("queue_size").Text("id")
-                .RateLimits().Read(Catalogue.Find("net")!);
+            return new DeviceWords(net).Text("tap").Text("ip").Text("mask").Text("mac").Switch("iommu").Number("num_queues").Number("queue_size")
+                .Text("id").RateLimits().Read(Catalogue.Find("net")!);
         }
 
         if (net.TakeText("tap") is not null)
@@ -106,7 +108,7 @@ internal static class VmConfigReader
         net.Ignore("ip", "mask");
         var options = (NetOptions)new DeviceWords(net).Text("mac").Switch("iommu").Number("queue_size").Text("id").RateLimits()
             .Word("tap", "descriptor").Read(Catalogue.Find("net")!);
-        return options with { Tap = "", Pairs = descriptors.Count };
+        return options with { Tap = "", Pairs = descriptors.Count, Descriptors = descriptors };
     }
 
     public static DeviceOptions ReadDevice(ConfigObject device)
@@ -193,7 +195,7 @@ internal static class VmConfigReader
             "Off" => new CharacterOptions(CharacterKind.Off),
             "Null" => new CharacterOptions(CharacterKind.Null),
             "Tty" => new CharacterOptions(CharacterKind.Terminal),
-            "Pty" => new CharacterOptions(CharacterKind.Null),
+            "Pty" => new CharacterOptions(CharacterKind.Pty),
             "File" => new CharacterOptions(CharacterKind.File, file ?? throw character.Bad("file", "is needed with the mode File")),
             _ => throw character.Bad("mode", $"{mode} is not one of Off, Null, Tty, Pty, File"),
         };

@@ -89,6 +89,7 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> 
         {
             CharacterKind.Null => "Null",
             CharacterKind.Terminal => "Tty",
+            CharacterKind.Pty => "Pty",
             CharacterKind.File => "File",
             _ => "Off",
         });

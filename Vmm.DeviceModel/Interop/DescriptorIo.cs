@@ -1,5 +1,6 @@
 using System;
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Vmm.DeviceModel.Interop;
 
@@ -41,6 +42,34 @@ internal static unsafe class DescriptorIo
     /// <summary>Whether a number is that of an open descriptor.</summary>
     public static bool IsOpen(int descriptor) => Libc.fcntl(descriptor, Libc.F_GETFL, 0) >= 0;
 
+    /// <summary>Another number for what somebody else has open, which stays theirs.</summary>
+    public static int Duplicate(SafeHandle descriptor, out FileDescriptor own)
+    {
+        bool referenced = false;
+        try
+        {
+            descriptor.DangerousAddRef(ref referenced);
+            int number = Libc.fcntl((int)descriptor.DangerousGetHandle(), Libc.F_DUPFD_CLOEXEC, 0);
+            int error = Libc.ErrorOf(number);
+            own = new FileDescriptor(number);
+            return error;
+        }
+        finally
+        {
+            if (referenced)
+            {
+                descriptor.DangerousRelease();
+            }
+        }
+    }
+
+    /// <summary>Has calls on what is open never wait (O_NONBLOCK); whoever else has it open is affected too.</summary>
+    public static int DoNotBlock(FileDescriptor descriptor)
+    {
+        int flags = Libc.fcntl(descriptor.Number, Libc.F_GETFL, 0);
+        return Libc.ErrorOf(flags >= 0 ? Libc.fcntl(descriptor.Number, Libc.F_SETFL, flags | Libc.O_NONBLOCK) : flags);
+    }
+
     /// <summary>Whether a read would not wait: there is input, or its end.</summary>
     public static bool IsReadable(int descriptor) => Poll(descriptor, Libc.POLLIN, 0, out _) > 0;
 
@@ -60,6 +89,10 @@ internal static unsafe class DescriptorIo
     /// <summary>Waits until a descriptor takes output.</summary>
     /// <returns>False after the time.</returns>
     public static bool WaitWritable(int descriptor, int milliseconds) => Poll(descriptor, Libc.POLLOUT, milliseconds, out _) > 0;
+
+    /// <summary>Waits until the other end of a descriptor has hung up.</summary>
+    /// <returns>False after the time.</returns>
+    public static bool WaitHungUp(int descriptor, int milliseconds) => Poll(descriptor, 0, milliseconds, out _) > 0;
 
     /// <summary>Reads what there is; nothing is the end.</summary>
     public static int Read(int descriptor, Span<byte> destination, out int received)

@@ -96,7 +96,7 @@ public static class AcpiTables
         const ushort NoVga = 1 << 2;
         const uint Flags = (1 << 0)                             // WBINVD works
             | (1 << 2)                                          // C1 on every processor
-            | (1 << 4) | (1 << 5)                               // no fixed power and sleep buttons
+            | (1 << 5)                                          // no fixed sleep button; bit 4 clear: the power button is fixed hardware
             | (1 << 6)                                          // no fixed RTC wake-up
             | (1 << 8)                                          // the PM timer has 32 bits
             | (1 << 10);                                        // the reset register works

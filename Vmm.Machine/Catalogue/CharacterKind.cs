@@ -25,4 +25,11 @@ public enum CharacterKind
     /// <summary>Output goes to a stream of the embedder's: <see cref="CharacterOptions.Output"/>.</summary>
     [JsonStringEnumMemberName("stream")]
     Stream,
+
+    /// <summary>
+    /// A pseudo-terminal in raw mode: <see cref="CharacterOptions.Terminal"/>, or one that the machine makes
+    /// (<see cref="VirtualMachine.SerialPath"/>, <see cref="VirtualMachine.ConsolePath"/>). Output that nobody reads is dropped once it is full.
+    /// </summary>
+    [JsonStringEnumMemberName("pty")]
+    Pty,
 }

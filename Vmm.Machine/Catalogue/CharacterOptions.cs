@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using System.Text.Json.Serialization;
+using Vmm.Machine.Host;
 
 namespace Vmm.Machine.Catalogue;
 
@@ -15,6 +16,13 @@ public sealed record CharacterOptions(CharacterKind Kind, string? Path = null)
     /// </summary>
     [JsonConverter(typeof(NoJsonConverter<Stream>))]
     public Stream? Output { get; init; }
+
+    /// <summary>
+    /// The terminal for <see cref="CharacterKind.Pty"/>, of one device at a time; it stays the embedder's, who closes it after the machine. Without
+    /// it the machine makes one, and closes it with itself. It has no JSON form.
+    /// </summary>
+    [JsonConverter(typeof(NoJsonConverter<PseudoTerminal>))]
+    public PseudoTerminal? Terminal { get; init; }
 
     internal Stream CheckedOutput => Output ?? throw new ArgumentException("a device on a stream needs one in CharacterOptions.Output");
 

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Vmm.Machine.Devices;
+using Vmm.Machine.Host;
 using Vmm.Virtio.Devices;
 
 namespace Vmm.Machine.Catalogue;
@@ -14,13 +15,13 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     public override string Name => "console";
 
     /// <inheritdoc/>
-    public override string Form => "off|tty|file=FILE,...";
+    public override string Form => "off|tty|pty|file=FILE,...";
 
     /// <inheritdoc/>
-    public override string Description => "Virtio console (off); tty needs --serial off, null or file=FILE";
+    public override string Description => "Virtio console (off); pty makes a pseudo-terminal; tty needs --serial off, null, pty or file=FILE";
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> Examples => ["tty", "file=console.log,id=log"];
+    public override IReadOnlyList<string> Examples => ["tty", "pty", "file=console.log,id=log"];
 
     /// <inheritdoc/>
     public override bool IsRepeatable => false;
@@ -40,7 +41,7 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
         }
 
         var words = OptionValue.ParseNamed(Option, text, out string? name, ["file", .. VirtioWords.Known]);
-        return new ConsoleOptions(CharacterWords.Read(words, name) ?? throw new UsageException(Option, text, "want off, tty or file=FILE"))
+        return new ConsoleOptions(CharacterWords.Read(words, name) ?? throw new UsageException(Option, text, "want off, tty, pty or file=FILE"))
         {
             Id = words.Get("id"),
             QueueSize = VirtioWords.ReadQueueSize(words),
@@ -49,13 +50,14 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     }
 
     /// <inheritdoc/>
-    protected override string? SubjectOf(ConsoleOptions options) => options.Character.Path;
+    protected override string? SubjectOf(ConsoleOptions options) => options.Character.Kind == CharacterKind.Pty ? "pty" : options.Character.Path;
 
     /// <inheritdoc/>
     protected override string? Describe(ConsoleOptions options) => options.Character.Kind switch
     {
         CharacterKind.Terminal => "the terminal",
         CharacterKind.Stream => "a stream",
+        CharacterKind.Pty => "a pseudo-terminal",
         _ => options.Character.Path,
     };
 
@@ -71,7 +73,8 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
             CharacterKind.Terminal => ConsoleBackend.OpenTerminal(context.Escape),
             CharacterKind.File => ConsoleBackend.OpenFile(end.Path!, context.AppendOutput),
             CharacterKind.Stream => new StreamConsoleBackend(end.CheckedOutput),
-            _ => throw new ArgumentException($"{context.Id}: a console is on the terminal, a file or a stream, not {end.Kind}", nameof(options)),
+            CharacterKind.Pty => OpenTerminal(end.Terminal, context),
+            _ => throw new ArgumentException($"{context.Id}: a console is on a terminal, a file or a stream, not {end.Kind}", nameof(options)),
         };
         return new ConsoleDevice(backend, SettingsOf(options, context));
     }
@@ -79,6 +82,13 @@ public sealed class ConsoleKind : VirtioKind<ConsoleOptions>
     /// <summary>On a terminal in memory that types what it is shown, and has a size.</summary>
     protected override VirtioDevice CreateModelDevice(ConsoleOptions options, DeviceContext context) =>
         new ConsoleDevice(new EchoConsoleBackend(), SettingsOf(options, context) with { Columns = 80, Rows = 25 });
+
+    private static TerminalConsoleBackend OpenTerminal(PseudoTerminal? given, DeviceContext context)
+    {
+        var backend = new TerminalConsoleBackend(given ?? PseudoTerminal.Open(), owned: given is null);
+        context.CreateLogger("Vmm.Machine").TerminalOpened(context.Id, backend.Path);
+        return backend;
+    }
 
     private static ConsoleDeviceOptions SettingsOf(ConsoleOptions options, DeviceContext context)
     {

@@ -1,11 +1,13 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using Microsoft.Win32.SafeHandles;
 using Vmm.Machine.Devices;
 using Vmm.Virtio.Devices;
 
@@ -16,12 +18,13 @@ public sealed class NetKind : VirtioKind<NetOptions>
 {
     private const int InterfaceNameLimit = 15;
     private const int QueueLimit = 64;
+    private const int FirstDescriptor = 3;                      // the first after the standard ones
 
     private readonly Func<NetOptions, IReadOnlyList<INetBackend>> _open;
 
     /// <summary>Devices on taps of the host.</summary>
     public NetKind()
-        : this(static options => TapInterface.OpenQueues(options.Tap, options.Pairs, options.HostAddress, options.HostMask))
+        : this(Open)
     {
     }
 
@@ -32,12 +35,12 @@ public sealed class NetKind : VirtioKind<NetOptions>
     public override string Name => "net";
 
     /// <inheritdoc/>
-    public override string Form => "tap=NAME,...";
+    public override string Form => "tap=NAME|fd=N,...";
 
     /// <inheritdoc/>
     public override string Description =>
         "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, "
-        + "num_queues=N receive and transmit queues, 2 a pair (2); " + RateLimiterWords.Help + ", each way; may be repeated";
+        + "num_queues=N receive and transmit queues, 2 a pair (2); fd=N or fd=[N,N] for a tap that is open, a descriptor a pair; " + RateLimiterWords.Help + ", each way; may be repeated";
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Examples =>
@@ -56,8 +59,9 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <inheritdoc/>
     public override NetOptions? Parse(string text)
     {
-        var words = OptionValue.Parse(Option, text, ["tap", "mac", "ip", "mask", "num_queues", .. RateLimiterWords.Known, .. VirtioWords.Known]);
-        string tap = words.Require("tap");
+        var words = OptionValue.Parse(Option, text, ["tap", "fd", "mac", "ip", "mask", "num_queues", .. RateLimiterWords.Known, .. VirtioWords.Known]);
+        IReadOnlyList<int>? descriptors = ReadDescriptors(words, text);
+        string tap = descriptors is null ? words.Require("tap") : "";
         if (Encoding.UTF8.GetByteCount(tap) > InterfaceNameLimit)
         {
             throw words.Bad("tap", $"longer than {InterfaceNameLimit} bytes, which is the limit of an interface's name");
@@ -87,8 +91,14 @@ public sealed class NetKind : VirtioKind<NetOptions>
             throw words.Bad("num_queues", "not a multiple of 2: a receive and a transmit queue make a pair");
         }
 
-        return new NetOptions(tap, ReadMac(words), address, mask, queues / 2)
+        if (descriptors is not null && words.Get("num_queues") is not null && queues != 2 * descriptors.Count)
         {
+            throw words.Bad("num_queues", $"not {2 * descriptors.Count}: a receive and a transmit queue for each of fd=");
+        }
+
+        return new NetOptions(tap, ReadMac(words), address, mask, descriptors?.Count ?? (queues / 2))
+        {
+            Descriptors = descriptors is null ? null : [.. descriptors.Select(static number => new SafeFileHandle(number, ownsHandle: false))],
             Id = words.Get("id"),
             RateLimiterConfig = RateLimiterWords.Read(words),
             QueueSize = VirtioWords.ReadQueueSize(words),
@@ -97,10 +107,12 @@ public sealed class NetKind : VirtioKind<NetOptions>
     }
 
     /// <inheritdoc/>
-    protected override string? SubjectOf(NetOptions options) => options.Tap;
+    protected override string? SubjectOf(NetOptions options) => options.Descriptors is [{ } first, ..]
+        ? string.Create(CultureInfo.InvariantCulture, $"fd={first.DangerousGetHandle()}")
+        : options.Tap;
 
     /// <inheritdoc/>
-    protected override string? Describe(NetOptions options) => $"tap {options.Tap}";
+    protected override string? Describe(NetOptions options) => $"tap {SubjectOf(options)}";
 
     /// <inheritdoc/>
     protected override VirtioDevice CreateDevice(NetOptions options, DeviceContext context) => CreateDevice(_open(options), options, context);
@@ -108,6 +120,37 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <summary>On a network of which nobody else is a part.</summary>
     protected override VirtioDevice CreateModelDevice(NetOptions options, DeviceContext context) =>
         CreateDevice([.. Enumerable.Range(0, options.Pairs).Select(static _ => new LoopbackNetBackend())], options, context);
+
+    private static IReadOnlyList<INetBackend> Open(NetOptions options)
+    {
+        if (options.Descriptors is not { } descriptors)
+        {
+            return TapInterface.OpenQueues(options.Tap, options.Pairs, options.HostAddress, options.HostMask);
+        }
+
+        if (options.Tap.Length != 0 || options.HostAddress is not null || options.HostMask is not null || options.Pairs != descriptors.Count)
+        {
+            throw new ArgumentException("a card on descriptors has no name of a tap, no address of the host, and as many pairs as descriptors");
+        }
+
+        return TapInterface.TakeQueues(descriptors);
+    }
+
+    private IReadOnlyList<int>? ReadDescriptors(OptionValue words, string text)
+    {
+        if (words.GetNumbers("fd", FirstDescriptor, int.MaxValue) is not { } descriptors)
+        {
+            return null;
+        }
+
+        if (descriptors.Count > QueueLimit || descriptors.Distinct().Count() != descriptors.Count)
+        {
+            throw words.Bad("fd", $"not 1 to {QueueLimit} different descriptors");
+        }
+
+        string? other = Array.Find(["tap", "ip", "mask"], word => words.Get(word) is not null);
+        return other is null ? descriptors : throw new UsageException(Option, text, $"{other}= with fd=, which is a tap that is set up already");
+    }
 
     private static NetDevice CreateDevice(IReadOnlyList<INetBackend> queues, NetOptions options, DeviceContext context)
     {
@@ -117,7 +160,7 @@ public sealed class NetKind : VirtioKind<NetOptions>
             return new NetDevice(queues, defaults with
             {
                 Id = context.Id,
-                Mac = options.MacAddress ?? DefaultMac(options.Tap),
+                Mac = options.MacAddress ?? DefaultMac((queues[0] as TapInterface)?.Name ?? options.Tap),
                 QueueSize = options.QueueSize ?? defaults.QueueSize,
                 RateLimiter = options.RateLimiterConfig,
                 Time = context.Time,

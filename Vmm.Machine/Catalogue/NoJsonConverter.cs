@@ -8,13 +8,16 @@ namespace Vmm.Machine.Catalogue;
 internal sealed class NoJsonConverter<T> : JsonConverter<T>
     where T : class
 {
+    // Without the number of parameters that the runtime adds to a generic type's name.
+    private static readonly string TypeName = typeof(T).Name.Split('`')[0];
+
     public override T Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
     {
-        throw new JsonException($"{typeof(T).Name} has no JSON form");
+        throw new JsonException($"{TypeName} has no JSON form");
     }
 
     public override void Write(Utf8JsonWriter writer, T value, JsonSerializerOptions options)
     {
-        throw new NotSupportedException($"{typeof(T).Name} has no JSON form");
+        throw new NotSupportedException($"{TypeName} has no JSON form");
     }
 }

@@ -6,7 +6,8 @@ using System.Linq;
 namespace Vmm.Machine.Catalogue;
 
 /// <summary>
-/// The words of one option's value: <c>key=value,key=value</c>, each known and given once. A value with a comma stands in double quotes.
+/// The words of one option's value: <c>key=value,key=value</c>, each known and given once. A value with a comma stands in double quotes, or is a list
+/// in brackets.
 /// </summary>
 public sealed class OptionValue
 {
@@ -71,18 +72,23 @@ public sealed class OptionValue
     /// <exception cref="UsageException">It is no number, or out of this range.</exception>
     public int? GetNumber(string key, int minimum, int maximum)
     {
-        string? text = Get(key);
-        if (text is null)
+        return Get(key) is { } text ? Number(key, text, minimum, maximum) : null;
+    }
+
+    /// <summary>The value of a word that is a number or a list of them, <c>3</c> or <c>[3,4]</c>, or null.</summary>
+    /// <param name="key">The word.</param>
+    /// <param name="minimum">The least that each may be.</param>
+    /// <param name="maximum">The most.</param>
+    /// <exception cref="UsageException">One is no number, or out of this range.</exception>
+    public IReadOnlyList<int>? GetNumbers(string key, int minimum, int maximum)
+    {
+        if (Get(key) is not { } text)
         {
             return null;
         }
 
-        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value))
-        {
-            throw Bad(key, text.All(char.IsAsciiDigit) ? $"not from {minimum} to {maximum}" : "not a number");
-        }
-
-        return value < minimum || value > maximum ? throw Bad(key, $"not from {minimum} to {maximum}") : (int)value;
+        string[] pieces = text is ['[', .., ']'] ? text[1..^1].Split(',') : [text];
+        return [.. pieces.Select(piece => Number(key, piece, minimum, maximum))];
     }
 
     /// <summary>The value of a word that is a number of bytes with K, M, G or T for powers of 1024, or null.</summary>
@@ -117,6 +123,16 @@ public sealed class OptionValue
     /// <param name="key">The word.</param>
     /// <param name="reason">The fault in it, in words.</param>
     public UsageException Bad(string key, string reason) => new(Option, $"{key}={Get(key)}", reason);
+
+    private int Number(string key, string text, int minimum, int maximum)
+    {
+        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value))
+        {
+            throw Bad(key, text.Length != 0 && text.All(char.IsAsciiDigit) ? $"not from {minimum} to {maximum}" : "not a number");
+        }
+
+        return value < minimum || value > maximum ? throw Bad(key, $"not from {minimum} to {maximum}") : (int)value;
+    }
 
     private static OptionValue Parse(string option, List<string> pieces, ReadOnlySpan<string> known)
     {
@@ -159,6 +175,11 @@ public sealed class OptionValue
             if (text[i] == '"')
             {
                 quoted = !quoted;
+            }
+            else if (text[i] == '[' && !quoted && i > 0 && text[i - 1] == '=')
+            {
+                // A list, if it is one: to its end.
+                i = Math.Max(i, text.IndexOf(']', i));
             }
             else if (text[i] == ',' && !quoted)
             {

@@ -2,6 +2,7 @@ using System;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
+using Microsoft.Win32.SafeHandles;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Host;
 
@@ -43,6 +44,12 @@ public sealed partial class MachineController
         }
 
         Tell("vm", "booting");
+        MachineOptions opened = _terminals.Open(_description);
+        lock (_sight)
+        {
+            _description = opened;
+        }
+
         Start([]);
         Tell("vm", "booted");
         return true;
@@ -76,7 +83,12 @@ public sealed partial class MachineController
             (_description, _status) = (null, MachineStatus.None);
         }
 
-        Release(deleted);
+        foreach (DeviceOptions device in deleted.Devices)
+        {
+            Release(device);
+        }
+
+        _terminals.Dispose();
         Tell("vm", "deleted");
         return true;
     });
@@ -158,6 +170,7 @@ public sealed partial class MachineController
             }
 
             string id = machine.HotAdd(device);
+            _plugged.Add(device);
             string address = machine.Devices.First(other => other.Id == id).Function.Address.ToString();
             return new AddedDevice(id, address);
         });
@@ -206,7 +219,12 @@ public sealed partial class MachineController
         {
             try
             {
-                return machine.HotRemoveAsync(id);
+                MachineDevice? device = machine.Devices.FirstOrDefault(device => device.Id == id);
+                Task removal = machine.HotRemoveAsync(id);
+                removal.ContinueWith(
+                    _ => TryPost(() => ReleasePlugged(device!.Options)), CancellationToken.None,
+                    TaskContinuationOptions.OnlyOnRanToCompletion | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                return removal;
             }
             catch (ArgumentException)
             {
@@ -220,7 +238,7 @@ public sealed partial class MachineController
             _description = description with { Devices = [.. description.Devices.Where(device => device != removed)] };
         }
 
-        Release(description with { Devices = [removed] });
+        Release(removed);
         return null;
     }
 
@@ -258,12 +276,22 @@ public sealed partial class MachineController
         }
     }
 
-    /// <summary>Gives back what the options of devices hold.</summary>
-    private static void Release(MachineOptions options)
+    /// <summary>Gives back what the options of a device hold: a network card's taps that were handed over open.</summary>
+    private static void Release(DeviceOptions device)
     {
-        foreach (IDisposable held in options.Devices.OfType<IDisposable>())
+        foreach (SafeFileHandle descriptor in (device as NetOptions)?.Descriptors ?? [])
         {
-            held.Dispose();
+            descriptor.Dispose();
+        }
+    }
+
+    /// <summary>Gives back what a device holds that was added while the machine ran, and is gone. The machine knows it under an id that it may not have had.</summary>
+    private void ReleasePlugged(DeviceOptions gone)
+    {
+        if (_plugged.Find(device => device with { Id = gone.Id } == gone) is { } device)
+        {
+            _plugged.Remove(device);
+            Release(device);
         }
     }
 }

@@ -34,6 +34,10 @@ public sealed partial class MachineController : IDisposable
     // Held while somebody looks at a machine, and while it is taken out of sight before it is disposed.
     private readonly Lock _sight = new();
     private readonly CancellationTokenSource _ended = new();
+    private readonly MachineTerminals _terminals = new();
+
+    // As they were asked for.
+    private readonly List<DeviceOptions> _plugged = [];
 
     private VirtualMachine? _machine;
     private MachineOptions? _description;
@@ -237,6 +241,12 @@ public sealed partial class MachineController : IDisposable
         }
         finally
         {
+            foreach (DeviceOptions device in _description?.Devices ?? [])
+            {
+                Release(device);
+            }
+
+            _terminals.Dispose();
             _exit ??= new MachineExit(MachineExitReason.Stopped);
             while (_commands.TryTake(out Action? late))
             {
@@ -302,9 +312,17 @@ public sealed partial class MachineController : IDisposable
             _ => TryPost(() => OnEnded(machine)), CancellationToken.None, TaskContinuationOptions.DenyChildAttach, TaskScheduler.Default);
     }
 
-    /// <summary>Stops the machine, if there is one, and gives everything back.</summary>
+    /// <summary>Stops the machine, if there is one, and gives everything back, with the devices that were added to it.</summary>
     /// <returns>How it ended; null if there was none.</returns>
     private MachineExit? EndMachine(MachineStatus next)
+    {
+        MachineExit? exit = StopMachine(next);
+        _plugged.ForEach(Release);
+        _plugged.Clear();
+        return exit;
+    }
+
+    private MachineExit? StopMachine(MachineStatus next)
     {
         VirtualMachine? machine;
         lock (_sight)
@@ -353,7 +371,7 @@ public sealed partial class MachineController : IDisposable
     {
         Tell("vm", "rebooting");
         DeviceOptions[] plugged = [.. _machine!.PluggedDevices.Select(static device => device.Options)];
-        EndMachine(MachineStatus.Shutdown);
+        StopMachine(MachineStatus.Shutdown);
         Start(plugged);
         Tell("vm", "rebooted");
     }

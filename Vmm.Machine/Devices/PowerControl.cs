@@ -1,15 +1,16 @@
 using System;
 using System.Threading;
+using Vmm.DeviceModel.Interrupts;
 using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
 using Vmm.Machine.State;
 
 namespace Vmm.Machine.Devices;
 
-/// <summary>The ACPI fixed hardware (PM1 event and control, PM timer) and the reset register (ACPI 6.4, section 4.8).</summary>
+/// <summary>The ACPI fixed hardware (PM1 event and control, power button, PM timer) and the reset register (ACPI 6.4, section 4.8).</summary>
 /// <remarks>
-/// Thread-safe without a lock: every register is one word. <see cref="PowerOffRequested"/> and <see cref="ResetRequested"/> are raised on a vCPU
-/// thread, inside the access.
+/// Thread-safe. A lock covers the event registers and the line, which is driven under it so that levels come in the order of what caused them; every
+/// other register is one word. <see cref="PowerOffRequested"/> and <see cref="ResetRequested"/> are raised on a vCPU thread, inside the access.
 /// </remarks>
 public sealed class PowerControl : IComponent
 {
@@ -17,10 +18,16 @@ public sealed class PowerControl : IComponent
     private const uint SciEnabled = 1 << 0;
     private const uint SleepEnable = 1 << 13;
 
-    /// <summary>Status has no event to show or to clear, and the timer is read-only; SLP_EN of the control register reads zero.</summary>
+    /// <summary>PWRBTN_STS and PWRBTN_EN, the only event there is (ACPI 6.4, 4.8.3.1.1 and 4.8.3.1.2).</summary>
+    private const uint PowerButton = 1 << 8;
+
+    /// <summary>A bit of the status is cleared by writing one; the timer is read-only; SLP_EN of the control register reads zero.</summary>
     internal static readonly RegisterMap<PowerControl> Map = new("acpi", PowerRegisters.Length, RegisterPolicy.Lanes)
     {
-        { PowerRegisters.EventOffset, 2, RegisterAccess.ReadOnly, "pm1_status", static _ => 0 },
+        {
+            PowerRegisters.EventOffset, 2, RegisterAccess.ReadWrite, "pm1_status",
+            static p => Volatile.Read(ref p._status), static (p, value, lanes) => p.ClearStatus((uint)value)
+        },
         {
             PowerRegisters.EventOffset + 2, 2, RegisterAccess.ReadWrite, "pm1_enable",
             static p => Volatile.Read(ref p._enable), static (p, value, lanes) => p.WriteEnable((uint)value, (uint)lanes)
@@ -33,17 +40,24 @@ public sealed class PowerControl : IComponent
         { PowerRegisters.ResetOffset, 1, RegisterAccess.WriteOnly, "reset", static (p, value) => p.WriteReset((byte)value) },
     };
 
+    private readonly Lock _lock = new();
+    private readonly IInterruptLine _sci;
     private readonly TimeProvider _time;
     private long _start;
     private uint _counted;
+    private uint _status;
     private uint _enable;
+    private bool _asserted;
     private uint _control = SciEnabled;
 
     /// <summary>Makes the registers in their state after firmware has switched ACPI on.</summary>
+    /// <param name="sci">The system control interrupt: asserted while an event is flagged and enabled.</param>
     /// <param name="time">Drives the PM timer.</param>
-    public PowerControl(TimeProvider time)
+    public PowerControl(IInterruptLine sci, TimeProvider time)
     {
+        ArgumentNullException.ThrowIfNull(sci);
         ArgumentNullException.ThrowIfNull(time);
+        _sci = sci;
         _time = time;
         _start = time.GetTimestamp();
         Registers = Map.Bind(this);
@@ -63,6 +77,22 @@ public sealed class PowerControl : IComponent
 
     string IComponent.Name => "acpi";
 
+    /// <summary>An event is flagged and enabled. SCI_EN is always set, so that it is the SCI's (ACPI 6.4, 4.8.3.2.1). Under the lock.</summary>
+    private bool IsPending => (_status & _enable & PowerButton) != 0;
+
+    /// <summary>
+    /// Presses the power button, as a finger that lets go at once: the guest is told if it listens (ACPI 6.4, 4.8.2.2.1.1). From any thread; a press
+    /// that the guest has not seen yet is the same as this one.
+    /// </summary>
+    public void PressPowerButton()
+    {
+        lock (_lock)
+        {
+            _status |= PowerButton;
+            UpdateLine();
+        }
+    }
+
     /// <inheritdoc/>
     public void Inspect(InspectionNode node)
     {
@@ -73,12 +103,18 @@ public sealed class PowerControl : IComponent
     /// <inheritdoc/>
     public SavedState Save()
     {
-        var state = new PowerState
+        PowerState state;
+        lock (_lock)
         {
-            Enable = (ushort)Volatile.Read(ref _enable),
-            Control = (ushort)Volatile.Read(ref _control),
-            Timer = TimerValue(),
-        };
+            state = new PowerState
+            {
+                Status = (ushort)_status,
+                Enable = (ushort)_enable,
+                Control = (ushort)Volatile.Read(ref _control),
+                Timer = TimerValue(),
+            };
+        }
+
         return SavedState.Of(PowerState.Kind, PowerState.Version, state, MachineStateJson.Default.PowerState);
     }
 
@@ -86,25 +122,59 @@ public sealed class PowerControl : IComponent
     public Action PrepareRestore(SavedState state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        PowerState power = state.Read(PowerState.Kind, PowerState.Version, MachineStateJson.Default.PowerState);
+        int version = state.Version == PowerState.WithoutStatus ? PowerState.WithoutStatus : PowerState.Version;
+        PowerState power = state.Read(PowerState.Kind, version, MachineStateJson.Default.PowerState);
+        SavedState.Require(
+            power.Status.HasValue == (version != PowerState.WithoutStatus), "status", "there from version 2 on", power.Status);
+        uint status = power.Status ?? 0;
+        SavedState.Require((status & ~PowerButton) == 0, "status", "PWRBTN_STS or nothing", $"0x{status:x4}");
         SavedState.Require(
             (power.Control & (SciEnabled | SleepEnable)) == SciEnabled, "control", "SCI_EN without SLP_EN", $"0x{power.Control:x4}");
-        return () =>
+        return () => Restore(power, status);
+    }
+
+    private void Restore(PowerState power, uint status)
+    {
+        lock (_lock)
         {
-            WriteEnable(power.Enable, ushort.MaxValue);
-            WriteControl(power.Control, ushort.MaxValue);
-            Volatile.Write(ref _counted, power.Timer);
-            Volatile.Write(ref _start, _time.GetTimestamp());
-        };
+            (_status, _enable) = (status, power.Enable);
+
+            // Whatever level the line had: it is that of another machine's past.
+            _asserted = !IsPending;
+            UpdateLine();
+        }
+
+        WriteControl(power.Control, ushort.MaxValue);
+        Volatile.Write(ref _counted, power.Timer);
+        Volatile.Write(ref _start, _time.GetTimestamp());
+    }
+
+    private void ClearStatus(uint ones)
+    {
+        lock (_lock)
+        {
+            _status &= ~ones;
+            UpdateLine();
+        }
     }
 
     private void WriteEnable(uint value, uint lanes)
     {
-        // Two vCPUs that write a byte each lose neither.
-        uint old = Volatile.Read(ref _enable);
-        while (Interlocked.CompareExchange(ref _enable, (old & ~lanes) | value, old) is var seen && seen != old)
+        lock (_lock)
         {
-            old = seen;
+            _enable = (_enable & ~lanes) | value;
+            UpdateLine();
+        }
+    }
+
+    /// <summary>Drives the line where its level changes. Under the lock.</summary>
+    private void UpdateLine()
+    {
+        bool pending = IsPending;
+        if (pending != _asserted)
+        {
+            _asserted = pending;
+            _sci.SetLevel(pending);
         }
     }
 

@@ -1,13 +1,19 @@
 namespace Vmm.Machine.State;
 
-/// <summary>The state of the ACPI registers (version 1).</summary>
+/// <summary>The state of the ACPI registers (version 2).</summary>
 public sealed record PowerState
 {
     /// <summary>Kind in saved states.</summary>
     internal const string Kind = "acpi";
 
     /// <summary>Version that is written.</summary>
-    internal const int Version = 1;
+    internal const int Version = 2;
+
+    /// <summary>The version of registers that had no event.</summary>
+    internal const int WithoutStatus = 1;
+
+    /// <summary>PM1 status; null in version 1.</summary>
+    public ushort? Status { get; init; }
 
     /// <summary>PM1 enable.</summary>
     public required ushort Enable { get; init; }

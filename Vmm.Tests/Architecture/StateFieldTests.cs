@@ -234,7 +234,9 @@ public sealed class StateFieldTests
         {
             ["_start"] = Followed,
             ["_counted"] = Saved,
+            ["_status"] = Saved,
             ["_enable"] = Saved,
+            ["_asserted"] = Followed,
             ["_control"] = Saved,
             ["PowerOffRequested"] = Built,
             ["ResetRequested"] = Built,

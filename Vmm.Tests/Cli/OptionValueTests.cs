@@ -25,6 +25,40 @@ public sealed class OptionValueTests
     }
 
     [Theory]
+    [InlineData("num_queues=3,readonly=on", new[] { 3 })]
+    [InlineData("num_queues=[3],readonly=on", new[] { 3 })]
+    [InlineData("num_queues=[3,4,2147483647],readonly=on", new[] { 3, 4, int.MaxValue })]
+    [InlineData("num_queues=\"[3,4]\",readonly=on", new[] { 3, 4 })]
+    public void Numbers_are_one_or_a_list(string text, int[] numbers)
+    {
+        OptionValue words = Parse(text);
+        words.GetNumbers("num_queues", 3, int.MaxValue).Should().Equal(numbers);
+        words.GetSwitch("readonly").Should().BeTrue("the list has an end");
+        Parse("readonly=on").GetNumbers("num_queues", 0, 9).Should().BeNull();
+    }
+
+    [Theory]
+    [InlineData("num_queues=[]", "not a number")]
+    [InlineData("num_queues=[3,]", "not a number")]
+    [InlineData("num_queues=[3,x]", "not a number")]
+    [InlineData("num_queues=[3", "not a number")]
+    [InlineData("num_queues=[2,3]", "not from 3 to 2147483647")]
+    [InlineData("num_queues=[3,2147483648]", "not from 3 to 2147483647")]
+    public void Lists_that_are_wrong(string text, string reason)
+    {
+        ((Action)(() => Parse(text).GetNumbers("num_queues", 3, int.MaxValue))).Should().Throw<UsageException>()
+            .Which.Message.Should().StartWith("--disk").And.Contain(reason);
+    }
+
+    [Fact]
+    public void A_bracket_elsewhere_is_a_character()
+    {
+        OptionValue words = Parse("path=/a[1,readonly=on");
+        words.Get("path").Should().Be("/a[1");
+        words.GetSwitch("readonly").Should().BeTrue();
+    }
+
+    [Theory]
     [InlineData("", "empty word")]
     [InlineData("path=/a,", "empty word")]
     [InlineData(",path=/a", "empty word")]

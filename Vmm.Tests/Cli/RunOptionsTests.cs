@@ -28,6 +28,7 @@ public sealed class RunOptionsTests
         run.Machine.RootPorts.Should().BeEmpty();
         run.Machine.Serial.Kind.Should().Be(CharacterKind.Terminal);
         run.RestartOnReset.Should().BeTrue();
+        run.PowerButtonOnTerm.Should().BeFalse();
         run.LogLevel.Should().Be(LogLevel.Warning, "an operator has to see what does not work");
     }
 
@@ -69,6 +70,7 @@ public sealed class RunOptionsTests
     [InlineData("--rng", "src=/r")]
     [InlineData("--console", "file=/c")]
     [InlineData("--console", "tty")]
+    [InlineData("--console", "pty")]
     public void Words_that_every_virtio_device_has(string option, string value)
     {
         Device(option, value).Should().Be((new VirtioPciOptions(), null, null));
@@ -146,6 +148,13 @@ public sealed class RunOptionsTests
     [InlineData("--net", "tap=a,ip=::1,mask=255.0.0.0", "not an IPv4 address")]
     [InlineData("--net", "tap=a,ip=10.0.0.1,mask=255.0.255.0", "not a network mask")]
     [InlineData("--net", "tap=a,mac=52:54:00:12:34", "not an Ethernet address")]
+    [InlineData("--net", "mac=52:54:00:12:34:56", "needs the word tap")]
+    [InlineData("--net", "fd=2", "not from 3 to 2147483647")]
+    [InlineData("--net", "fd=[3,3]", "not 1 to 64 different descriptors")]
+    [InlineData("--net", "fd=3,tap=a", "tap= with fd=")]
+    [InlineData("--net", "fd=3,ip=10.0.0.1,mask=255.0.0.0", "ip= with fd=")]
+    [InlineData("--net", "fd=3,mask=255.0.0.0", "mask= with fd=")]
+    [InlineData("--net", "fd=[3,4],num_queues=2", "not 4")]
     [InlineData("--net", "tap=a,mac=01:54:00:12:34:56", "not the address of one card")]
     [InlineData("--memory", "size=300M,hugepages=on,shared=maybe", "neither on nor off")]
     [InlineData("--memory", "size=300M,thp=never", "neither on nor off")]
@@ -153,18 +162,21 @@ public sealed class RunOptionsTests
     [InlineData("--memory", "size=268435457", "size of a page")]
     [InlineData("--memory", "shared=on", "needs the word size")]
     [InlineData("--cpus", "boot=two", "not a number")]
-    [InlineData("--console", "null", "want off, tty or file=FILE")]
-    [InlineData("--console", "packed=on", "want off, tty or file=FILE")]
-    [InlineData("--console", "tty,file=/c", "want off, tty or file=FILE")]
+    [InlineData("--console", "null", "want off, tty, pty or file=FILE")]
+    [InlineData("--console", "packed=on", "want off, tty, pty or file=FILE")]
+    [InlineData("--console", "tty,file=/c", "want off, tty, pty or file=FILE")]
     [InlineData("--console", "vectors=1,tty", "'tty'")]
-    [InlineData("--serial", "null,file=/c", "want off, tty, null or file=FILE")]
+    [InlineData("--serial", "null,file=/c", "want off, tty, pty, null or file=FILE")]
     [InlineData("--serial", "tty,packed=on", "unknown word 'packed'")]
+    [InlineData("--serial", "pty,file=/c", "want off, tty, pty, null or file=FILE")]
+    [InlineData("--console", "pty,file=/c", "want off, tty, pty or file=FILE")]
     [InlineData("--rng", "packed=on", "needs the word src")]
     [InlineData("--rng", "off,id=x", "unknown word 'off'")]
-    [InlineData("--console", "off,id=x", "want off, tty or file=FILE")]
+    [InlineData("--console", "off,id=x", "want off, tty, pty or file=FILE")]
     [InlineData("--pci-root-ports", "32", "not a number from 0 to 31")]
     [InlineData("--pci-root-ports", "-1", "not a number from 0 to 31")]
     [InlineData("--log-level", "loud", "want one of")]
+    [InlineData("--on-term", "reset", "want stop or power-button")]
     [InlineData("--trace", "", "an empty word")]
     [InlineData("--trace", "devices=rng", "needs the word file")]
     [InlineData("--trace", "/t,file=/u", "a second file")]
@@ -197,6 +209,14 @@ public sealed class RunOptionsTests
         };
     }
 
+    [Theory]
+    [InlineData("stop", false)]
+    [InlineData("power-button", true)]
+    public void What_SIGTERM_does(string value, bool presses)
+    {
+        Read("--kernel", "/k", "--on-term", value).PowerButtonOnTerm.Should().Be(presses);
+    }
+
     [Fact]
     public void Two_devices_with_one_id()
     {
@@ -219,6 +239,28 @@ public sealed class RunOptionsTests
     {
         Read("--kernel", "/k", "--rng", "off", "--console", "off").Machine.Devices.Should().BeEmpty();
         ((Action)(() => Read("--kernel", "/k", "--rng", "off", "--rng", "off"))).Should().Throw<UsageException>().WithMessage("--rng off: is given twice");
+    }
+
+    [Theory]
+    [InlineData("fd=3", new[] { 3 })]
+    [InlineData("fd=[3,4],num_queues=4,id=lan", new[] { 3, 4 })]
+    [InlineData("id=lan,fd=[7,5,6]", new[] { 7, 5, 6 })]
+    public void A_card_on_descriptors(string value, int[] descriptors)
+    {
+        NetOptions net = Read("--kernel", "/k", "--net", value).Machine.Devices.OfType<NetOptions>().Single();
+        net.Tap.Should().BeEmpty();
+        net.Pairs.Should().Be(descriptors.Length);
+        net.Descriptors!.Select(static descriptor => (int)descriptor.DangerousGetHandle()).Should().Equal(descriptors);
+        net.Id.Should().Be(value.Contains("id=", StringComparison.Ordinal) ? "lan" : null);
+    }
+
+    [Fact]
+    public void As_many_pseudo_terminals_as_devices()
+    {
+        MachineOptions machine = Read("--kernel", "/k", "--serial", "pty", "--console", "pty,id=c").Machine;
+        machine.Serial.Should().Be(new CharacterOptions(CharacterKind.Pty));
+        machine.Devices.Should().EndWith(new ConsoleOptions(new CharacterOptions(CharacterKind.Pty)) { Id = "c" });
+        Read("--kernel", "/k", "--serial", "pty", "--console", "tty").Machine.Serial.Kind.Should().Be(CharacterKind.Pty);
     }
 
     [Fact]

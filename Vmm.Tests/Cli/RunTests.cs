@@ -4,6 +4,7 @@ using System.IO;
 using System.Threading;
 using Vmm.Tests.Kvm;
 using Vmm.Tests.Machine;
+using static Iced.Intel.AssemblerRegisters;
 
 namespace Vmm.Tests.Cli;
 
@@ -101,6 +102,47 @@ public sealed class RunTests : IDisposable
         run.WaitForExit(Patience).Should().BeTrue();
         run.ExitCode.Should().Be(0);
         run.StandardError.ReadToEnd().Should().BeEmpty();
+    }
+
+    [KvmFact]
+    public void SIGTERM_presses_the_power_button_where_that_is_asked_for()
+    {
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c => c.PowerOffAtTheButton()));
+        using Process run = Start("--on-term", "power-button");
+        Until(() => Text() == "up");
+        Signal(run, "-TERM");
+        run.WaitForExit(Patience).Should().BeTrue();
+        run.ExitCode.Should().Be(0);
+        run.StandardError.ReadToEnd().Should().BeEmpty();
+        Text().Should().Be("up!", "the guest has ended by itself");
+    }
+
+    [KvmTheory]
+    [InlineData("-TERM")]
+    [InlineData("-INT")]
+    [InlineData("-HUP")]
+    public void A_guest_that_does_not_heed_the_power_button_is_ended_by_the_next_signal(string signal)
+    {
+        File.WriteAllBytes(Kernel, TinyKernel.Linux64(c =>
+        {
+            Iced.Intel.Label look = c.CreateLabel();
+            c.Print("up");
+            c.Label(ref look);
+            c.mov(dx, (ushort)0x600);
+            c.@in(ax, dx);
+            c.test(ax, 0x100);
+            c.je(look);
+            c.Print("!");
+            c.Spin();
+        }));
+        using Process run = Start("--on-term", "power-button");
+        Until(() => Text() == "up");
+        Signal(run, "-TERM");
+        Until(() => Text() == "up!");
+        run.HasExited.Should().BeFalse();
+        Signal(run, signal);
+        run.WaitForExit(Patience).Should().BeTrue();
+        run.ExitCode.Should().Be(0);
     }
 
     [KvmFact]

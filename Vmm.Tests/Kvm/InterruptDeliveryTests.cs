@@ -1,6 +1,8 @@
 using System;
+using System.IO;
 using System.Linq;
 using System.Threading;
+using Iced.Intel;
 using Vmm.DeviceModel.Bus;
 using Vmm.DeviceModel.Events;
 using Vmm.DeviceModel.Hypervisor;
@@ -15,6 +17,8 @@ public sealed class InterruptDeliveryTests
 {
     private const byte First = 0x40;
     private const byte Second = 0x41;
+    private const ulong Taken = 0x3_8000;
+    private const ulong Spinning = 0x3_8010;
     private static readonly TimeSpan Patience = KvmAvailability.Patience(20);
 
     [KvmFact]
@@ -167,6 +171,52 @@ public sealed class InterruptDeliveryTests
         InterruptGuest.Count(machine, First).Should().Be(20);
     }
 
+    [KvmFact]
+    public void A_non_maskable_interrupt_reaches_every_vcpu_whatever_it_does()
+    {
+        using var machine = new TestMachine(2, interruptController: true);
+        LoadNonMaskable(machine);
+
+        // The second one never enables interrupts and never halts.
+        machine.Load(32, static a =>
+        {
+            Label here = a.CreateLabel();
+            a.mov(__dword_ptr[Spinning], 1);
+            a.Label(ref here);
+            a.pause();
+            a.jmp(here);
+        }, TestMachine.CodeAddress + 0x800, vcpu: 1);
+        machine.Group.Start();
+        SpinWait.SpinUntil(() => InterruptGuest.IsReady(machine) && machine.ReadUInt32(Spinning) != 0, Patience).Should().BeTrue();
+
+        machine.Machine.InjectNmi().Should().BeTrue();
+
+        SpinWait.SpinUntil(() => machine.ReadUInt32(Taken) == 1 && machine.ReadUInt32(Taken + 4) == 1, Patience)
+            .Should().BeTrue("each vCPU takes it: {0}, {1}", machine.ReadUInt32(Taken), machine.ReadUInt32(Taken + 4));
+    }
+
+    [KvmFact]
+    [Trait("Behaviour", "KVM-1")]
+    public void A_vcpu_that_waits_to_be_started_does_not_spin_after_a_non_maskable_interrupt()
+    {
+        const int FirstId = 70;
+        using var machine = new TestMachine(2, interruptController: true, firstId: FirstId);
+        LoadNonMaskable(machine);
+        machine.Machine.Vcpus[1].MpState = VcpuMpState.Uninitialized;
+        machine.Group.Start();
+        SpinWait.SpinUntil(() => InterruptGuest.IsReady(machine), Patience).Should().BeTrue();
+
+        machine.Machine.InjectNmi().Should().BeTrue();
+
+        SpinWait.SpinUntil(() => machine.ReadUInt32(Taken) == 1, Patience).Should().BeTrue("the first vCPU takes it");
+        TimeSpan before = ProcessorTime($"vcpu-{FirstId + 1}");
+        Thread.Sleep(1000);
+        (ProcessorTime($"vcpu-{FirstId + 1}") - before).Should().BeLessThan(TimeSpan.FromMilliseconds(500), "its thread rests");
+        machine.ReadUInt32(Taken + 4).Should().Be(0);
+        machine.Group.Pause();
+        machine.Group.Resume();
+    }
+
     private static MsiMessage Message(byte vector, uint apicId = 0) => new(0xFEE0_0000 | (apicId << 12), vector);
 
     private static TestMachine Start(int vcpus)
@@ -181,6 +231,45 @@ public sealed class InterruptDeliveryTests
         }
 
         return machine;
+    }
+
+    /// <summary>A handler that counts the interrupt of the vCPU whose local APIC id is in bits 31:24 of its register, and halts for good.</summary>
+    private static void LoadNonMaskable(TestMachine machine)
+    {
+        const ulong Handler = 0x3000;
+        InterruptGuest.Load(machine, [First]);
+        machine.SetInterruptHandler(2, Handler);
+        machine.Assemble(
+            32,
+            static a =>
+            {
+                Label here = a.CreateLabel();
+                a.mov(eax, __dword_ptr[InterruptGuest.LocalApic + 0x20]);
+                a.shr(eax, 24);
+                a.and(eax, 1);
+                a.@lock.inc(__dword_ptr[(eax * 4) + (int)Taken]);
+                a.Label(ref here);
+                a.cli();
+                a.hlt();
+                a.jmp(here);
+            },
+            Handler);
+    }
+
+    private static TimeSpan ProcessorTime(string thread)
+    {
+        foreach (string task in Directory.GetDirectories("/proc/self/task"))
+        {
+            // pid (name) state ppid ...: utime and stime are the 14th and 15th, in hundredths of a second.
+            string stat = File.ReadAllText(Path.Combine(task, "stat"));
+            if (stat.Contains($"({thread})", StringComparison.Ordinal))
+            {
+                string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
+                return TimeSpan.FromMilliseconds(10 * (long.Parse(fields[11]) + long.Parse(fields[12])));
+            }
+        }
+
+        throw new InvalidOperationException($"there is no thread {thread}");
     }
 
     private static void StartLevelGuest(TestMachine machine, LineDevice line, int pin)

@@ -48,6 +48,9 @@ public sealed class AcpiTablesTests
         U32(fadt, 64).Should().Be(0x604);
         U32(fadt, 76).Should().Be(0x608);
         U32(fadt, 48).Should().Be(0, "there is no SMI command port: ACPI mode is on already");
+        BinaryPrimitives.ReadUInt16LittleEndian(fadt.AsSpan(46)).Should().Be(9, "SCI_INT, as the MADT has it");
+        (U32(fadt, 112) & (1u << 4)).Should().Be(0, "PWR_BUTTON clear: the power button is fixed hardware");
+        (U32(fadt, 112) & (1u << 5)).Should().NotBe(0, "SLP_BUTTON set and no such device: there is no sleep button");
         (U32(fadt, 112) & (1u << 10)).Should().NotBe(0, "the reset register is there");
         fadt[116].Should().Be(1, "it is a port");
         BinaryPrimitives.ReadUInt64LittleEndian(fadt.AsSpan(120)).Should().Be(0x60C);

@@ -8,6 +8,7 @@ using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using Microsoft.Win32.SafeHandles;
 using Vmm.Cli;
 using Vmm.DeviceModel.Memory;
 using Vmm.Machine;
@@ -234,6 +235,9 @@ public sealed class DeviceCatalogueTests
         FluentActions.Invoking(() => DeviceCatalogue.Default.ReadJson("""{"kind":"function"}""")).Should().Throw<JsonException>();
         FluentActions.Invoking(() => DeviceCatalogue.Default.WriteJson(new ConsoleOptions(CharacterOptions.To(new MemoryStream()))))
             .Should().Throw<NotSupportedException>().WithMessage("*Stream has no JSON form*");
+        using var descriptor = new SafeFileHandle(3, ownsHandle: false);
+        FluentActions.Invoking(() => DeviceCatalogue.Default.WriteJson(NetOptions.On(descriptor)))
+            .Should().Throw<NotSupportedException>().WithMessage("*IReadOnlyList has no JSON form*");
     }
 
     [Fact]

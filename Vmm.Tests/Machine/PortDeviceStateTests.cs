@@ -148,12 +148,12 @@ public sealed class PortDeviceStateTests
     public void A_PM_timer_goes_on_from_where_it_stood_and_nothing_is_asked_for()
     {
         var time = new ManualTime(_start);
-        var first = new PowerControl(time);
+        var first = new PowerControl(new FakeLine(), time);
         time.Advance(TimeSpan.FromSeconds(5));
         first.Registers.Write(4, 2, 0x1401);
         first.Registers.Write(2, 2, 0x0120);
         var timeAfter = new ManualTime(_start + TimeSpan.FromDays(1));
-        var second = new PowerControl(timeAfter);
+        var second = new PowerControl(new FakeLine(), timeAfter);
         second.PowerOffRequested += () => throw new InvalidOperationException("the guest has not asked");
 
         SavedState state = Move(first, second);
@@ -163,6 +163,54 @@ public sealed class PortDeviceStateTests
         second.Registers.Read(8, 4).Should().Be(5 * 3_579_545);
         timeAfter.Advance(TimeSpan.FromSeconds(1));
         second.Registers.Read(8, 4).Should().Be(6 * 3_579_545);
+    }
+
+    [Theory]
+    [InlineData(true, true, true)]
+    [InlineData(true, false, false)]
+    [InlineData(false, true, false)]
+    public void A_press_that_the_guest_has_not_answered_interrupts_in_the_restored_machine(bool pressed, bool enabled, bool asserted)
+    {
+        var first = new PowerControl(new FakeLine(), new ManualTime(_start));
+        first.Registers.Write(2, 2, enabled ? 0x0100u : 0);
+        if (pressed)
+        {
+            first.PressPowerButton();
+        }
+
+        var line = new FakeLine();
+        var second = new PowerControl(line, new ManualTime(_start));
+        second.Registers.Write(2, 2, 0x0100);
+        second.PressPowerButton();
+        line.Asserted.Should().BeTrue();
+
+        SavedState state = Move(first, second);
+
+        second.Save().Data.GetRawText().Should().Be(state.Data.GetRawText());
+        line.Asserted.Should().Be(asserted);
+        second.Registers.Read(0, 4).Should().Be((enabled ? 0x0100_0000u : 0) | (pressed ? 0x0100u : 0));
+        second.Registers.Write(2, 2, 0x0100);
+        line.Asserted.Should().Be(pressed);
+        second.Registers.Write(0, 2, 0x0100);
+        line.Asserted.Should().BeFalse();
+    }
+
+    [Fact]
+    public void ACPI_registers_that_were_saved_before_there_was_a_button_are_restored()
+    {
+        using var old = System.Text.Json.JsonDocument.Parse("""{"enable":288,"control":5121,"timer":7}""");
+        var line = new FakeLine();
+        var power = new PowerControl(line, new ManualTime(_start));
+        power.PressPowerButton();
+
+        power.PrepareRestore(new SavedState("acpi", 1, old.RootElement))();
+
+        power.Registers.Read(0, 4).Should().Be(0x0120_0000);
+        (power.Registers.Read(4, 2), power.Registers.Read(8, 4)).Should().Be((0x1401UL, 7UL));
+        line.Asserted.Should().BeFalse();
+        using var mixed = System.Text.Json.JsonDocument.Parse("""{"status":0,"enable":288,"control":5121,"timer":7}""");
+        ((Action)(() => power.PrepareRestore(new SavedState("acpi", 1, mixed.RootElement)))).Should().Throw<StateException>()
+            .Which.Path.Should().Be("status");
     }
 
     [Fact]
@@ -205,6 +253,9 @@ public sealed class PortDeviceStateTests
         { "acpi", "\"control\":1", "\"control\":0", "control" },
         { "acpi", "\"control\":1", "\"control\":8193", "control" },
         { "acpi", "\"enable\":0", "\"enable\":65536", "enable" },
+        { "acpi", "\"status\":0", "\"status\":1", "status" },
+        { "acpi", "\"status\":0", "\"status\":768", "status" },
+        { "acpi", "\"status\":0,", "", "status" },
         { "reset-control", "\"value\":0", "\"value\":16", "value" },
     };
 
@@ -217,7 +268,7 @@ public sealed class PortDeviceStateTests
         {
             ["serial"] = new SerialPort(new FakeLine(), new FakeSink()),
             ["rtc"] = clock,
-            ["acpi"] = new PowerControl(new ManualTime(_start)),
+            ["acpi"] = new PowerControl(new FakeLine(), new ManualTime(_start)),
             ["reset-control"] = new ResetControl(new ConstantHandler(0)),
         };
         IComponent device = devices[name];
@@ -231,7 +282,7 @@ public sealed class PortDeviceStateTests
 
         restore.Should().Throw<StateException>().Which.Path.Should().Be(member);
         device.Save()!.Data.GetRawText().Should().Be(json);
-        ((Action)(() => device.PrepareRestore(state with { Version = 2 }))).Should().Throw<StateException>().Which.Path.Should().Be("version");
+        ((Action)(() => device.PrepareRestore(state with { Version = state.Version + 1 }))).Should().Throw<StateException>().Which.Path.Should().Be("version");
     }
 
     private static SavedState Move(IComponent from, IComponent to)

@@ -1,19 +1,24 @@
 using System;
+using System.Linq;
+using System.Threading;
+using System.Threading.Tasks;
+using Vmm.DeviceModel.Interrupts;
 using Vmm.Machine.Devices;
 
 namespace Vmm.Tests.Machine;
 
-/// <summary>ACPI fixed hardware, the reset register and the keyboard controller's reset line.</summary>
+/// <summary>ACPI fixed hardware (ACPI 6.4, 4.8), the reset register and the keyboard controller's reset line.</summary>
 public sealed class PowerControlTests
 {
     private readonly ManualTime _time = new(DateTimeOffset.UnixEpoch);
+    private readonly FakeLine _sci = new();
     private readonly PowerControl _power;
     private int _off;
     private int _resets;
 
     public PowerControlTests()
     {
-        _power = new PowerControl(_time);
+        _power = new PowerControl(_sci, _time);
         _power.PowerOffRequested += () => _off++;
         _power.ResetRequested += () => _resets++;
     }
@@ -65,6 +70,81 @@ public sealed class PowerControlTests
         _power.Registers.Read(0, 2).Should().Be(0);
         _power.Registers.Write(0, 2, 0xFFFF);
         _power.Registers.Read(0, 4).Should().Be(0x0120_0000);
+    }
+
+    [Fact]
+    public void A_press_is_flagged_and_interrupts_while_it_is_enabled()
+    {
+        _power.PressPowerButton();
+        _power.Registers.Read(0, 2).Should().Be(0x0100, "PWRBTN_STS");
+        _sci.Changes.Should().BeEmpty("nobody has enabled it");
+        _power.Registers.Write(2, 2, 0x0100);
+        _sci.Changes.Should().Equal(true);
+        _power.PressPowerButton();
+        _sci.Changes.Should().Equal(true);
+        _power.Registers.Write(2, 2, 0x0021);
+        _sci.Changes.Should().Equal(true, false);
+        _power.Registers.Read(0, 4).Should().Be(0x0021_0100, "the flag stays");
+        _power.Registers.Write(2, 2, 0x0121);
+        _power.Registers.Write(0, 2, 0x0100);
+        _sci.Changes.Should().Equal(true, false, true, false);
+        _power.Registers.Read(0, 4).Should().Be(0x0121_0000);
+        _power.PressPowerButton();
+        _sci.Asserted.Should().BeTrue("the next press is a new one");
+    }
+
+    [Fact]
+    public void The_flag_is_cleared_by_a_one_at_its_bit_and_by_nothing_else()
+    {
+        _power.Registers.Write(2, 2, 0x0100);
+        _power.PressPowerButton();
+        _power.Registers.Write(0, 2, 0);
+        _power.Registers.Write(0, 2, 0xFEFF);
+        _power.Registers.Write(0, 1, 0xFF);
+        _power.Registers.Write(1, 1, 0xFE);
+        _power.Registers.Read(0, 2).Should().Be(0x0100);
+        _sci.Changes.Should().Equal(true);
+        _power.Registers.Write(1, 1, 0x01);
+        _power.Registers.Read(0, 2).Should().Be(0);
+        _sci.Changes.Should().Equal(true, false);
+    }
+
+    [Fact]
+    public void Status_and_enable_in_one_access_are_what_they_are_apart()
+    {
+        _power.PressPowerButton();
+        _power.Registers.Write(0, 4, 0x0100_0000);
+        _sci.Asserted.Should().BeTrue();
+        _power.Registers.Write(0, 4, 0x0100_0100);
+        _sci.Asserted.Should().BeFalse();
+        _power.Registers.Read(0, 4).Should().Be(0x0100_0000);
+    }
+
+    [Fact]
+    public async Task The_line_follows_status_and_enable_when_vcpus_and_presses_meet()
+    {
+        var line = new ExclusiveLine();
+        var power = new PowerControl(line, _time);
+        for (int round = 0; round < 300; round++)
+        {
+            using var start = new Barrier(4);
+            int seed = round;
+            Task[] all =
+            [
+                Task.Run(() => Repeat(start, seed, random => power.Registers.Write(2, 2, random.Next(2) == 0 ? 0u : 0x0100u))),
+                Task.Run(() => Repeat(start, seed + 1, random => power.Registers.Write(3, 1, (uint)random.Next(2)))),
+                Task.Run(() => Repeat(start, seed + 2, _ => power.Registers.Write(0, 2, 0x0100))),
+                Task.Run(() => Repeat(start, seed + 3, _ => power.PressPowerButton())),
+            ];
+            await Task.WhenAll(all);
+
+            bool wanted = power.Registers.Read(0, 4) == 0x0100_0100;
+            line.Level.Should().Be(wanted, "round {0}", round);
+        }
+
+        line.Overlaps.Should().Be(0, "a level that is being set is not overtaken by the next");
+        line.Repeats.Should().Be(0, "only changes reach the line");
+        line.Calls.Should().BeGreaterThan(300, "the rounds have moved it");
     }
 
     [Fact]
@@ -120,6 +200,44 @@ public sealed class PowerControlTests
         control.Write(5, 1, 6);
         control.Read(0, 4).Should().Be(0x55);
         ports.Accesses.Should().Be(5);
+    }
+
+    private static void Repeat(Barrier start, int seed, Action<Random> step)
+    {
+        var random = new Random(seed);
+        start.SignalAndWait();
+        foreach (int _ in Enumerable.Range(0, 50 + random.Next(50)))
+        {
+            step(random);
+        }
+    }
+
+    /// <summary>A line that notices who drives it while somebody else does.</summary>
+    private sealed class ExclusiveLine : IInterruptLine
+    {
+        private int _inside;
+
+        public bool Level { get; private set; }
+
+        public int Calls { get; private set; }
+
+        public int Overlaps { get; private set; }
+
+        public int Repeats { get; private set; }
+
+        public void SetLevel(bool asserted)
+        {
+            if (Interlocked.Increment(ref _inside) != 1)
+            {
+                Overlaps++;
+            }
+
+            Repeats += asserted == Level ? 1 : 0;
+            Thread.SpinWait(20);
+            Level = asserted;
+            Calls++;
+            Interlocked.Decrement(ref _inside);
+        }
     }
 
     private sealed class RecordingPorts : Vmm.DeviceModel.Bus.IRegionHandler

@@ -65,6 +65,21 @@ internal static class TinyKernel
         c.Spin();
     }
 
+    /// <summary>Prints <c>up</c>, waits until the power button is pressed, prints <c>!</c> and enters S5.</summary>
+    public static void PowerOffAtTheButton(this Assembler c)
+    {
+        c.Print("up");
+        Label look = c.CreateLabel();
+        c.Label(ref look);
+        c.pause();
+        c.mov(dx, (ushort)0x600);
+        c.@in(ax, dx);
+        c.test(ax, 0x100);
+        c.je(look);
+        c.Print("!");
+        c.PowerOff();
+    }
+
     /// <summary>Loops for ever.</summary>
     public static void Spin(this Assembler c)
     {

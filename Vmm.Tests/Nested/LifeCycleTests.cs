@@ -63,6 +63,18 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
     }
 
     [NestedFact]
+    public void SIGTERM_presses_the_power_button_and_a_guest_that_listens_powers_off()
+    {
+        LabResult result = runs["power-button"];
+        result.Status.Should().Be(0, "{0}{1}", result.Console, result.Errors);
+        result.Fact("LISTENING").Should().Be("Power Button");
+        result.Fact("EVENT").Should().Be("1 116 1", "EV_KEY, KEY_POWER, pressed");
+        result.Fact("SCI").Should().Be("1", "one press is one interrupt");
+        result.Console.Should().NotContain("GUEST-EXIT", "the guest has ended by itself");
+        result.Errors.Should().BeEmpty();
+    }
+
+    [NestedFact]
     public void After_kill_9_the_next_run_works()
     {
         runs["killed"].Status.Should().Be(137);
@@ -106,6 +118,25 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
             },
             new("panic-once") { Guest = "echo c >/proc/sysrq-trigger; sleep 60" },
             new("triple-fault") { CommandLine = "reboot=triple", Guest = "reboot -f; sleep 60" },
+            new("power-button", "--on-term power-button")
+            {
+                Modules = "button evdev",
+                Guest = """
+                    before=$(awk '/ acpi$/ { print $2 }' /proc/interrupts)
+                    exec 3</dev/input/event0
+                    echo "LISTENING $(cat /sys/class/input/event0/device/name)"
+                    dd bs=24 count=1 <&3 2>/dev/null | hexdump -s 16 -e '1/2 "EVENT %u" 1/2 " %u" 1/4 " %u\n"'
+                    echo "SCI $(($(awk '/ acpi$/ { print $2 }' /proc/interrupts) - before))"
+                    stty -F /dev/console echo
+                    poweroff -f
+                    sleep 60
+                    """,
+                Beside = """
+                    until grep -q LISTENING console 2>/dev/null || ! kill -0 $pid; do sleep 0.2; done
+                    kill -TERM $pid
+                    """,
+                TimeoutSeconds = 120,
+            },
             new("sigterm", "--disk path=data")
             {
                 Before = "head -c 64M /dev/zero | tr '\\0' o >data",

@@ -43,6 +43,9 @@ public sealed class ConsoleDevice : WorkerDevice
         Registers = Map.Bind(this);
     }
 
+    /// <summary>The host's end. It belongs to the device, whose worker uses it.</summary>
+    public IConsoleBackend Backend => _backend;
+
     /// <summary>Bytes of output that nobody took: the other end took nothing for half a second, or is gone.</summary>
     public long DroppedBytes => Interlocked.Read(ref _dropped);
 

@@ -1,9 +1,11 @@
 using System;
 using System.Buffers;
 using System.Collections.Generic;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Microsoft.Win32.SafeHandles;
 using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Interop;
 using Vmm.Virtio.Queues;
@@ -13,7 +15,7 @@ namespace Vmm.Virtio.Devices;
 /// <summary>A tap interface of the host, or one queue of it, as the other end of a network card.</summary>
 /// <remarks>
 /// An interface of the name is used if there is one, else made; one that was made here disappears with its last descriptor, so that nothing is
-/// left behind however the process ends. Belongs to the device's worker once it is handed over.
+/// left behind however the process ends. One that somebody else has opened is used as it is. Belongs to the device's worker once it is handed over.
 /// </remarks>
 public sealed class TapInterface : INetBackend
 {
@@ -83,6 +85,43 @@ public sealed class TapInterface : INetBackend
                 if (count > 1 && !queue.SetReceiving(false))
                 {
                     throw new BackendException("TUNSETQUEUE", name, 0, "cannot be told which of its queues receive");
+                }
+            }
+
+            return queues;
+        }
+        catch
+        {
+            queues.ForEach(queue => queue.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Takes the queues of a tap that somebody else has opened: a duplicate of each descriptor, so that they can be taken again after these are
+    /// disposed. The interface's address and state stay as they are. Of several queues none receives before <see cref="SetReceiving"/>.
+    /// </summary>
+    /// <param name="descriptors">
+    /// One for each pair of the card, 1 to 256, all of one tap with IFF_VNET_HDR and IFF_NO_PI (a macvtap is one, too). The second is not looked for:
+    /// TUNGETIFF uses its bit for something else. What they stand for does not block from now on, for anybody.
+    /// </param>
+    /// <exception cref="BackendException">One is not such a tap; the message says why.</exception>
+    /// <exception cref="ObjectDisposedException">One is closed.</exception>
+    public static IReadOnlyList<TapInterface> TakeQueues(IReadOnlyList<SafeFileHandle> descriptors)
+    {
+        ArgumentNullException.ThrowIfNull(descriptors);
+        ArgumentOutOfRangeException.ThrowIfLessThan(descriptors.Count, 1, nameof(descriptors));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(descriptors.Count, NetDevice.MaximumPairs, nameof(descriptors));
+        var queues = new List<TapInterface>();
+        try
+        {
+            foreach (SafeFileHandle descriptor in descriptors)
+            {
+                TapInterface queue = Take(descriptor, several: descriptors.Count > 1);
+                queues.Add(queue);
+                if (queue.Name != queues[0].Name)
+                {
+                    throw Unfit(descriptor, "TUNGETIFF", 0, $"is the tap {queue.Name}, and another is {queues[0].Name}; all have to be of one");
                 }
             }
 
@@ -187,6 +226,62 @@ public sealed class TapInterface : INetBackend
 
         return tried;
     }
+
+    private static TapInterface Take(SafeFileHandle descriptor, bool several)
+    {
+        int error = DescriptorIo.Duplicate(descriptor, out FileDescriptor tun);
+        try
+        {
+            if (error != 0)
+            {
+                throw Unfit(descriptor, "fcntl", error, "cannot be duplicated");
+            }
+
+            error = Tap.Get(tun, out string name, out short flags);
+            string? reason = error != 0 || (flags & Tap.IFF_TAP) == 0 ? "is not a tap"
+                : (flags & Tap.IFF_VNET_HDR) == 0 ? "is a tap whose packets have no virtio header; attach to it with IFF_VNET_HDR"
+                : several && (flags & Tap.IFF_MULTI_QUEUE) == 0 ? "is a tap with a single queue; attach to it with IFF_MULTI_QUEUE"
+                : null;
+            if (reason is not null)
+            {
+                throw Unfit(descriptor, "TUNGETIFF", error, reason);
+            }
+
+            // Whoever used it before may have left it with other settings. A queue that is attached refuses to be attached.
+            if ((flags & Tap.IFF_MULTI_QUEUE) != 0)
+            {
+                _ = Tap.SetQueue(tun, attached: true);
+            }
+
+            Require(descriptor, "F_SETFL", DescriptorIo.DoNotBlock(tun), "cannot be kept from blocking");
+            Require(descriptor, "TUNSETVNETHDRSZ", Tap.SetHeaderSize(tun, NetHeader.Size), "takes no header of virtio 1");
+            Require(descriptor, "TUNSETOFFLOAD", Tap.SetOffloads(tun, 0), "cannot be told what its reader does by itself");
+            var queue = new TapInterface(name, tun) { _ring = PacketRing.TryCreate(tun, NetDevice.MaximumBatch) };
+            if (several && !queue.SetReceiving(false))
+            {
+                queue.Dispose();
+                throw Unfit(descriptor, "TUNSETQUEUE", 0, "cannot be told whether it receives");
+            }
+
+            return queue;
+        }
+        catch
+        {
+            tun.Dispose();
+            throw;
+        }
+    }
+
+    private static void Require(SafeFileHandle descriptor, string step, int error, string detail)
+    {
+        if (error != 0)
+        {
+            throw Unfit(descriptor, step, error, detail);
+        }
+    }
+
+    private static BackendException Unfit(SafeFileHandle descriptor, string step, int error, string detail) =>
+        new(step, string.Create(CultureInfo.InvariantCulture, $"fd={descriptor.DangerousGetHandle()}"), error, detail);
 
     private static FileDescriptor OpenControl()
     {

@@ -17,10 +17,11 @@ internal static unsafe class Tap
     private const nuint TUNSETQUEUE = 0x400454d9;
     private const nuint TUNGETIFF = 0x800454d2;
 
-    private const short IFF_TAP = 0x0002;
-    private const short IFF_NO_PI = 0x1000;
-    private const short IFF_VNET_HDR = 0x4000;
-    private const short IFF_MULTI_QUEUE = 0x0100;
+    public const short IFF_TAP = 0x0002;
+    public const short IFF_NO_PI = 0x1000;
+    public const short IFF_VNET_HDR = 0x4000;
+    public const short IFF_MULTI_QUEUE = 0x0100;
+
     private const short IFF_ATTACH_QUEUE = 0x0200;
     private const short IFF_DETACH_QUEUE = 0x0400;
     private const short IFF_PERSIST = 0x0800;
@@ -43,17 +44,31 @@ internal static unsafe class Tap
         ifreq request = Request(name);
         request.flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (several ? IFF_MULTI_QUEUE : 0) | (create ? IFF_TUN_EXCL : 0));
         int error = Control(tun, TUNSETIFF, &request);
-        return error != 0 ? error : Control(tun, TUNSETVNETHDRSZ, &headerSize);
+        return error != 0 ? error : SetHeaderSize(tun, headerSize);
     }
 
     /// <summary>Whether the tap stays when its last descriptor is closed.</summary>
     public static int GetPersistent(FileDescriptor tun, out bool persistent)
     {
-        ifreq request = default;
-        int error = Control(tun, TUNGETIFF, &request);
-        persistent = (request.flags & IFF_PERSIST) != 0;
+        int error = Get(tun, out _, out short flags);
+        persistent = (flags & IFF_PERSIST) != 0;
         return error;
     }
+
+    /// <summary>The interface that a descriptor is attached to: its name, and IFF_TAP, IFF_VNET_HDR and others.</summary>
+    public static int Get(FileDescriptor tun, out string name, out short flags)
+    {
+        ifreq request = default;
+        int error = Control(tun, TUNGETIFF, &request);
+        var bytes = new ReadOnlySpan<byte>(request.name, IFNAMSIZ);
+        int end = bytes.IndexOf((byte)0);
+        name = Encoding.UTF8.GetString(end < 0 ? bytes : bytes[..end]);
+        flags = request.flags;
+        return error;
+    }
+
+    /// <summary>Has packets of a tap that somebody else attached carry a virtio header of this size.</summary>
+    public static int SetHeaderSize(FileDescriptor tun, int size) => Control(tun, TUNSETVNETHDRSZ, &size);
 
     /// <summary>Lets the kernel steer packets to a queue of several, or no more; those that wait in it are lost then.</summary>
     public static int SetQueue(FileDescriptor tun, bool attached)

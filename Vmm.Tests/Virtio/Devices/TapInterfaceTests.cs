@@ -1,9 +1,14 @@
 using System;
 using System.Buffers.Binary;
 using System.Collections.Generic;
+using System.IO;
+using System.Linq;
 using System.Net;
 using System.Net.Sockets;
+using Microsoft.Win32.SafeHandles;
+using Vmm.DeviceModel.Interop;
 using Vmm.Virtio.Devices;
+using Vmm.Virtio.Interop;
 using static Vmm.Testing.Rings.GuestBuffer;
 
 namespace Vmm.Tests.Virtio.Devices;
@@ -13,6 +18,7 @@ public sealed class TapInterfaceTests
 {
     private const int Receive = 0;
     private const int Transmit = 1;
+    private const int WithHeader = Tap.IFF_TAP | Tap.IFF_NO_PI | Tap.IFF_VNET_HDR;
     private static readonly IPAddress HostAddress = IPAddress.Parse("198.18.77.1");
     private static readonly IPAddress GuestAddress = IPAddress.Parse("198.18.77.2");
     private static readonly IPAddress Mask = IPAddress.Parse("255.255.255.0");
@@ -184,6 +190,87 @@ public sealed class TapInterfaceTests
         net.ResetReasons.Should().BeEmpty();
     });
 
+    [TapFact]
+    public void A_tap_that_is_open_is_taken_again_and_again() => NetworkNamespace.Run(() =>
+    {
+        using SafeFileHandle tap = OpenTap("vmmtest7", WithHeader);
+        RunIp("address", "add", $"{HostAddress}/24", "dev", "vmmtest7");
+        RunIp("link", "set", "vmmtest7", "up");
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 10_000 };
+        socket.Bind(new IPEndPoint(HostAddress, 4000));
+        for (int round = 0; round < 3; round++)
+        {
+            TapInterface queue = TapInterface.TakeQueues([tap]).Should().ContainSingle().Subject;
+            queue.Name.Should().Be("vmmtest7");
+            var device = new NetDevice(queue, new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
+            using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
+            ulong[] buffers = Post(net, Receive);
+            RunIp("neighbour", "flush", "dev", "vmmtest7");
+            byte[] hostMac = LearnHostMac(net, socket, buffers);
+            Send(net, [.. new byte[12], .. UdpFrame(hostMac, "round"u8.ToArray(), plain: true)]);
+            Echo(socket, "round");
+            TakeUdp(net, Receive, buffers).Should().Equal("round"u8.ToArray());
+            net.ResetReasons.Should().BeEmpty();
+        }
+
+        tap.IsClosed.Should().BeFalse("it stays its owner's");
+    });
+
+    [TapFact]
+    public void The_queues_of_a_tap_that_is_open_are_taken_again_and_again() => NetworkNamespace.Run(() =>
+    {
+        const int Pairs = 3;
+        SafeFileHandle[] taps = [.. Enumerable.Range(0, Pairs).Select(static _ => OpenTap("vmmtest8", WithHeader | Tap.IFF_MULTI_QUEUE))];
+        RunIp("address", "add", $"{HostAddress}/24", "dev", "vmmtest8");
+        RunIp("link", "set", "vmmtest8", "up");
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 10_000 };
+        socket.Bind(new IPEndPoint(HostAddress, 4000));
+        for (int round = 0; round < 3; round++)
+        {
+            var device = new NetDevice(TapInterface.TakeQueues(taps), new NetDeviceOptions { Mac = MacAddress.FromBytes(GuestMac) });
+            using VirtioDeviceRig net = new VirtioDeviceRig(device).Start();
+            ulong[][] buffers = [.. Enumerable.Range(0, Pairs).Select(pair => Post(net, 2 * pair))];
+            RunIp("neighbour", "flush", "dev", "vmmtest8");
+            byte[] hostMac = LearnHostMac(net, socket, buffers[0]);
+            for (int pair = Pairs - 1; pair >= 0; pair--)
+            {
+                UsePairs(net, Pairs).Should().Be(0);
+                byte[] text = [.. "through "u8, (byte)('0' + pair)];
+                Send(net, [.. new byte[12], .. UdpFrame(hostMac, text, plain: true)], (2 * pair) + 1);
+                Echo(socket, System.Text.Encoding.ASCII.GetString(text));
+                TakeUdp(net, 2 * pair, buffers[pair]).Should().Equal(text);
+            }
+
+            net.ResetReasons.Should().BeEmpty();
+        }
+
+        Array.ForEach(taps, static tap => tap.Dispose());
+    });
+
+    [TapFact]
+    public void What_is_no_tap_with_a_virtio_header_is_refused_and_stays_open() => NetworkNamespace.Run(() =>
+    {
+        using SafeFileHandle single = OpenTap("vmmtest9", WithHeader);
+        using SafeFileHandle bare = OpenTap("vmmtest10", Tap.IFF_TAP | Tap.IFF_NO_PI);
+        using SafeFileHandle packets = OpenTap("vmmtest12", 0x0001 | Tap.IFF_NO_PI | Tap.IFF_VNET_HDR);
+        using SafeFileHandle first = OpenTap("vmmtest13", WithHeader | Tap.IFF_MULTI_QUEUE);
+        using SafeFileHandle second = OpenTap("vmmtest14", WithHeader | Tap.IFF_MULTI_QUEUE);
+        using SafeFileHandle control = File.OpenHandle("/dev/net/tun", FileMode.Open, FileAccess.ReadWrite);
+        using SafeFileHandle file = File.OpenHandle("/dev/null");
+
+        RefusedDescriptors("*virtio header*IFF_VNET_HDR*", bare);
+        RefusedDescriptors("*is not a tap*", packets);
+        RefusedDescriptors("*is not a tap*", control);
+        RefusedDescriptors("*is not a tap*", file);
+        RefusedDescriptors("*single queue*IFF_MULTI_QUEUE*", single, single);
+        RefusedDescriptors("*vmmtest14*vmmtest13*all have to be of one*", first, second);
+        RefusedDescriptors("*cannot be duplicated*errno 9*", new SafeFileHandle(999_999, ownsHandle: false));
+        SafeFileHandle closed = File.OpenHandle("/dev/null");
+        closed.Dispose();
+        FluentActions.Invoking(() => TapInterface.TakeQueues([closed])).Should().Throw<ObjectDisposedException>();
+        TapInterface.TakeQueues([single])[0].Dispose();
+    });
+
     [Theory]
     [InlineData("a234567890123456789012345678901234567890", "*40 bytes*at most 15*")]
     [InlineData("a/b", "*not a name*")]
@@ -195,6 +282,28 @@ public sealed class TapInterfaceTests
     {
         Action open = () => TapInterface.Open(name).Dispose();
         return open.Should().Throw<BackendException>().WithMessage(message).Which;
+    }
+
+    private static void RefusedDescriptors(string message, params SafeFileHandle[] descriptors)
+    {
+        Action take = () => TapInterface.TakeQueues(descriptors);
+        take.Should().Throw<BackendException>().WithMessage(message).And.Message.Should().StartWith("fd=");
+        descriptors.Should().OnlyContain(static descriptor => !descriptor.IsClosed);
+    }
+
+    /// <summary>Attaches to an interface, as a program does that hands it over; reads from it wait.</summary>
+    private static unsafe SafeFileHandle OpenTap(string name, int flags)
+    {
+        const nuint TUNSETIFF = 0x400454ca;
+        DescriptorIo.Open("/dev/net/tun", Libc.O_RDWR, out FileDescriptor tun).Should().Be(0);
+        byte* request = stackalloc byte[40];
+        new Span<byte>(request, 40).Clear();
+        System.Text.Encoding.ASCII.GetBytes(name).CopyTo(new Span<byte>(request, 15));
+        *(short*)(request + 16) = (short)flags;
+        Libc.ErrorOf(Libc.ioctl(tun, TUNSETIFF, (nuint)request)).Should().Be(0);
+        int number = tun.Number;
+        tun.SetHandleAsInvalid();
+        return new SafeFileHandle(number, ownsHandle: true);
     }
 
     private static BackendException RefusedQueues(string name, string message)
