@@ -17,7 +17,18 @@ internal static class CloudHypervisor
     private const string Name = "cloud-hypervisor";
 
     /// <summary>Whether the process was started by that name.</summary>
-    public static bool IsCalled() => Path.GetFileName(Environment.GetCommandLineArgs()[0]) == Name;
+    public static bool IsCalled()
+    {
+        try
+        {
+            // As the caller wrote it; the runtime names the program's own file.
+            return Path.GetFileName(File.ReadAllText("/proc/self/cmdline").Split('\0')[0]) == Name;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>Whether the words ask for the version alone.</summary>
     public static bool AsksForVersion(IReadOnlyList<string> args) => args is ["--version" or "-V"];

@@ -113,6 +113,15 @@ internal sealed class ConfigObject
         }
     }
 
+    /// <summary>Takes a member that is absent, null, or says how it is here; anything else, false and 0 too, is refused.</summary>
+    public void Require(string name, string only)
+    {
+        if (Take(name) is { } value && !string.Equals(value.ToString(), only, StringComparison.OrdinalIgnoreCase))
+        {
+            throw Bad(name, $"{value} is not possible here, only {only}");
+        }
+    }
+
     /// <summary>Refuses what is left and says something.</summary>
     public void Finish()
     {

@@ -87,7 +87,7 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> 
         json.WriteStartObject(name);
         json.WriteString("mode", character.Kind switch
         {
-            CharacterKind.Null => "Null",
+            CharacterKind.Null or CharacterKind.Stream => "Null",
             CharacterKind.Terminal => "Tty",
             CharacterKind.Pty => "Pty",
             CharacterKind.File => "File",

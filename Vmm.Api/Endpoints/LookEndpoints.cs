@@ -117,7 +117,7 @@ internal sealed class LookEndpoints(MachineController controller, ApiServerOptio
 
         foreach (MachineDevice device in devices)
         {
-            WriteNode(json, device.Id, PortOf(device), [], device.Function.Address.ToString());
+            WriteNode(json, device.Id, PortOf(device), [], $"0000:{device.Function.Address}");
         }
 
         json.WriteEndObject();

@@ -102,6 +102,7 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
     {
         await Task.Yield();
         var arrived = new List<SafeFileHandle>();
+        bool broken = false;
         try
         {
             while (true)
@@ -113,6 +114,11 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
                 if (received == -1)
                 {
                     continue;
+                }
+
+                if (received < 0)
+                {
+                    broken = true;
                 }
 
                 if (received <= 0)
@@ -130,9 +136,19 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
         catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
         {
             // The peer is gone, or is not wanted any more.
+            broken = true;
         }
 
+        // A peer that only sends no more waits for its answer still.
         await _input.Writer.CompleteAsync().ConfigureAwait(false);
+        if (broken)
+        {
+            TellClosed();
+        }
+    }
+
+    private void TellClosed()
+    {
         ThreadPool.UnsafeQueueUserWorkItem(static closed => closed.TryCancel(), this, preferLocal: false);
     }
 
@@ -207,6 +223,8 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
         {
             // The peer was quicker.
         }
+
+        TellClosed();
     }
 
     private sealed class Duplex(PipeReader input, PipeWriter output) : IDuplexPipe

@@ -1,10 +1,12 @@
 using System;
+using System.Collections.Generic;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.Win32.SafeHandles;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine.Control;
 
@@ -23,10 +25,10 @@ public sealed partial class MachineController
                 throw new ControlException(ControlError.Conflict, "there is a VM already: delete it first");
             }
 
-            _ = NameDevices(options);
+            MachineOptions named = options with { Devices = NameDevices(options) };
             lock (_sight)
             {
-                (_description, _status) = (options, MachineStatus.Created);
+                (_description, _status) = (named, MachineStatus.Created);
             }
 
             _bootedBefore = false;
@@ -77,19 +79,7 @@ public sealed partial class MachineController
             Tell("vm", "shutdown");
         }
 
-        MachineOptions deleted = _description!;
-        lock (_sight)
-        {
-            (_description, _status) = (null, MachineStatus.None);
-        }
-
-        foreach (DeviceOptions device in deleted.Devices)
-        {
-            Release(device);
-        }
-
-        _terminals.Dispose();
-        Tell("vm", "deleted");
+        Forget();
         return true;
     });
 
@@ -109,6 +99,13 @@ public sealed partial class MachineController
         if (!_machine!.TryPause(_options.PauseLimit, out string? reason))
         {
             throw new ControlException(ControlError.HostFailed, $"the VM goes on: {reason}");
+        }
+
+        if (_machine.IsStopping)
+        {
+            // A guest that has reset or powered off has no vCPU left to stand still.
+            _machine.Resume();
+            throw new ControlException(ControlError.WrongState, "the guest has ended itself");
         }
 
         Become(MachineStatus.Paused);
@@ -158,21 +155,12 @@ public sealed partial class MachineController
 
             if (_machine is not { } machine)
             {
-                MachineOptions more = description with { Devices = [.. description.Devices, device] };
-                string cold = NameDevices(more)[^1];
-                lock (_sight)
-                {
-                    // The others keep the ids that they have.
-                    _description = more with { Devices = [.. description.Devices, device with { Id = cold }] };
-                }
-
-                return new AddedDevice(cold, null);
+                return AddToDescription(description, device);
             }
 
             string id = machine.HotAdd(device);
             _plugged.Add(device);
-            string address = machine.Devices.First(other => other.Id == id).Function.Address.ToString();
-            return new AddedDevice(id, address);
+            return new AddedDevice(id, $"0000:{machine.Devices.First(other => other.Id == id).Function.Address}");
         });
     }
 
@@ -204,12 +192,27 @@ public sealed partial class MachineController
     /// <summary>Gives a disk another size and tells the guest.</summary>
     /// <param name="id">The disk.</param>
     /// <param name="size">Bytes.</param>
-    public Task ResizeDiskAsync(string id, long size) => Command(() =>
+    public async Task ResizeDiskAsync(string id, long size)
     {
-        Require(MachineStatus.Running, MachineStatus.Paused);
-        _machine!.ResizeDisk(id, size);
-        return true;
-    });
+        VirtualMachine machine = await Command(() =>
+        {
+            Require(MachineStatus.Running, MachineStatus.Paused);
+            return _machine!;
+        }).ConfigureAwait(false);
+        try
+        {
+            // Not on the thread of the commands: a file system may take its time.
+            await Task.Run(() => machine.ResizeDisk(id, size)).ConfigureAwait(false);
+        }
+        catch (ObjectDisposedException e)
+        {
+            throw new ControlException(ControlError.WrongState, "the VM has ended", e);
+        }
+        catch (Exception e) when (e is MachineException or ArgumentException)
+        {
+            throw Explain(e);
+        }
+    }
 
     /// <returns>The removal that goes on; null if the device was only in the description.</returns>
     private Task? BeginRemoval(string id)
@@ -242,6 +245,50 @@ public sealed partial class MachineController
         return null;
     }
 
+    /// <summary>The others keep their ids, and root ports that find no room any more go.</summary>
+    private AddedDevice AddToDescription(MachineOptions description, DeviceOptions device)
+    {
+        if (description.Devices.Count == MachineLimits.Slots)
+        {
+            throw new ControlException(ControlError.Conflict, $"a VM has at most {MachineLimits.Slots} devices");
+        }
+
+        var ids = new DeviceIds();
+        _ = ids.TakeAll(description.RootPorts.Select(static port => port.Name), description.Catalogue, description.Devices);
+        string id = ids.Take(description.Catalogue.KindOf(device), device);
+        lock (_sight)
+        {
+            _description = description with
+            {
+                Devices = [.. description.Devices, device with { Id = id }],
+                RootPorts = [.. description.RootPorts.Take(MachineLimits.Slots - description.Devices.Count - 1)],
+            };
+        }
+
+        return new AddedDevice(id, null);
+    }
+
+    /// <summary>Forgets the description, if there is one, and gives back what it holds.</summary>
+    private void Forget()
+    {
+        MachineOptions? deleted = _description;
+        lock (_sight)
+        {
+            (_description, _status) = (null, MachineStatus.None);
+        }
+
+        foreach (DeviceOptions device in deleted?.Devices ?? [])
+        {
+            Release(device);
+        }
+
+        _terminals.Dispose();
+        if (deleted is not null)
+        {
+            Tell("vm", "deleted");
+        }
+    }
+
     private static ControlException NoDevice(string id) => new(ControlError.BadRequest, $"the VM has no device {id}");
 
     private void Require(params ReadOnlySpan<MachineStatus> wanted)
@@ -260,15 +307,15 @@ public sealed partial class MachineController
     private bool IsTaken(string id)
     {
         return _description!.RootPorts.Any(port => port.Name == id)
-            || (_machine is { } machine ? machine.Devices.Any(device => device.Id == id) : NameDevices(_description).Contains(id));
+            || (_machine is { } machine ? machine.Devices.Any(device => device.Id == id) : _description.Devices.Any(device => device.Id == id));
     }
 
-    /// <summary>The ids that the devices of a description have or get.</summary>
-    private static string[] NameDevices(MachineOptions options)
+    /// <summary>The devices of a description with the ids that they have or get.</summary>
+    private static IReadOnlyList<DeviceOptions> NameDevices(MachineOptions options)
     {
         try
         {
-            return [.. options.NameDevices().Select(static device => device.Id!)];
+            return options.NameDevices();
         }
         catch (MachineException e)
         {

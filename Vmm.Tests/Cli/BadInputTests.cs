@@ -163,7 +163,7 @@ public sealed class BadInputTests : IDisposable
             "--log-level");
         help.Output.Should().ContainAll("packed=on", "queue_size=N", "readonly=on", "x_nv_gpudirect_clique=N");
         string words = string.Join(' ', help.Output.Split([' ', '\n'], StringSplitOptions.RemoveEmptyEntries));
-        words.Should().ContainAll("(needed by run)", "with K, M, G or T for a unit", "tty needs --serial off, null or file=FILE");
+        words.Should().ContainAll("(needed by run)", "with K, M, G or T for a unit", "tty needs --serial off, null, pty or file=FILE");
         help.Output.Split('\n').Where(static line => line.StartsWith("  --", StringComparison.Ordinal))
             .Should().OnlyContain(static line => line.IndexOf("  ", 4, StringComparison.Ordinal) < 45, "options and what they do stand side by side");
         VmmProcess.Run("--version").Status.Should().Be(0);
@@ -172,7 +172,7 @@ public sealed class BadInputTests : IDisposable
     [Fact]
     public void Without_a_command_the_commands_are_named()
     {
-        VmmProcess.Run().ShouldHaveFailed(2, "needs a command", "run, devices or conformance", "vmm --help");
+        VmmProcess.Run().ShouldHaveFailed(2, "needs a command", "run, devices, conformance or ctl", "vmm --help");
         VmmProcess.Run("walk").ShouldHaveFailed(2, "walk", "unknown word", "vmm --help");
     }
 
