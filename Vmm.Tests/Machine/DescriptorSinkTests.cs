@@ -80,7 +80,7 @@ public sealed class DescriptorSinkTests : IDisposable
         }
 
         sink.Flush(Patience).Should().BeTrue();
-        Volatile.Read(ref drained).Should().BePositive();
+        SpinWait.SpinUntil(() => Volatile.Read(ref drained) > 0, Patience).Should().BeTrue("the writer is told, after it is empty");
     }
 
     [Fact]

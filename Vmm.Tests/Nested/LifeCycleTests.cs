@@ -125,7 +125,8 @@ public sealed class LifeCycleTests(LifeCycleTests.Runs runs) : IClassFixture<Lif
                     before=$(awk '/ acpi$/ { print $2 }' /proc/interrupts)
                     exec 3</dev/input/event0
                     echo "LISTENING $(cat /sys/class/input/event0/device/name)"
-                    dd bs=24 count=1 <&3 2>/dev/null | hexdump -s 16 -e '1/2 "EVENT %u" 1/2 " %u" 1/4 " %u\n"'
+                    dd bs=24 count=1 <&3 >/tmp/event 2>/dev/null
+                    hexdump -s 16 -e '1/2 "EVENT %u" 1/2 " %u" 1/4 " %u\n"' /tmp/event
                     echo "SCI $(($(awk '/ acpi$/ { print $2 }' /proc/interrupts) - before))"
                     stty -F /dev/console echo
                     poweroff -f
