@@ -6,7 +6,9 @@ using Vmm.Machine.Catalogue;
 
 namespace Vmm.Cli;
 
-/// <summary>The command called by the name <c>cloud-hypervisor</c>, as its clients call it: that program's command line, turned into words of ours.</summary>
+/// <summary>
+/// The command called by the name <c>cloud-hypervisor</c>, as its clients call it: that program's command line, turned into words of ours.
+/// </summary>
 internal static class CloudHypervisor
 {
     /// <summary>The version whose API is spoken; clients ask for it to know what they may use.</summary>
@@ -15,7 +17,18 @@ internal static class CloudHypervisor
     private const string Name = "cloud-hypervisor";
 
     /// <summary>Whether the process was started by that name.</summary>
-    public static bool IsCalled() => Path.GetFileName(Environment.GetCommandLineArgs()[0]) == Name;
+    public static bool IsCalled()
+    {
+        try
+        {
+            // As the caller wrote it; the runtime names the program's own file.
+            return Path.GetFileName(File.ReadAllText("/proc/self/cmdline").Split('\0')[0]) == Name;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
 
     /// <summary>Whether the words ask for the version alone.</summary>
     public static bool AsksForVersion(IReadOnlyList<string> args) => args is ["--version" or "-V"];

@@ -23,7 +23,10 @@ internal sealed class CtlCommand
         ["ping"] = new(HttpMethod.Get, "vmm.ping"),
         ["info"] = new(HttpMethod.Get, "vm.info"),
         ["counters"] = new(HttpMethod.Get, "vm.counters"),
-        ["inspect"] = new(HttpMethod.Get, "vm.inspect", "[ID]") { Path = static words => words.Length == 0 ? "vm.inspect" : "vm.inspect/" + words[0] },
+        ["inspect"] = new(HttpMethod.Get, "vm.inspect", "[ID]")
+        {
+            Path = static words => words.Length == 0 ? "vm.inspect" : "vm.inspect/" + Uri.EscapeDataString(words[0]),
+        },
         ["metrics"] = new(HttpMethod.Get, "/metrics"),
         ["create"] = new(HttpMethod.Put, "vm.create", "FILE|-") { Body = static words => ReadConfig(words[0]) },
         ["delete"] = new(HttpMethod.Put, "vm.delete"),
@@ -66,7 +69,9 @@ internal sealed class CtlCommand
     /// <exception cref="MachineException">Nobody answers, or the answer is a refusal.</exception>
     public void Execute(ParseResult result, TextWriter output)
     {
-        string path = result.GetValue(_socket) is [var one] ? one : throw new UsageException(Socket, null, "is needed, once: the path of the VMM's socket");
+        string path = result.GetValue(_socket) is [var one]
+            ? one
+            : throw new UsageException(Socket, null, "is needed, once: the path of the VMM's socket");
         var endpoint = Endpoint.Parse(Socket, path);
         string[] words = result.GetValue(_words) ?? [];
         if (words.Length == 0 || !Words.TryGetValue(words[0], out CtlWord? word))
@@ -81,7 +86,7 @@ internal sealed class CtlCommand
 
     private static async Task<string> AskAsync(string socket, CtlWord word, string[] words)
     {
-        using var handler = new SocketsHttpHandler { ConnectCallback = async (_, cancellation) => await ConnectAsync(socket, cancellation).ConfigureAwait(false) };
+        using var handler = new SocketsHttpHandler { ConnectCallback = (_, cancellation) => ConnectAsync(socket, cancellation) };
         using var client = new HttpClient(handler) { BaseAddress = new Uri("http://localhost/api/v1/"), Timeout = TimeSpan.FromMinutes(5) };
         using var request = new HttpRequestMessage(word.Method, word.Path(words));
         request.Headers.Accept.ParseAdd("text/plain, application/json;q=0.9, */*;q=0.5");
@@ -153,7 +158,7 @@ internal sealed class CtlCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new MachineException(MachineException.Whole, null, $"create: {e.Message}", e);
+            throw new MachineException("ctl", "create", e.Message, e);
         }
     }
 }

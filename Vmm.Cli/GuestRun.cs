@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Linq;
 using System.Reflection;
 using System.Runtime.CompilerServices;
@@ -19,9 +20,13 @@ namespace Vmm.Cli;
 /// <summary>Runs a machine, and again after each reset, until it has ended for good; with an API socket, by what is asked for there.</summary>
 internal sealed class GuestRun
 {
+    // A signal that comes so long after the first one ends the process, whatever that waits for.
+    private static readonly TimeSpan Insistence = TimeSpan.FromSeconds(30);
+
     private readonly RunArguments _arguments;
     private MachineController? _controller;
-    private int _pressed;
+    private bool _pressed;
+    private long _firstSignal;
 
     public GuestRun(RunArguments arguments) => _arguments = arguments;
 
@@ -105,6 +110,8 @@ internal sealed class GuestRun
     /// <summary>A start that failed is the run's failure.</summary>
     private static void Rethrow(Task start)
     {
+        // All commands have ended with the controller; their tasks a moment later.
+        _ = Task.WhenAny(start).GetAwaiter().GetResult();
         Exception? failure = start.IsFaulted ? start.Exception!.InnerExceptions[0] : null;
         switch (failure)
         {
@@ -129,9 +136,11 @@ internal sealed class GuestRun
 
     private void OnSignal(PosixSignalContext context)
     {
-        context.Cancel = true;
-        bool presses = context.Signal == PosixSignal.SIGTERM && _arguments.PowerButtonOnTerm && Interlocked.Exchange(ref _pressed, 1) == 0;
-        if (!presses || !_controller!.TryPressPowerButton())
+        // Should the host keep the end from coming (a file system that does not answer), whoever insists gets what a signal does.
+        long first = Interlocked.CompareExchange(ref _firstSignal, Stopwatch.GetTimestamp(), 0);
+        context.Cancel = first == 0 || Stopwatch.GetElapsedTime(first) < Insistence;
+        if (context.Signal != PosixSignal.SIGTERM || !_arguments.PowerButtonOnTerm || Interlocked.Exchange(ref _pressed, true)
+            || !_controller!.TryPressPowerButton())
         {
             _controller!.RequestEnd();
         }

@@ -8,11 +8,10 @@ namespace Vmm.Cli;
 /// <param name="RestartOnReset">False with --no-reboot.</param>
 /// <param name="LogLevel">The least level that is logged.</param>
 /// <param name="Trace">The trace, or null.</param>
-public sealed record RunArguments(MachineOptions Machine, bool RestartOnReset, LogLevel LogLevel, TraceArguments? Trace = null)
+/// <param name="PowerButtonOnTerm">The first SIGTERM presses the power button, instead of stopping the machine.</param>
+public sealed record RunArguments(
+    MachineOptions Machine, bool RestartOnReset, LogLevel LogLevel, TraceArguments? Trace = null, bool PowerButtonOnTerm = false)
 {
-    /// <summary>The first SIGTERM presses the power button, instead of stopping the machine.</summary>
-    public bool PowerButtonOnTerm { get; init; }
-
     /// <summary>The API socket, or null.</summary>
     public Endpoint? Api { get; init; }
 

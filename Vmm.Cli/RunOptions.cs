@@ -33,8 +33,8 @@ public sealed class RunOptions
         "RAM, with K, M, G or T for a unit (512M); shared=on, hugepages=on for reserved huge pages, thp=off to ask for no transparent ones");
     private readonly Option<string[]> _rootPorts = Text(
         RootPorts, "N",
-        "PCI Express root ports with empty slots for devices that come while the guest runs, "
-            + $"0 to {MachineLimits.Slots} (0; {ApiRootPorts} with --api-socket)");
+        $"PCI Express root ports with empty slots for devices that come while the guest runs, 0 to {MachineLimits.Slots} "
+        + $"(0; {ApiRootPorts} with {ApiSocket})");
     private readonly Option<string[]> _serial = Text(
         "--serial", "tty|pty|off|null|file=FILE", "Serial port COM1 (tty); Ctrl-A x ends the run; pty makes a pseudo-terminal");
     private readonly Option<bool[]> _noReboot = new("--no-reboot")
@@ -73,7 +73,7 @@ public sealed class RunOptions
         Option[] all =
         [
             _kernel, _initramfs, _cmdline, _cpus, _memory, .. _devices.Select(static device => device.Option), _rootPorts, _serial, _noReboot,
-            _api, _events, _onTerm, _logLevel, _trace,
+            _onTerm, _api, _events, _logLevel, _trace,
         ];
         foreach (Option option in all)
         {
@@ -121,9 +121,9 @@ public sealed class RunOptions
         };
         CheckIds(machine);
         TraceArguments? trace = Single(result, _trace) is { } text ? TraceArguments.Parse(text, machine) : null;
-        return new RunArguments(machine, result.GetResult(_noReboot) is null, ReadLogLevel(Single(result, _logLevel)), trace)
+        LogLevel logLevel = ReadLogLevel(Single(result, _logLevel));
+        return new RunArguments(machine, result.GetResult(_noReboot) is null, logLevel, trace, ReadOnTerm(Single(result, _onTerm)))
         {
-            PowerButtonOnTerm = ReadOnTerm(Single(result, _onTerm)),
             Api = api,
             Events = Single(result, _events) is { } events ? Endpoint.Parse(EventMonitor, events) : null,
         };

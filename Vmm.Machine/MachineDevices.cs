@@ -17,6 +17,7 @@ using Vmm.Pci;
 using Vmm.Pci.Bridges;
 using Vmm.Pci.Host;
 using Vmm.Pci.Interrupts;
+using Vmm.Virtio.Devices;
 using Vmm.Virtio.Transport;
 
 namespace Vmm.Machine;
@@ -141,6 +142,9 @@ internal sealed class MachineDevices : IDisposable
     /// <summary>The root ports, and what is in their slots.</summary>
     public MachineSlots Slots { get; }
 
+    /// <summary>Completes when the disks that were there at the end have let go of their files, which may take longer than their disposal.</summary>
+    public Task Closed { get; private set; } = Task.CompletedTask;
+
     /// <summary>Guest memory as a function of this machine reaches it; one for each function.</summary>
     public DmaTarget CreateDmaTarget() => new(_memory);
 
@@ -196,6 +200,7 @@ internal sealed class MachineDevices : IDisposable
     {
         // Null if the constructor failed before.
         Volatile.Write(ref _ending, true);
+        Closed = Task.WhenAll(Devices.Select(static device => ((device.Function as VirtioPciFunction)?.Device as BlockDevice)?.Closed ?? Task.CompletedTask));
         Slots?.Dispose();
         foreach (MachineDevice device in Devices.Reverse())
         {
@@ -248,9 +253,10 @@ internal sealed class MachineDevices : IDisposable
         if (_options.OnEvent is { } tell && device.Function is VirtioPciFunction virtio)
         {
             string id = device.Id;
+            var pace = new EventPace(_options.Time);
             virtio.ActivationChanged += active =>
             {
-                if (active || !Volatile.Read(ref _ending))
+                if ((active || !Volatile.Read(ref _ending)) && pace.Allows())
                 {
                     tell(MachineEvent.Of("virtio-device", active ? "activated" : "reset", id));
                 }

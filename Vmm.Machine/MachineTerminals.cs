@@ -19,16 +19,30 @@ public sealed class MachineTerminals : IDisposable
     public MachineOptions Open(MachineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return options with
+        int before = _terminals.Count;
+        try
         {
-            Serial = Open("serial", options.Serial),
-            Devices =
-            [
-                .. options.Devices.Select(device => device is ConsoleOptions console
-                    ? console with { Character = Open("console", console.Character) }
-                    : device),
-            ],
-        };
+            return options with
+            {
+                Serial = Open("serial", options.Serial),
+                Devices =
+                [
+                    .. options.Devices.Select(device => device is ConsoleOptions console
+                        ? console with { Character = Open("console", console.Character) }
+                        : device),
+                ],
+            };
+        }
+        catch
+        {
+            foreach (PseudoTerminal terminal in _terminals.Skip(before))
+            {
+                terminal.Dispose();
+            }
+
+            _terminals.RemoveRange(before, _terminals.Count - before);
+            throw;
+        }
     }
 
     /// <summary>Closes the terminals.</summary>

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
 using Vmm.DeviceModel.Memory;
@@ -7,6 +8,7 @@ using Vmm.Kvm;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Host;
 using Vmm.Pci.Bridges;
+using Vmm.Virtio.Devices;
 
 namespace Vmm.Machine;
 
@@ -18,6 +20,12 @@ public sealed partial class VirtualMachine
 
     /// <summary>Those of <see cref="Devices"/> that were added and that nobody has asked back.</summary>
     public IReadOnlyList<MachineDevice> PluggedDevices => _devices!.Plugged;
+
+    /// <summary>Completes, after the disposal, when the disks have let go of their files; see <see cref="BlockDevice.Closed"/>.</summary>
+    public Task DisksClosed => _devices!.Closed;
+
+    /// <summary>Those of <see cref="Devices"/> that are in the slots of root ports.</summary>
+    internal IEnumerable<MachineDevice> DevicesInSlots => Devices.Where(static device => device.Function.Bus is { IsRoot: false });
 
     /// <summary>The root ports, in the order of <see cref="MachineOptions.RootPorts"/>.</summary>
     public IReadOnlyList<PciRootPort> RootPorts => _devices!.Slots.Ports;

@@ -55,6 +55,9 @@ public sealed partial class VirtualMachine
         return true;
     }
 
+    /// <summary>True once a vCPU has ended, or was asked to.</summary>
+    internal bool IsStopping => _vcpus!.Loops.Any(static loop => loop.StopReason is not null);
+
     /// <summary>Goes on after <see cref="TryPause"/>: the devices look at their queues and tell their drivers once, then the vCPUs run. Idempotent.</summary>
     public void Resume()
     {

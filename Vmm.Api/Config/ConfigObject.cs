@@ -7,10 +7,12 @@ using Vmm.Machine.Control;
 
 namespace Vmm.Api.Config;
 
-/// <summary>An object of a request's body, whose members are taken one by one; what is left in the end is accepted or refused by name (CTL-1).</summary>
+/// <summary>
+/// An object of a request's body, whose members are taken one by one; what is left in the end is accepted or refused by name (CTL-1).
+/// </summary>
 /// <remarks>
-/// A member that nobody takes is refused if it says something: null, false, 0, an empty text, and lists and objects of nothing but these say nothing. So a
-/// client that writes out every default is served, and one that asks for what is not here hears of it.
+/// A member that nobody takes is refused if it says something: null, false, 0, an empty text, and lists and objects of nothing but these say
+/// nothing. So a client that writes out every default is served, and one that asks for what is not here hears of it.
 /// </remarks>
 internal sealed class ConfigObject
 {
@@ -108,6 +110,15 @@ internal sealed class ConfigObject
         if (_members.TryGetValue(name, out JsonElement value) && values.Contains(value.ToString()))
         {
             _members.Remove(name);
+        }
+    }
+
+    /// <summary>Takes a member that is absent, null, or says how it is here; anything else, false and 0 too, is refused.</summary>
+    public void Require(string name, string only)
+    {
+        if (Take(name) is { } value && !string.Equals(value.ToString(), only, StringComparison.OrdinalIgnoreCase))
+        {
+            throw Bad(name, $"{value} is not possible here, only {only}");
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using System.IO;
 using System.Linq;
 using Microsoft.Win32.SafeHandles;
 using Vmm.Machine;
@@ -8,7 +9,9 @@ using Vmm.Pci.Bridges;
 
 namespace Vmm.Api.Config;
 
-/// <summary>Reads cloud-hypervisor's descriptions of a VM and of its devices (VmConfig, DiskConfig, NetConfig, DeviceConfig of its API, version 0.3.0).</summary>
+/// <summary>
+/// Reads cloud-hypervisor's descriptions of a VM and of its devices (VmConfig, DiskConfig, NetConfig, DeviceConfig of its API, version 0.3.0).
+/// </summary>
 internal static class VmConfigReader
 {
     /// <summary>Root ports that a VM of the API has for devices that come later, as far as the bus has room.</summary>
@@ -21,7 +24,7 @@ internal static class VmConfigReader
     {
         ConfigObject payload = vm.TakeObject("payload") ?? throw vm.Bad("payload", "is needed: the kernel to boot");
         string kernel = payload.RequireText("kernel");
-        string? initramfs = payload.TakeText("initramfs");
+        string? initramfs = payload.TakeText("initramfs") is { Length: not 0 } path ? path : null;
         string cmdline = payload.TakeText("cmdline") ?? "";
         payload.Finish();
         var devices = new List<DeviceOptions>();
@@ -29,9 +32,9 @@ internal static class VmConfigReader
         devices.AddRange(vm.TakeObjects("net").Select(static net => ReadNet(net, [])));
         devices.Add(vm.TakeObject("rng") is { } rng ? ReadEntropy(rng) : new EntropyOptions());
         CharacterOptions console = vm.TakeObject("console") is { } other ? ReadCharacter(other) : new CharacterOptions(CharacterKind.Terminal);
-        if (console.Kind is not (CharacterKind.Off or CharacterKind.Null))
+        if (console.Kind != CharacterKind.Off)
         {
-            devices.Add(new ConsoleOptions(console));
+            devices.Add(new ConsoleOptions(console.Kind == CharacterKind.Null ? CharacterOptions.To(Stream.Null) : console));
         }
 
         if (vm.TakeObject("balloon") is { } balloon)
@@ -55,7 +58,17 @@ internal static class VmConfigReader
         ReadPlatform(vm.TakeObject("platform"));
 
         // A log port of the host's, and hints that the guest does not see.
-        vm.TakeObject("debug_console")?.Expect("mode", "Off");
+        if (vm.TakeObject("debug_console") is { } debug)
+        {
+            debug.Expect("mode", "Off");
+            debug.Finish();
+        }
+
+        if (console.Kind == CharacterKind.Terminal && options.Serial.Kind == CharacterKind.Terminal)
+        {
+            throw vm.Bad("console.mode", "the terminal is the serial port's");
+        }
+
         vm.Ignore("rtc");
         vm.Finish();
         return options;
@@ -82,13 +95,16 @@ internal static class VmConfigReader
     /// <param name="descriptors">Open taps that came with it, one a pair of queues; none for a tap by name.</param>
     public static DeviceOptions ReadNet(ConfigObject net, IReadOnlyList<SafeFileHandle> descriptors)
     {
-        // The numbers that descriptors had in the client mean nothing here; what a tap can offload is negotiated.
-        net.Ignore("fds", "offload_tso", "offload_ufo", "offload_csum");
+        // The numbers that descriptors had in the client mean nothing here.
+        net.Ignore("fds");
+        net.Require("offload_tso", "true");
+        net.Require("offload_ufo", "true");
+        net.Require("offload_csum", "true");
         ExpectFirstSegment(net);
         if (descriptors.Count == 0)
         {
-            return new DeviceWords(net).Text("tap").Text("ip").Text("mask").Text("mac").Switch("iommu").Number("num_queues").Number("queue_size").Text("id")
-                .RateLimits().Read(Catalogue.Find("net")!);
+            return new DeviceWords(net).Text("tap").Text("ip").Text("mask").Text("mac").Switch("iommu").Number("num_queues").Number("queue_size")
+                .Text("id").RateLimits().Read(Catalogue.Find("net")!);
         }
 
         if (net.TakeText("tap") is not null)
@@ -150,7 +166,8 @@ internal static class VmConfigReader
             topology.Finish();
         }
 
-        cpus.Ignore("max_phys_bits", "nested", "core_scheduling");
+        cpus.Require("nested", "true");
+        cpus.Ignore("core_scheduling");
         cpus.Finish();
         return (int)boot;
     }

@@ -9,8 +9,12 @@ namespace Vmm.Api.Config;
 
 /// <summary>Writes a machine's description as cloud-hypervisor's VmConfig, for vm.info.</summary>
 /// <param name="json">Where to.</param>
-internal sealed class VmConfigWriter(Utf8JsonWriter json)
+/// <param name="paths">The path of the terminal that a serial port (<c>serial</c>) or a console (its id) was given, or null.</param>
+internal sealed class VmConfigWriter(Utf8JsonWriter json, Func<string, string?> paths)
 {
+    /// <summary>The id that the serial port's path goes by.</summary>
+    public const string SerialPort = "serial";
+
     /// <summary>Writes the description.</summary>
     /// <param name="options">The machine.</param>
     /// <param name="devices">Its devices with their ids, those that were added among them.</param>
@@ -50,9 +54,9 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json)
             json.WriteEndObject();
         }
 
-        WriteCharacter("serial", options.Serial);
+        WriteCharacter("serial", options.Serial, paths(SerialPort));
         ConsoleOptions? console = devices.OfType<ConsoleOptions>().FirstOrDefault();
-        WriteCharacter("console", console?.Character ?? new CharacterOptions(CharacterKind.Off));
+        WriteCharacter("console", console?.Character ?? new CharacterOptions(CharacterKind.Off), console?.Id is { } id ? paths(id) : null);
         WriteList<HostDeviceOptions>("devices", devices, WriteDevice);
         json.WriteEndObject();
     }
@@ -78,18 +82,18 @@ internal sealed class VmConfigWriter(Utf8JsonWriter json)
 
     private void WriteDevice(HostDeviceOptions device) => json.WriteString("path", device.Path);
 
-    private void WriteCharacter(string name, CharacterOptions character)
+    private void WriteCharacter(string name, CharacterOptions character, string? path)
     {
         json.WriteStartObject(name);
         json.WriteString("mode", character.Kind switch
         {
-            CharacterKind.Null => "Null",
+            CharacterKind.Null or CharacterKind.Stream => "Null",
             CharacterKind.Terminal => "Tty",
-            CharacterKind.File => "File",
             CharacterKind.Pty => "Pty",
+            CharacterKind.File => "File",
             _ => "Off",
         });
-        WriteText("file", character.Terminal?.Path ?? character.Path);
+        WriteText("file", path ?? character.Path);
         json.WriteEndObject();
     }
 

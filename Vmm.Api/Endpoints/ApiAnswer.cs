@@ -31,10 +31,6 @@ internal sealed record ApiAnswer(int Status, ReadOnlyMemory<byte> Body = default
     /// <summary>A text.</summary>
     public static ApiAnswer Of(string text, string contentType) => new(StatusCodes.Status200OK, Encoding.UTF8.GetBytes(text), contentType);
 
-    /// <summary>A function's address with its segment, as clients read it: <c>0000:01:00.0</c>.</summary>
-    /// <param name="address">Without the segment, which is the one that there is.</param>
-    public static string AddressOf(string address) => "0000:" + address;
-
     private static byte[] Write(Action<Utf8JsonWriter> write)
     {
         using var stream = new MemoryStream();

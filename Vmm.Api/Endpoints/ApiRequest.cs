@@ -3,6 +3,7 @@ using System.Buffers;
 using System.Collections.Generic;
 using System.IO.Pipelines;
 using System.Text.Json;
+using System.Threading;
 using System.Threading.Tasks;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Win32.SafeHandles;
@@ -33,6 +34,9 @@ internal sealed class ApiRequest(HttpContext context) : IDisposable
 
     /// <summary>What comes behind the endpoint's path, without its slash.</summary>
     public string Below { get; init; } = "";
+
+    /// <summary>Canceled when the client is gone.</summary>
+    public CancellationToken Aborted => context.RequestAborted;
 
     /// <summary>A person reads the answer: text comes before JSON.</summary>
     public bool WantsText => context.Request.Headers.Accept.ToString().StartsWith("text/plain", StringComparison.Ordinal);

@@ -65,7 +65,8 @@ internal sealed class CommandEndpoints(MachineController controller, ApiServerOp
         ConfigObject body = await request.ReadAsync("VmRemoveDevice").ConfigureAwait(false);
         string id = body.RequireText("id");
         body.Finish();
-        using var limit = new CancellationTokenSource(options.RemovalLimit);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(request.Aborted);
+        limit.CancelAfter(options.RemovalLimit);
         try
         {
             await controller.RemoveDeviceAsync(id, limit.Token).ConfigureAwait(false);
@@ -107,7 +108,7 @@ internal sealed class CommandEndpoints(MachineController controller, ApiServerOp
             {
                 json.WriteStartObject();
                 json.WriteString("id", added.Id);
-                json.WriteString("bdf", ApiAnswer.AddressOf(address));
+                json.WriteString("bdf", address);
                 json.WriteEndObject();
             });
     }

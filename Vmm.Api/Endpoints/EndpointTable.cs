@@ -51,8 +51,8 @@ internal sealed class EndpointTable
         };
         foreach (string absent in (string[])
             [
-                "vm.resize", "vm.resize-zone", "vm.add-fs", "vm.add-generic-vhost-user", "vm.add-pmem", "vm.add-vsock", "vm.add-vdpa", "vm.add-user-device",
-                "vm.snapshot", "vm.restore", "vm.coredump", "vm.receive-migration", "vm.send-migration",
+                "vm.resize", "vm.resize-zone", "vm.add-fs", "vm.add-generic-vhost-user", "vm.add-pmem", "vm.add-vsock", "vm.add-vdpa",
+                "vm.add-user-device", "vm.snapshot", "vm.restore", "vm.coredump", "vm.receive-migration", "vm.send-migration",
             ])
         {
             string sentence = $"this VMM has no {absent}";

@@ -46,7 +46,7 @@ internal sealed class LookEndpoints(MachineController controller, ApiServerOptio
         {
             json.WriteStartObject();
             json.WritePropertyName("config");
-            new VmConfigWriter(json).Write(machine, devices);
+            new VmConfigWriter(json, FindPath).Write(machine, devices);
             json.WriteString("state", info.Status.ToString());
             json.WriteNumber("memory_actual_size", machine.Memory.Size);
             if (info.Devices.Count != 0)
@@ -124,7 +124,7 @@ internal sealed class LookEndpoints(MachineController controller, ApiServerOptio
 
         foreach (MachineDevice device in devices)
         {
-            WriteNode(json, device.Id, PortOf(device), [], ApiAnswer.AddressOf(device.Function.Address.ToString()));
+            WriteNode(json, device.Id, PortOf(device), [], $"0000:{device.Function.Address}");
         }
 
         json.WriteEndObject();
@@ -149,5 +149,19 @@ internal sealed class LookEndpoints(MachineController controller, ApiServerOptio
         json.WriteEndArray();
         json.WriteString("pci_bdf", address);
         json.WriteEndObject();
+    }
+
+    /// <summary>The terminal that a serial port or a console was given.</summary>
+    private string? FindPath(string id)
+    {
+        try
+        {
+            return controller.Look(machine => id == VmConfigWriter.SerialPort ? machine.SerialPath : machine.ConsolePath(id));
+        }
+        catch (ControlException)
+        {
+            // It runs no more.
+            return null;
+        }
     }
 }

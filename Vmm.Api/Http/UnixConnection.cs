@@ -102,7 +102,7 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
     {
         await Task.Yield();
         var arrived = new List<SafeFileHandle>();
-        bool gone = false;
+        bool broken = false;
         try
         {
             while (true)
@@ -114,6 +114,11 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
                 if (received == -1)
                 {
                     continue;
+                }
+
+                if (received < 0)
+                {
+                    broken = true;
                 }
 
                 if (received <= 0)
@@ -131,18 +136,21 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
         catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
         {
             // The peer is gone, or is not wanted any more.
-            gone = true;
+            broken = true;
         }
 
+        // A peer that only sends no more waits for its answer still.
         await _input.Writer.CompleteAsync().ConfigureAwait(false);
-        if (gone)
+        if (broken)
         {
             TellClosed();
         }
     }
 
-    /// <summary>Kestrel abandons what it does; not for a peer that sends no more and waits for its answer.</summary>
-    private void TellClosed() => ThreadPool.UnsafeQueueUserWorkItem(static closed => closed.TryCancel(), this, preferLocal: false);
+    private void TellClosed()
+    {
+        ThreadPool.UnsafeQueueUserWorkItem(static closed => closed.TryCancel(), this, preferLocal: false);
+    }
 
     private void TryCancel()
     {

@@ -14,6 +14,7 @@ internal static unsafe partial class SocketCalls
     private const int SolSocket = 1;
     private const int ScmRights = 1;
     private const int MsgDontWait = 0x40;
+    private const int MsgControlTruncated = 0x8;
     private const int MsgCmsgCloseOnExec = 0x40000000;
     private const int HeaderLength = 16;                        // struct cmsghdr: cmsg_len, cmsg_level, cmsg_type
     private const int Interrupted = 4;
@@ -59,7 +60,9 @@ internal static unsafe partial class SocketCalls
             }
 
             TakeDescriptors((byte*)control, (int)message.ControlLength, descriptors);
-            return (int)received;
+
+            // Some did not arrive, for lack of room in the process: the request is not what was sent.
+            return (message.Flags & MsgControlTruncated) != 0 ? -2 : (int)received;
         }
     }
 

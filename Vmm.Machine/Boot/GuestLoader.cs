@@ -1,6 +1,7 @@
 using System;
 using System.IO;
 using Microsoft.Win32.SafeHandles;
+using Vmm.DeviceModel.Interop;
 using Vmm.DeviceModel.Memory;
 
 namespace Vmm.Machine.Boot;
@@ -16,6 +17,18 @@ internal static class GuestLoader
         if (Directory.Exists(path))
         {
             throw new KernelLoadException(part, path, "is a directory");
+        }
+
+        // A pipe would be waited for: looked at first, without waiting for its writer.
+        if (DescriptorIo.Open(path, Libc.O_RDONLY | Libc.O_NONBLOCK | Libc.O_NOCTTY, out FileDescriptor probe) == 0)
+        {
+            using (probe)
+            {
+                if (Libc.lseek(probe, 0, Libc.SEEK_CUR) < 0)
+                {
+                    throw new KernelLoadException(part, path, "is not a regular file");
+                }
+            }
         }
 
         try

@@ -40,8 +40,7 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <inheritdoc/>
     public override string Description =>
         "Virtio network device on a tap, which is made if absent; ip=ADDRESS and mask=MASK for its host side, mac=MAC, "
-        + "num_queues=N receive and transmit queues, 2 a pair (2); fd=N or fd=[N,N] for a tap that is open, a descriptor a pair; "
-        + RateLimiterWords.Help + ", each way; may be repeated";
+        + "num_queues=N receive and transmit queues, 2 a pair (2); fd=N or fd=[N,N] for a tap that is open, a descriptor a pair; " + RateLimiterWords.Help + ", each way; may be repeated";
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Examples =>
@@ -60,8 +59,7 @@ public sealed class NetKind : VirtioKind<NetOptions>
     /// <inheritdoc/>
     public override NetOptions? Parse(string text)
     {
-        var words = OptionValue.Parse(
-            Option, text, ["tap", "fd", "mac", "ip", "mask", "num_queues", .. RateLimiterWords.Known, .. VirtioWords.Known]);
+        var words = OptionValue.Parse(Option, text, ["tap", "fd", "mac", "ip", "mask", "num_queues", .. RateLimiterWords.Known, .. VirtioWords.Known]);
         IReadOnlyList<int>? descriptors = ReadDescriptors(words, text);
         string tap = descriptors is null ? words.Require("tap") : "";
         if (Encoding.UTF8.GetByteCount(tap) > InterfaceNameLimit)

@@ -6,14 +6,15 @@ using System.Threading.Tasks;
 using Microsoft.Win32.SafeHandles;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Host;
+using Vmm.Machine.Layout;
 
 namespace Vmm.Machine.Control;
 
 /// <content>The commands. Each task fails with a <see cref="ControlException"/> if the command was not carried out.</content>
 public sealed partial class MachineController
 {
-    /// <summary>Describes the machine; of it, pseudo-terminals alone are made at once, which last as long as the description.</summary>
-    /// <param name="options">The description; what <see cref="NetOptions.Descriptors"/> holds is the controller's once this has succeeded.</param>
+    /// <summary>Describes the machine; nothing of it is made yet.</summary>
+    /// <param name="options">The description.</param>
     public Task CreateAsync(MachineOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -24,11 +25,10 @@ public sealed partial class MachineController
                 throw new ControlException(ControlError.Conflict, "there is a VM already: delete it first");
             }
 
-            _ = NameDevices(options);
-            MachineOptions described = OpenTerminals(options);
+            MachineOptions named = options with { Devices = NameDevices(options) };
             lock (_sight)
             {
-                (_description, _status) = (described, MachineStatus.Created);
+                (_description, _status) = (named, MachineStatus.Created);
             }
 
             _bootedBefore = false;
@@ -46,6 +46,12 @@ public sealed partial class MachineController
         }
 
         Tell("vm", "booting");
+        MachineOptions opened = _terminals.Open(_description);
+        lock (_sight)
+        {
+            _description = opened;
+        }
+
         Start([]);
         Tell("vm", "booted");
         return true;
@@ -74,7 +80,6 @@ public sealed partial class MachineController
         }
 
         Forget();
-        Tell("vm", "deleted");
         return true;
     });
 
@@ -94,6 +99,13 @@ public sealed partial class MachineController
         if (!_machine!.TryPause(_options.PauseLimit, out string? reason))
         {
             throw new ControlException(ControlError.HostFailed, $"the VM goes on: {reason}");
+        }
+
+        if (_machine.IsStopping)
+        {
+            // A guest that has reset or powered off has no vCPU left to stand still.
+            _machine.Resume();
+            throw new ControlException(ControlError.WrongState, "the guest has ended itself");
         }
 
         Become(MachineStatus.Paused);
@@ -129,7 +141,7 @@ public sealed partial class MachineController
     });
 
     /// <summary>Adds a device: to the description of a machine that does not run, otherwise into the empty slot of a root port.</summary>
-    /// <param name="device">The device; what <see cref="NetOptions.Descriptors"/> holds is the controller's once this has succeeded.</param>
+    /// <param name="device">The device.</param>
     public Task<AddedDevice> AddDeviceAsync(DeviceOptions device)
     {
         ArgumentNullException.ThrowIfNull(device);
@@ -143,20 +155,12 @@ public sealed partial class MachineController
 
             if (_machine is not { } machine)
             {
-                MachineOptions more = description with { Devices = [.. description.Devices, device] };
-                string cold = NameDevices(more)[^1];
-                lock (_sight)
-                {
-                    // The others keep the ids that they have.
-                    _description = more with { Devices = [.. description.Devices, device with { Id = cold }] };
-                }
-
-                return new AddedDevice(cold, null);
+                return AddToDescription(description, device);
             }
 
             string id = machine.HotAdd(device);
-            string address = machine.Devices.First(other => other.Id == id).Function.Address.ToString();
-            return new AddedDevice(id, address);
+            _plugged.Add(device);
+            return new AddedDevice(id, $"0000:{machine.Devices.First(other => other.Id == id).Function.Address}");
         });
     }
 
@@ -188,12 +192,27 @@ public sealed partial class MachineController
     /// <summary>Gives a disk another size and tells the guest.</summary>
     /// <param name="id">The disk.</param>
     /// <param name="size">Bytes.</param>
-    public Task ResizeDiskAsync(string id, long size) => Command(() =>
+    public async Task ResizeDiskAsync(string id, long size)
     {
-        Require(MachineStatus.Running, MachineStatus.Paused);
-        _machine!.ResizeDisk(id, size);
-        return true;
-    });
+        VirtualMachine machine = await Command(() =>
+        {
+            Require(MachineStatus.Running, MachineStatus.Paused);
+            return _machine!;
+        }).ConfigureAwait(false);
+        try
+        {
+            // Not on the thread of the commands: a file system may take its time.
+            await Task.Run(() => machine.ResizeDisk(id, size)).ConfigureAwait(false);
+        }
+        catch (ObjectDisposedException e)
+        {
+            throw new ControlException(ControlError.WrongState, "the VM has ended", e);
+        }
+        catch (Exception e) when (e is MachineException or ArgumentException)
+        {
+            throw Explain(e);
+        }
+    }
 
     /// <returns>The removal that goes on; null if the device was only in the description.</returns>
     private Task? BeginRemoval(string id)
@@ -201,13 +220,13 @@ public sealed partial class MachineController
         MachineOptions description = _description ?? throw NotCreated();
         if (_machine is { } machine)
         {
-            DeviceOptions[] leaving = [.. machine.PluggedDevices.Where(device => device.Id == id).Select(static device => device.Options)];
             try
             {
+                MachineDevice? device = machine.Devices.FirstOrDefault(device => device.Id == id);
                 Task removal = machine.HotRemoveAsync(id);
                 removal.ContinueWith(
-                    ended => Release(ended.IsCompletedSuccessfully || ended.Exception?.InnerException is ObjectDisposedException ? leaving : []),
-                    CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                    _ => TryPost(() => ReleasePlugged(device!.Options)), CancellationToken.None,
+                    TaskContinuationOptions.OnlyOnRanToCompletion | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
                 return removal;
             }
             catch (ArgumentException)
@@ -222,8 +241,52 @@ public sealed partial class MachineController
             _description = description with { Devices = [.. description.Devices.Where(device => device != removed)] };
         }
 
-        Release([removed]);
+        Release(removed);
         return null;
+    }
+
+    /// <summary>The others keep their ids, and root ports that find no room any more go.</summary>
+    private AddedDevice AddToDescription(MachineOptions description, DeviceOptions device)
+    {
+        if (description.Devices.Count == MachineLimits.Slots)
+        {
+            throw new ControlException(ControlError.Conflict, $"a VM has at most {MachineLimits.Slots} devices");
+        }
+
+        var ids = new DeviceIds();
+        _ = ids.TakeAll(description.RootPorts.Select(static port => port.Name), description.Catalogue, description.Devices);
+        string id = ids.Take(description.Catalogue.KindOf(device), device);
+        lock (_sight)
+        {
+            _description = description with
+            {
+                Devices = [.. description.Devices, device with { Id = id }],
+                RootPorts = [.. description.RootPorts.Take(MachineLimits.Slots - description.Devices.Count - 1)],
+            };
+        }
+
+        return new AddedDevice(id, null);
+    }
+
+    /// <summary>Forgets the description, if there is one, and gives back what it holds.</summary>
+    private void Forget()
+    {
+        MachineOptions? deleted = _description;
+        lock (_sight)
+        {
+            (_description, _status) = (null, MachineStatus.None);
+        }
+
+        foreach (DeviceOptions device in deleted?.Devices ?? [])
+        {
+            Release(device);
+        }
+
+        _terminals.Dispose();
+        if (deleted is not null)
+        {
+            Tell("vm", "deleted");
+        }
     }
 
     private static ControlException NoDevice(string id) => new(ControlError.BadRequest, $"the VM has no device {id}");
@@ -244,15 +307,15 @@ public sealed partial class MachineController
     private bool IsTaken(string id)
     {
         return _description!.RootPorts.Any(port => port.Name == id)
-            || (_machine is { } machine ? machine.Devices.Any(device => device.Id == id) : NameDevices(_description).Contains(id));
+            || (_machine is { } machine ? machine.Devices.Any(device => device.Id == id) : _description.Devices.Any(device => device.Id == id));
     }
 
-    /// <summary>The ids that the devices of a description have or get.</summary>
-    private static string[] NameDevices(MachineOptions options)
+    /// <summary>The devices of a description with the ids that they have or get.</summary>
+    private static IReadOnlyList<DeviceOptions> NameDevices(MachineOptions options)
     {
         try
         {
-            return [.. options.NameDevices().Select(static device => device.Id!)];
+            return options.NameDevices();
         }
         catch (MachineException e)
         {
@@ -260,43 +323,22 @@ public sealed partial class MachineController
         }
     }
 
-    /// <summary>Gives the serial port and the console the terminals that they want, for machine after machine.</summary>
-    private MachineOptions OpenTerminals(MachineOptions options)
+    /// <summary>Gives back what the options of a device hold: a network card's taps that were handed over open.</summary>
+    private static void Release(DeviceOptions device)
     {
-        var terminals = new MachineTerminals();
-        try
+        foreach (SafeFileHandle descriptor in (device as NetOptions)?.Descriptors ?? [])
         {
-            MachineOptions described = terminals.Open(options);
-            _terminals = terminals;
-            return described;
-        }
-        catch
-        {
-            terminals.Dispose();
-            throw;
+            descriptor.Dispose();
         }
     }
 
-    /// <summary>Forgets the description and gives back what it holds; its machine is gone.</summary>
-    private void Forget()
+    /// <summary>Gives back what a device holds that was added while the machine ran, and is gone. The machine knows it under an id that it may not have had.</summary>
+    private void ReleasePlugged(DeviceOptions gone)
     {
-        MachineOptions? forgotten;
-        lock (_sight)
+        if (_plugged.Find(device => device with { Id = gone.Id } == gone) is { } device)
         {
-            (forgotten, _description, _status) = (_description, null, MachineStatus.None);
-        }
-
-        Release(forgotten?.Devices ?? []);
-        _terminals?.Dispose();
-        _terminals = null;
-    }
-
-    /// <summary>Gives back what the options of devices hold.</summary>
-    private static void Release(IEnumerable<DeviceOptions> devices)
-    {
-        foreach (SafeFileHandle held in devices.OfType<NetOptions>().SelectMany(static device => device.Descriptors ?? []))
-        {
-            held.Dispose();
+            _plugged.Remove(device);
+            Release(device);
         }
     }
 }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Concurrent;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
@@ -34,13 +35,22 @@ public sealed partial class MachineController : IDisposable
     // Held while somebody looks at a machine, and while it is taken out of sight before it is disposed.
     private readonly Lock _sight = new();
     private readonly CancellationTokenSource _ended = new();
+    private readonly ManualResetEventSlim _over = new();
+    private readonly MachineTerminals _terminals = new();
 
+    // How long a machine that starts waits for the disks of the last one.
+    private static readonly TimeSpan DiskLimit = TimeSpan.FromMinutes(1);
+
+    // As they were asked for.
+    private readonly List<DeviceOptions> _plugged = [];
+
+    private Task _disksClosed = Task.CompletedTask;
     private VirtualMachine? _machine;
     private MachineOptions? _description;
-    private MachineTerminals? _terminals;
     private MachineStatus _status;
     private MachineExit? _exit;
     private bool _endRequested;
+    private Thread? _runner;
     private bool _bootedBefore;
 
     /// <summary>Makes a controller without a machine.</summary>
@@ -72,7 +82,7 @@ public sealed partial class MachineController : IDisposable
     /// <exception cref="InvalidOperationException">It has run before.</exception>
     public MachineExit Run()
     {
-        if (_exit is not null)
+        if (Interlocked.Exchange(ref _runner, Thread.CurrentThread) is not null)
         {
             throw new InvalidOperationException("a controller runs once");
         }
@@ -144,17 +154,21 @@ public sealed partial class MachineController : IDisposable
         }
     }
 
-    /// <summary>Ends the controller and waits for it, unless the calling thread is in <see cref="Run"/>.</summary>
+    /// <summary>Ends the controller, and waits for the thread in <see cref="Run"/> if that is another one.</summary>
     public void Dispose()
     {
         RequestEnd();
-        if (_exit is null)
+        Thread? runner = Interlocked.CompareExchange(ref _runner, Thread.CurrentThread, null);
+        if (runner is null)
         {
             // Never run.
             Close();
         }
+        else if (runner != Thread.CurrentThread)
+        {
+            _over.Wait();
+        }
 
-        _ended.Dispose();
     }
 
     private static ControlException NotCreated() => new(ControlError.NotCreated, "there is no VM: create one first");
@@ -234,7 +248,10 @@ public sealed partial class MachineController : IDisposable
         _endRequested = true;
         try
         {
-            EndMachine(MachineStatus.None);
+            if (EndMachine(MachineStatus.Shutdown) is not null)
+            {
+                Tell("vm", "shutdown");
+            }
         }
         finally
         {
@@ -247,6 +264,7 @@ public sealed partial class MachineController : IDisposable
 
             Tell("vmm", "shutdown");
             _ended.Cancel();
+            _over.Set();
         }
     }
 
@@ -262,6 +280,7 @@ public sealed partial class MachineController : IDisposable
     /// <summary>Makes and starts the machine that is described, with the devices that were in slots when the last one ended.</summary>
     private void Start(IReadOnlyList<DeviceOptions> plugged)
     {
+        AwaitDisks();
         MachineOptions options = _options.Prepare(_description!) with { OnEvent = _options.OnEvent };
 
         // Files that were written before keep what they hold.
@@ -304,11 +323,33 @@ public sealed partial class MachineController : IDisposable
             _ => TryPost(() => OnEnded(machine)), CancellationToken.None, TaskContinuationOptions.DenyChildAttach, TaskScheduler.Default);
     }
 
-    /// <summary>Stops the machine, if there is one, and gives everything back.</summary>
-    /// <param name="next">The state from now on.</param>
-    /// <param name="keepsPlugged">Devices that were added while it ran will be in the next machine, too.</param>
+    /// <summary>
+    /// Waits until the disks of the last machine have let go of their files: a request in flight, or the last flush, may take longer than the machine's
+    /// end. Not beyond the limit, and not if the end is asked for.
+    /// </summary>
+    private void AwaitDisks()
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (!_disksClosed.Wait(50) && Stopwatch.GetElapsedTime(start) < DiskLimit)
+        {
+            if (Volatile.Read(ref _endRequested))
+            {
+                throw Ending();
+            }
+        }
+    }
+
+    /// <summary>Stops the machine, if there is one, and gives everything back, with the devices that were added to it.</summary>
     /// <returns>How it ended; null if there was none.</returns>
-    private MachineExit? EndMachine(MachineStatus next, bool keepsPlugged = false)
+    private MachineExit? EndMachine(MachineStatus next)
+    {
+        MachineExit? exit = StopMachine(next);
+        _plugged.ForEach(Release);
+        _plugged.Clear();
+        return exit;
+    }
+
+    private MachineExit? StopMachine(MachineStatus next)
     {
         VirtualMachine? machine;
         lock (_sight)
@@ -322,18 +363,15 @@ public sealed partial class MachineController : IDisposable
             return null;
         }
 
-        DeviceOptions[] plugged = keepsPlugged ? [] : [.. machine.PluggedDevices.Select(static device => device.Options)];
         try
         {
-            using (machine)
-            {
-                machine.RequestStop();
-                return machine.WaitForExit();
-            }
+            machine.RequestStop();
+            return machine.WaitForExit();
         }
         finally
         {
-            Release(plugged);
+            machine.Dispose();
+            _disksClosed = machine.DisksClosed;
         }
     }
 
@@ -365,14 +403,22 @@ public sealed partial class MachineController : IDisposable
     {
         Tell("vm", "rebooting");
         DeviceOptions[] plugged = [.. _machine!.PluggedDevices.Select(static device => device.Options)];
-        EndMachine(MachineStatus.Shutdown, keepsPlugged: true);
+        string[] askedBack = [.. _machine!.DevicesInSlots.Select(static device => device.Id).Except(plugged.Select(static device => device.Id!))];
+        StopMachine(MachineStatus.Shutdown);
+        foreach (string id in askedBack)
+        {
+            // The guest was asked for it, and has let go of everything.
+            _options.OnEvent?.Invoke(MachineEvent.Of("vm", "device-removed", id));
+        }
+
         try
         {
             Start(plugged);
         }
         catch
         {
-            Release(plugged);
+            EndMachine(MachineStatus.Shutdown);
+            Tell("vm", "shutdown");
             throw;
         }
 

@@ -39,7 +39,7 @@ public sealed class EventMonitor : IDisposable
     private EventMonitor(FileDescriptor output, ILogger logger)
     {
         (_output, _logger) = (output, logger);
-        _thread = new Thread(Write) { IsBackground = true, Name = "event-monitor" };
+        _thread = new Thread(WriteAll) { IsBackground = true, Name = "event-monitor" };
         _thread.Start();
     }
 
@@ -79,7 +79,9 @@ public sealed class EventMonitor : IDisposable
     {
         try
         {
-            if (!_waiting.TryAdd(happened))
+            // Devices, of which a guest says how much they have to tell, leave half of the room to the machine.
+            bool hasRoom = happened.Source != "virtio-device" || _waiting.Count < Limit / 2;
+            if (!hasRoom || !_waiting.TryAdd(happened))
             {
                 Interlocked.Increment(ref _lost);
             }
@@ -150,21 +152,29 @@ public sealed class EventMonitor : IDisposable
         return stream.ToArray();
     }
 
-    private void Write()
+    private void WriteAll()
     {
         bool gone = false;
+        bool cut = false;
         foreach (MachineEvent happened in _waiting.GetConsumingEnumerable())
         {
-            gone = gone || !TryWrite(ToJson(happened));
-            if (gone)
+            byte[] json = ToJson(happened);
+
+            // Part of an object may stand there: the next one begins on a line of its own.
+            int error = gone ? Errno.EPIPE : Write(cut ? [(byte)'\n', .. json] : json);
+            if (error != 0)
             {
                 Interlocked.Increment(ref _lost);
             }
+
+            // A disk that is full has room again some time.
+            cut = error != 0;
+            gone = error is Errno.EPIPE or Errno.ECONNRESET or Errno.EBADF;
         }
     }
 
-    /// <returns>False if there is nobody to write to any more.</returns>
-    private bool TryWrite(ReadOnlySpan<byte> bytes)
+    /// <returns>0 or an error number.</returns>
+    private int Write(ReadOnlySpan<byte> bytes)
     {
         while (!bytes.IsEmpty)
         {
@@ -175,12 +185,12 @@ public sealed class EventMonitor : IDisposable
             }
             else if (error != 0)
             {
-                return false;
+                return error;
             }
 
             bytes = bytes[written..];
         }
 
-        return true;
+        return 0;
     }
 }

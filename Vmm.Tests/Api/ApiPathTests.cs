@@ -138,6 +138,11 @@ public sealed class ApiPathTests
     [InlineData("""{"payload":{"kernel":"k"},"serial":{"mode":"Socket","socket":"/s"}}""", "serial.mode")]
     [InlineData("""{"payload":{"kernel":"k"},"platform":{"serial_number":"7"}}""", "platform.serial_number")]
     [InlineData("""{"payload":{"kernel":"k"},"landlock_enable":true}""", "landlock_enable")]
+    [InlineData("""{"payload":{"kernel":"k"},"debug_console":{"mode":"File","file":"/x"}}""", "debug_console.mode")]
+    [InlineData("""{"payload":{"kernel":"k"},"cpus":{"boot_vcpus":1,"nested":false}}""", "cpus.nested")]
+    [InlineData("""{"payload":{"kernel":"k"},"cpus":{"boot_vcpus":1,"max_phys_bits":40}}""", "cpus.max_phys_bits")]
+    [InlineData("""{"payload":{"kernel":"k"},"net":[{"tap":"t","offload_csum":false}]}""", "net[0].offload_csum")]
+    [InlineData("""{"payload":{"kernel":"k"},"serial":{"mode":"Tty"}}""", "console.mode")]
     [InlineData("""{"payload":{"kernel":"k"},"frobnicate":1}""", "frobnicate")]
     public async Task A_description_that_is_wrong_or_asks_for_what_is_not_here_is_refused_by_name(string body, string named)
     {
@@ -207,31 +212,31 @@ public sealed class ApiPathTests
         read.Should().Be(0, "nobody has the other end any more");
     }
 
-    [Theory]
-    [InlineData("vm.delete")]
-    [InlineData("vmm.shutdown")]
-    public async Task Pseudo_terminals_are_there_from_the_creation_to_the_deletion(string word)
+    [Fact]
+    [Trait("Behaviour", "CTL-6")]
+    public async Task The_ids_that_are_shown_are_those_that_name_devices()
     {
         await using ApiRig rig = await ApiRig.StartAsync();
         using RawClient client = rig.Connect();
-        client.Ask("PUT", "/api/v1/vm.create", """{"payload":{"kernel":"/nowhere/vmlinuz"},"serial":{"mode":"Pty"},"console":{"mode":"Pty"}}""")
-            .Status.Should().Be(204);
-        using var json = JsonDocument.Parse(client.Ask("GET", "/api/v1/vm.info").Body);
-        JsonElement config = json.RootElement.GetProperty("config");
-        string[] paths = [.. new[] { "serial", "console" }.Select(name => config.GetProperty(name).GetProperty("file").GetString()!)];
-        paths.Should().OnlyHaveUniqueItems().And.OnlyContain(static path => path.StartsWith("/dev/pts/"));
-        config.GetProperty("serial").GetProperty("mode").GetString().Should().Be("Pty");
-        foreach (string path in paths)
-        {
-            DescriptorIo.Open(path, Libc.O_RDWR | Libc.O_NOCTTY, out FileDescriptor opened).Should().Be(0);
-            using FileDescriptor slave = opened;
-            DescriptorIo.WaitHungUp(slave.Number, 0).Should().BeFalse();
-            if (path == paths[^1])
-            {
-                client.Ask("PUT", "/api/v1/" + word).Status.Should().Be(204);
-                DescriptorIo.WaitHungUp(slave.Number, 30_000).Should().BeTrue();
-            }
-        }
+        client.Ask("PUT", "/api/v1/vm.create", """{"payload":{"kernel":"k"},"disks":[{"path":"a"},{"path":"b","id":"named"},{"path":"c"}]}""").Status.Should().Be(204);
+        Ids(client).Should().Equal("disk0", "named", "disk2");
+        client.Ask("PUT", "/api/v1/vm.remove-device", """{"id":"named"}""").Status.Should().Be(204);
+        Ids(client).Should().Equal("disk0", "disk2");
+        client.Ask("PUT", "/api/v1/vm.add-disk", """{"path":"d"}""").Status.Should().Be(204);
+        client.Ask("PUT", "/api/v1/vm.add-disk", """{"path":"e"}""").Status.Should().Be(204);
+        Ids(client).Should().OnlyHaveUniqueItems().And.HaveCount(4).And.StartWith(["disk0", "disk2"]);
+        client.Ask("PUT", "/api/v1/vm.remove-device", """{"id":"disk0"}""").Status.Should().Be(204);
+    }
+
+    [Fact]
+    public async Task A_kernel_that_is_a_pipe_is_refused_and_not_waited_for()
+    {
+        await using ApiRig rig = await ApiRig.StartAsync();
+        Vmm.Tests.Cli.VmmProcess.RunProgram("mkfifo", [rig.FileOf("pipe")]).Status.Should().Be(0);
+        rig.Ask("PUT", "/api/v1/vm.create", $$"""{"payload":{"kernel":"{{rig.FileOf("pipe")}}"} }""").Status.Should().Be(204);
+        RawAnswer answer = rig.Ask("PUT", "/api/v1/vm.boot");
+        answer.Status.Should().Be(500);
+        Sentence(answer).Should().Contain("not a regular file");
     }
 
     [Fact]
@@ -263,6 +268,12 @@ public sealed class ApiPathTests
         answer.Status.Should().Be(200);
         answer.Head.Should().Contain("application/openmetrics-text; version=1.0.0");
         answer.Body.Should().Contain("vmm_state{vmm_state=\"None\"} 1\n").And.Contain("vmm_state{vmm_state=\"Running\"} 0\n").And.EndWith("# EOF\n");
+    }
+
+    private static string?[] Ids(RawClient client)
+    {
+        using var json = JsonDocument.Parse(client.Ask("GET", "/api/v1/vm.info").Body);
+        return [.. json.RootElement.GetProperty("config").GetProperty("disks").EnumerateArray().Select(static disk => disk.GetProperty("id").GetString())];
     }
 
     private static string Sentence(RawAnswer answer)

@@ -27,24 +27,32 @@ internal sealed class ApiRig : IAsyncDisposable
 
     public ApiServer Server { get; private set; } = null!;
 
-    public string Socket => Path.Combine(_folder.FullName, "api.sock");
+    public string Socket => FileOf("api.sock");
 
     /// <summary>Completes when the controller has ended.</summary>
     public Task<MachineExit> Ended => _run;
 
     public static async Task<ApiRig> StartAsync(
-        Func<ControllerOptions, ControllerOptions>? controller = null, Func<ApiServerOptions, ApiServerOptions>? server = null)
+        Func<ControllerOptions, ControllerOptions>? controller = null, Func<ApiServerOptions, ApiServerOptions>? server = null, byte[]? kernel = null)
     {
         var rig = new ApiRig(controller ?? (static options => options));
+        if (kernel is not null)
+        {
+            rig.Write("kernel", kernel);
+        }
+
         var options = new ApiServerOptions { Path = rig.Socket, Version = "v53.0.0", BuildVersion = "test" };
         rig.Server = await ApiServer.StartAsync(rig.Controller, server?.Invoke(options) ?? options);
         return rig;
     }
 
-    /// <summary>A file in the rig's folder.</summary>
+    /// <summary>The path of a file in the rig's folder.</summary>
+    public string FileOf(string name) => Path.Combine(_folder.FullName, name);
+
+    /// <summary>Writes a file into the rig's folder.</summary>
     public string Write(string name, byte[] bytes)
     {
-        string path = Path.Combine(_folder.FullName, name);
+        string path = FileOf(name);
         File.WriteAllBytes(path, bytes);
         return path;
     }

@@ -172,7 +172,7 @@ public sealed class BadInputTests : IDisposable
     [Fact]
     public void Without_a_command_the_commands_are_named()
     {
-        VmmProcess.Run().ShouldHaveFailed(2, "needs a command", "run, devices or conformance", "vmm --help");
+        VmmProcess.Run().ShouldHaveFailed(2, "needs a command", "run, devices, conformance or ctl", "vmm --help");
         VmmProcess.Run("walk").ShouldHaveFailed(2, "walk", "unknown word", "vmm --help");
     }
 

@@ -73,6 +73,41 @@ public sealed class EventMonitorTests : IDisposable
     }
 
     [Fact]
+    public async Task Devices_leave_room_for_what_the_machine_says()
+    {
+        MakePipe();
+        var monitor = EventMonitor.Open(Path);
+        for (int i = 0; i < 100_000; i++)
+        {
+            monitor.Post(MachineEvent.Of("virtio-device", "activated", "disk0"));
+        }
+
+        monitor.Post(new MachineEvent("vm", "shutdown"));
+        await using FileStream reader = File.OpenRead(Path);
+        Task closing = Task.Run(monitor.Dispose);
+        var text = new StringBuilder();
+        byte[] bytes = new byte[1 << 16];
+        while (!text.ToString().Contains("shutdown", StringComparison.Ordinal))
+        {
+            int count = await reader.ReadAsync(bytes).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+            count.Should().BePositive();
+            text.Append(Encoding.UTF8.GetString(bytes, 0, count));
+        }
+
+        await closing;
+    }
+
+    [Fact]
+    public void A_device_tells_so_many_events_and_then_one_a_second()
+    {
+        var time = new ManualTime(DateTimeOffset.UnixEpoch);
+        var pace = new EventPace(time);
+        Enumerable.Range(0, 1000).Count(_ => pace.Allows()).Should().Be(32);
+        time.Advance(TimeSpan.FromSeconds(3));
+        Enumerable.Range(0, 1000).Count(_ => pace.Allows()).Should().Be(3);
+    }
+
+    [Fact]
     public void What_cannot_be_opened_is_named()
     {
         FluentActions.Invoking(() => EventMonitor.Open("/nowhere/events")).Should().Throw<MachineException>().WithMessage("*event-monitor*/nowhere/events*");

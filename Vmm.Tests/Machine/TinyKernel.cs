@@ -37,6 +37,17 @@ internal static class TinyKernel
         }
     }
 
+    /// <summary>Transmits characters for ever.</summary>
+    public static void Chatter(this Assembler c)
+    {
+        Label again = c.CreateLabel();
+        c.mov(dx, Serial);
+        c.mov(al, (byte)'.');
+        c.Label(ref again);
+        c.@out(dx, al);
+        c.jmp(again);
+    }
+
     /// <summary>Transmits EAX, lowest byte first.</summary>
     public static void PrintEax(this Assembler c)
     {

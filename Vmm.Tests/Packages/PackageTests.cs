@@ -15,7 +15,7 @@ namespace Vmm.Tests.Packages;
 public sealed class PackageTests(PackedLibraries packed) : IClassFixture<PackedLibraries>
 {
     private static readonly string[] Libraries =
-        ["Vmm.Conformance", "Vmm.DeviceModel", "Vmm.Kvm", "Vmm.Machine", "Vmm.Pci", "Vmm.Testing", "Vmm.Vfio", "Vmm.Virtio"];
+        ["Vmm.Api", "Vmm.Conformance", "Vmm.DeviceModel", "Vmm.Kvm", "Vmm.Machine", "Vmm.Pci", "Vmm.Testing", "Vmm.Vfio", "Vmm.Virtio"];
 
     [Fact]
     public void The_solution_packs_the_libraries_alone_with_licence_description_documentation_and_symbols()

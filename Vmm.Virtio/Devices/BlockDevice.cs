@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Numerics;
 using System.Text;
 using System.Threading;
+using System.Threading.Tasks;
 using Vmm.DeviceModel.Registers;
 using Vmm.DeviceModel.State;
 using Vmm.Virtio.Limits;
@@ -50,7 +51,7 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
 
     private readonly BlockDeviceOptions _options;
     private readonly byte[] _identifier = new byte[IdentifierSize];
-    private readonly ManualResetEventSlim _closed = new();
+    private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TransferCounters _transfers;
     private readonly Lock _resizing = new();
     private long _capacity;
@@ -113,6 +114,11 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
 
     /// <summary>Bytes of the disk as the driver sees it.</summary>
     public long Capacity => Volatile.Read(ref _capacity);
+
+    /// <summary>
+    /// Completes when the back-end is closed, after the device was disposed: later than that where a request, or the last flush, takes its time.
+    /// </summary>
+    public Task Closed => _closed.Task;
 
     /// <summary>Requests that the back-end failed.</summary>
     public long Failures => Interlocked.Read(ref _failures);
@@ -296,7 +302,7 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
 
             // Not under a request that has not ended: then with its end, on a thread of its own, since a back-end may have one alone for all it ends.
             WhenNoneDetached(StartClosing);
-            if (Volatile.Read(ref _closing) && !_closed.Wait(CloseLimit))
+            if (Volatile.Read(ref _closing) && !_closed.Task.Wait(CloseLimit))
             {
                 Log.ClosesLate(_options.Logger, _options.NameOf(DeviceType));
             }
@@ -350,7 +356,7 @@ public sealed class BlockDevice : WorkerDevice, IDeviceCounters
             Log.CloseFailed(_options.Logger, failure, _options.NameOf(DeviceType));
         }
 
-        _closed.Set();
+        _closed.TrySetResult();
     }
 
     /// <summary>Cuts the back-end at the end of the disk. Under the lock.</summary>

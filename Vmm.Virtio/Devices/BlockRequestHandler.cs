@@ -172,7 +172,24 @@ internal sealed class BlockRequestHandler : RequestHandler
 
     /// <summary>Whether a request is within the limit, which it counts against then. A flush is in no one's way.</summary>
     private bool MayBegin(BlockRequest request) =>
-        request.Operation == BlockOperation.Flush || _limiter!.TryTake(request.Moves is null ? 0 : request.MovedLength);
+        request.Operation == BlockOperation.Flush || _limiter!.TryTake(LimitedLength(request));
+
+    /// <summary>Bytes that count: zeroes do, since a file system may have to write them.</summary>
+    private static long LimitedLength(BlockRequest request)
+    {
+        if (request.Operation != BlockOperation.WriteZeroes)
+        {
+            return request.Moves is null ? 0 : request.MovedLength;
+        }
+
+        long sectors = 0;
+        foreach (ref readonly BlockRequest.RangeSegment range in request.Ranges.AsSpan(0, request.RangeCount))
+        {
+            sectors += range.SectorCount;
+        }
+
+        return sectors * BlockDevice.SectorSize;
+    }
 
     private static GuestBuffers Data(DescriptorChain chain) => chain.Writable.Slice(0, chain.WritableLength - 1);
 

@@ -22,6 +22,9 @@ public sealed class RateLimitTests
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);
 
     private readonly ManualTime _time = new();
+    private readonly CountingTime _clock;
+
+    public RateLimitTests() => _clock = new CountingTime(_time);
 
     public static TheoryData<ulong> Rings => [0, RingFeatures.Packed, RingFeatures.InOrder];
 
@@ -36,6 +39,9 @@ public sealed class RateLimitTests
         }
 
         ShouldUse(disk, 3);
+        long reads = _clock.Reads;
+        Thread.Sleep(30);
+        _clock.Reads.Should().Be(reads, "nobody asks the limit again and again");
         for (int i = 0; i < 3; i++)
         {
             Advance(334);
@@ -238,6 +244,9 @@ public sealed class RateLimitTests
 
         net.Kick(Transmit);
         ShouldUse(net, 2, Transmit);
+        long reads = _clock.Reads;
+        Thread.Sleep(30);
+        _clock.Reads.Should().Be(reads, "nobody asks the limit again and again");
         backend.Sent.Should().HaveCount(2);
         for (int i = 0; i < 3; i++)
         {
@@ -282,9 +291,11 @@ public sealed class RateLimitTests
 
         ShouldUse(net, 2, Receive);
         backend.Waiting.Should().Be(3);
+        long reads = _clock.Reads;
         int looks = backend.Looks;
         Thread.Sleep(30);
-        backend.Looks.Should().Be(looks, "nothing spins");
+        backend.Looks.Should().Be(looks);
+        _clock.Reads.Should().Be(reads, "nobody asks the limit again and again");
         for (int i = 0; i < 3; i++)
         {
             Advance(500);
@@ -345,7 +356,7 @@ public sealed class RateLimitTests
     private static SubmittedBlockBackend Backend() => new(static request => request.Complete(BlockStatus.Ok));
 
     private BlockDeviceOptions Options(RateLimiterOptions limit, int queues = 1) =>
-        new() { RateLimiter = limit, Time = _time, QueueCount = queues };
+        new() { RateLimiter = limit, Time = _clock, QueueCount = queues };
 
     private VirtioDeviceRig Disk(RateLimiterOptions limit, int queues = 1, ulong ring = 0)
     {
@@ -354,7 +365,7 @@ public sealed class RateLimitTests
     }
 
     private VirtioDeviceRig Net(FakeNetBackend backend, RateLimiterOptions limit) =>
-        new VirtioDeviceRig(new NetDevice(backend, new NetDeviceOptions { RateLimiter = limit, Time = _time })).Start();
+        new VirtioDeviceRig(new NetDevice(backend, new NetDeviceOptions { RateLimiter = limit, Time = _clock })).Start();
 
     private static void Read(VirtioDeviceRig disk, int length = 512, int queue = 0)
     {
@@ -379,4 +390,23 @@ public sealed class RateLimitTests
         ((BlockDevice)disk.Device).Counters.Single(static counter => counter.Name == "read_ops").Value;
 
     private void Advance(int milliseconds) => _time.Advance(TimeSpan.FromMilliseconds(milliseconds));
+
+    /// <summary>Counts how often it is looked at.</summary>
+    private sealed class CountingTime(ManualTime time) : TimeProvider
+    {
+        private long _reads;
+
+        public long Reads => Interlocked.Read(ref _reads);
+
+        public override long TimestampFrequency => time.TimestampFrequency;
+
+        public override long GetTimestamp()
+        {
+            Interlocked.Increment(ref _reads);
+            return time.GetTimestamp();
+        }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            time.CreateTimer(callback, state, dueTime, period);
+    }
 }
