@@ -17,6 +17,7 @@ public sealed class ApiMachineTests
     private static readonly TimeSpan Patience = KvmAvailability.Patience(60);
 
     [KvmFact]
+    [Trait("Behaviour", "LIFE-1")]
     public async Task A_guest_stands_still_while_it_is_paused_and_goes_on_after_that()
     {
         await using ApiRig rig = await StartAsync(static c => c.Chatter());
