@@ -20,8 +20,8 @@ namespace Vmm.Tests.Nested.ApiClient;
 /// </remarks>
 internal sealed class KataRun(IReadOnlyDictionary<string, string> words)
 {
-    private const int Workers = 5;
-    private const int Rounds = 4;
+    private const int Workers = 7;
+    private const int Rounds = 3;
 
     private readonly string _socket = Path.GetFullPath("clh-api.sock");
     private readonly string _folder = Directory.CreateDirectory("disks").FullName;
