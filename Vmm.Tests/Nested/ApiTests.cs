@@ -60,7 +60,8 @@ public sealed class ApiTests(ApiTests.Runs runs) : IClassFixture<ApiTests.Runs>
     {
         LabResult result = Passed("libvirt");
         result.Note("EVENTS").Should().Be(
-            "vmm:starting vm:booting vm:booted vm:pausing vm:paused vm:resuming vm:resumed vm:rebooting vm:rebooted vm:shutdown vm:deleted vmm:shutdown");
+            "vmm:starting vm:booting vm:booted vm:pausing vm:paused vm:resuming vm:resumed "
+                + "vm:rebooting vm:rebooted vm:shutdown vm:deleted vmm:shutdown");
         result.Note("EXIT").Should().Be("0");
         result.Note("TAP-LEFT").Should().Be("no", "nobody has its descriptors any more");
     }
