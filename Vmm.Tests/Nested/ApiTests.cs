@@ -8,6 +8,7 @@ namespace Vmm.Tests.Nested;
 
 /// <summary>The API as its clients ask it, byte by byte (Nested/ApiClient), and <c>vmm ctl</c>, each with a Linux guest (CTL-1 to CTL-5).</summary>
 [Trait("Category", "Nested")]
+[Trait("Behaviour", "CTL-1")]
 public sealed class ApiTests(ApiTests.Runs runs) : IClassFixture<ApiTests.Runs>
 {
     private const int Workers = 7;
