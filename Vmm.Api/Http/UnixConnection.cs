@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Win32.SafeHandles;
 using Vmm.Api.Interop;
+using Vmm.DeviceModel.Interop;
 
 namespace Vmm.Api.Http;
 
@@ -23,9 +24,12 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
     private readonly Pipe _output = new(new PipeOptions(pauseWriterThreshold: 1 << 17, resumeWriterThreshold: 1 << 16, useSynchronizationContext: false));
     private readonly CancellationTokenSource _closed = new();
     private readonly CancellationTokenSource _abort = new();
+    private readonly SemaphoreSlim _answered = new(0);
     private readonly Lock _lock = new();
     private readonly List<SafeFileHandle> _descriptors = [];
     private Task _loops = Task.CompletedTask;
+    private long _sent;
+    private long _sentBeforeInput;
     private bool _disposed;
 
     public UnixConnection(Socket socket)
@@ -86,6 +90,7 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
         Close(TakeAll());
         _socket.Dispose();
         _abort.Dispose();
+        _answered.Dispose();
         _closed.Dispose();
         await base.DisposeAsync().ConfigureAwait(false);
     }
@@ -126,6 +131,7 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
                     break;
                 }
 
+                _sentBeforeInput = Volatile.Read(ref _sent);
                 _input.Writer.Advance(received);
                 if ((await _input.Writer.FlushAsync(_abort.Token).ConfigureAwait(false)).IsCompleted)
                 {
@@ -139,11 +145,39 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
             broken = true;
         }
 
-        // A peer that only sends no more waits for its answer still.
+        if (!broken)
+        {
+            await AwaitAnswerAsync().ConfigureAwait(false);
+        }
+
         await _input.Writer.CompleteAsync().ConfigureAwait(false);
         if (broken)
         {
             TellClosed();
+        }
+    }
+
+    /// <summary>
+    /// Waits for the answer of a peer that sends no more and reads still: Kestrel takes the end of the input for that of the peer, and drops the answer.
+    /// Ends when the answer has gone out, the peer is gone, or the connection is aborted; a request that is not whole has Kestrel's limits of time.
+    /// </summary>
+    private async Task AwaitAnswerAsync()
+    {
+        while (Volatile.Read(ref _sent) == _sentBeforeInput && !_abort.IsCancellationRequested && !HasHungUp())
+        {
+            _ = await _answered.WaitAsync(20, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    private bool HasHungUp()
+    {
+        try
+        {
+            return DescriptorIo.HasHungUp(_socket.SafeHandle);
+        }
+        catch (ObjectDisposedException)
+        {
+            return true;
         }
     }
 
@@ -199,6 +233,12 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
                     {
                         left = left[await _socket.SendAsync(left, SocketFlags.None, _abort.Token).ConfigureAwait(false)..];
                     }
+                }
+
+                if (!read.Buffer.IsEmpty)
+                {
+                    Interlocked.Increment(ref _sent);
+                    _answered.Release();
                 }
 
                 _output.Reader.AdvanceTo(read.Buffer.End);

@@ -86,6 +86,25 @@ internal static unsafe class DescriptorIo
         return !epoll.IsInvalid && Libc.epoll_ctl(epoll.Number, Libc.EPOLL_CTL_ADD, descriptor, &nothing) == 0;
     }
 
+    /// <summary>Whether the other end of a socket is gone, both ways.</summary>
+    public static bool HasHungUp(SafeHandle socket)
+    {
+        bool referenced = false;
+        try
+        {
+            socket.DangerousAddRef(ref referenced);
+            var poll = new Libc.pollfd { fd = (int)socket.DangerousGetHandle() };
+            return Libc.poll(&poll, 1, 0) > 0 && (poll.revents & Libc.POLLHUP) != 0;
+        }
+        finally
+        {
+            if (referenced)
+            {
+                socket.DangerousRelease();
+            }
+        }
+    }
+
     /// <summary>Waits until a descriptor takes output.</summary>
     /// <returns>False after the time.</returns>
     public static bool WaitWritable(int descriptor, int milliseconds) => Poll(descriptor, Libc.POLLOUT, milliseconds, out _) > 0;

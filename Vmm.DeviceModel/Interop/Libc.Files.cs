@@ -48,6 +48,7 @@ internal static unsafe partial class Libc
 
     public const short POLLIN = 1;
     public const short POLLOUT = 4;
+    public const short POLLHUP = 0x10;
 
     public const int AF_INET = 2;
     public const int SOCK_DGRAM = 2;

@@ -102,6 +102,7 @@ public sealed class ApiMachineTests
     }
 
     [KvmFact]
+    [Trait("Behaviour", "CTL-2")]
     public async Task Looking_and_changing_at_once_from_many_clients_gets_codes_and_ends()
     {
         await using ApiRig rig = await StartAsync(static c => c.Spin());

@@ -9,6 +9,7 @@ using Vmm.Machine.Host;
 namespace Vmm.Tests.Api;
 
 /// <summary>The socket's file (CTL-3).</summary>
+[Trait("Behaviour", "CTL-3")]
 [System.Runtime.Versioning.SupportedOSPlatform("linux")]
 public sealed class ApiSocketTests : IDisposable
 {

@@ -11,6 +11,7 @@ using System.Threading.Tasks;
 namespace Vmm.Tests.Api;
 
 /// <summary>Requests as clients send them on the wire, good ones and bad ones (CTL-1, CTL-5).</summary>
+[Trait("Behaviour", "CTL-5")]
 public sealed class ApiWireTests
 {
     private const string Config = """{"payload":{"kernel":"k"}}""";
@@ -189,7 +190,7 @@ public sealed class ApiWireTests
     [Fact]
     public async Task Requests_from_a_generator_get_a_code_and_leave_the_server_well()
     {
-        int count = Soak.On ? 100_000 : 3_000;
+        int count = Soak.On ? 100_000 : 600;
         await using ApiRig rig = await ApiRig.StartAsync();
         var random = new Random(7);
         string[] words = ["vmm.ping", "vm.info", "vm.create", "vm.boot", "vm.delete", "vm.add-disk", "vm.add-net", "vm.remove-device", "vm.resize", "vm.counters", "x"];
@@ -203,6 +204,9 @@ public sealed class ApiWireTests
         for (int i = 0; i < count; i++)
         {
             client ??= rig.Connect();
+
+            // A request that is not whole is not answered for a while.
+            client.Socket.ReceiveTimeout = 250;
             string body = string.Concat(Enumerable.Range(0, random.Next(8)).Select(_ => pieces[random.Next(pieces.Length)]));
             string head = random.Next(6) switch
             {
@@ -215,7 +219,6 @@ public sealed class ApiWireTests
             {
                 client.Send(Encoding.UTF8.GetBytes(
                     $"{methods[random.Next(methods.Length)]} /api/v1/{words[random.Next(words.Length)]} HTTP/1.1\r\nHost: h\r\n{head}\r\n{body}"));
-                client.Socket.Shutdown(SocketShutdown.Send);
                 RawAnswer answer = client.ReadAnswer();
                 answer.Status.Should().Match(status => status == 0 || (status >= 200 && status < 600), "request {0}", i);
                 if (answer.Status >= 400 && answer.Body.Length != 0)
@@ -225,7 +228,7 @@ public sealed class ApiWireTests
             }
             catch (SocketException)
             {
-                // It has hung up on a bad one while that was sent.
+                // It has hung up on a bad one while that was sent, or waits for the rest.
             }
 
             client.Dispose();

@@ -94,9 +94,9 @@ public sealed partial class BehaviourIdsTests
     [GeneratedRegex(@"^- ([A-Z]+-\d+): ")]
     private static partial Regex ListedPattern();
 
-    [GeneratedRegex(@"(?<![A-Za-z0-9-])(BUS|MEM|KVM|PCI|MSIX|VTP|VQ|DRV|VFIO|LIFE|CON|IO|PKG)-\d+(?![\d-])")]
+    [GeneratedRegex(@"(?<![A-Za-z0-9-])(BUS|MEM|KVM|PCI|MSIX|VTP|VQ|DRV|VFIO|LIFE|CON|IO|CTL|PKG)-\d+(?![\d-])")]
     private static partial Regex CitedPattern();
 
-    [GeneratedRegex(@"^(BUS|MEM|KVM|PCI|MSIX|VTP|VQ|DRV|VFIO|LIFE|CON|IO|PKG)-\d+$")]
+    [GeneratedRegex(@"^(BUS|MEM|KVM|PCI|MSIX|VTP|VQ|DRV|VFIO|LIFE|CON|IO|CTL|PKG)-\d+$")]
     private static partial Regex IdPattern();
 }

@@ -13,6 +13,7 @@ using Vmm.Tests.Cli;
 namespace Vmm.Tests.Machine;
 
 /// <summary>Events on their way to a reader (CTL-4).</summary>
+[Trait("Behaviour", "CTL-4")]
 public sealed class EventMonitorTests : IDisposable
 {
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("vmm-events");
