@@ -44,8 +44,14 @@ public sealed class ApiMachineTests
     [KvmFact]
     public async Task A_device_is_added_with_its_place_and_a_guest_that_does_not_let_go_is_named()
     {
-        await using ApiRig rig = await StartAsync(static c => c.Spin());
+        await using ApiRig rig = await StartAsync(static c =>
+        {
+            c.UseSlots();
+            c.Print("used");
+            c.Spin();
+        });
         Boot(rig);
+        await Eventually(() => File.ReadAllText(rig.FileOf("serial")) == "used");
         string disk = rig.Write("disk", new byte[1 << 20]);
         RawAnswer added = rig.Ask("PUT", "/api/v1/vm.add-disk", $$"""{"path":"{{disk}}","id":"data"}""");
         added.Status.Should().Be(200);
@@ -72,6 +78,21 @@ public sealed class ApiMachineTests
         rig.Ask("PUT", "/api/v1/vm.reboot").Status.Should().Be(204);
         rig.Controller.Info.Devices.Select(static device => device.Id).Should().Equal("rng", "other");
         Names(rig).Should().ContainInOrder("vm rebooting", "vm device-removed", "vm rebooted");
+    }
+
+    [KvmFact]
+    public async Task A_device_in_a_slot_that_the_guest_does_not_use_goes_at_once()
+    {
+        await using ApiRig rig = await StartAsync(static c => c.Spin());
+        Boot(rig);
+        string disk = rig.Write("disk", new byte[1 << 20]);
+        for (int round = 0; round < 20; round++)
+        {
+            rig.Ask("PUT", "/api/v1/vm.add-disk", $$"""{"path":"{{disk}}","id":"data"}""").Status.Should().Be(200);
+            rig.Ask("PUT", "/api/v1/vm.remove-device", """{"id":"data"}""").Status.Should().Be(204);
+        }
+
+        Names(rig).Count(static name => name == "vm device-removed").Should().Be(20);
     }
 
     [KvmFact]

@@ -209,9 +209,9 @@ public sealed class InterruptDeliveryTests
         machine.Machine.InjectNmi().Should().BeTrue();
 
         SpinWait.SpinUntil(() => machine.ReadUInt32(Taken) == 1, Patience).Should().BeTrue("the first vCPU takes it");
-        TimeSpan before = ProcessorTime($"vcpu-{FirstId + 1}");
+        TimeSpan before = ProcessorTime($"vcpu{FirstId + 1}");
         Thread.Sleep(1000);
-        (ProcessorTime($"vcpu-{FirstId + 1}") - before).Should().BeLessThan(TimeSpan.FromMilliseconds(500), "its thread rests");
+        (ProcessorTime($"vcpu{FirstId + 1}") - before).Should().BeLessThan(TimeSpan.FromMilliseconds(500), "its thread rests");
         machine.ReadUInt32(Taken + 4).Should().Be(0);
         machine.Group.Pause();
         machine.Group.Resume();

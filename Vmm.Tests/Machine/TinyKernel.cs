@@ -48,6 +48,25 @@ internal static class TinyKernel
         c.jmp(again);
     }
 
+    /// <summary>
+    /// Switches the power indicators of root ports on, which says that their slots are in use (PCI Express 5.0, 6.7.1.1.2): those of devices 2 to 9, by
+    /// configuration mechanism 1.
+    /// </summary>
+    public static void UseSlots(this Assembler c)
+    {
+        const uint SlotControl = 0x48 + 0x18;
+        const ushort PowerIndicatorOn = 1 << 8;
+        for (uint device = 2; device < 10; device++)
+        {
+            c.mov(dx, 0xCF8);
+            c.mov(eax, 0x8000_0000 | (device << 11) | SlotControl);
+            c.@out(dx, eax);
+            c.mov(dx, 0xCFC);
+            c.mov(ax, PowerIndicatorOn);
+            c.@out(dx, ax);
+        }
+    }
+
     /// <summary>Transmits EAX, lowest byte first.</summary>
     public static void PrintEax(this Assembler c)
     {
