@@ -74,7 +74,8 @@ public sealed class ApiMachineTests
         rig.Ask("PUT", "/api/v1/vm.remove-device", """{"id":"rng"}""").Status.Should().Be(409);
 
         // What was asked back does not come again with the next start; what was not does.
-        rig.Ask("PUT", "/api/v1/vm.add-disk", $$"""{"path":"{{disk}}","id":"other","readonly":true}""").Status.Should().Be(200);
+        string second = rig.Write("second", new byte[1 << 20]);
+        rig.Ask("PUT", "/api/v1/vm.add-disk", $$"""{"path":"{{second}}","id":"other"}""").Status.Should().Be(200);
         rig.Ask("PUT", "/api/v1/vm.reboot").Status.Should().Be(204);
         rig.Controller.Info.Devices.Select(static device => device.Id).Should().Equal("rng", "other");
         Names(rig).Should().ContainInOrder("vm rebooting", "vm device-removed", "vm rebooted");
@@ -83,7 +84,7 @@ public sealed class ApiMachineTests
     [KvmFact]
     public async Task A_device_in_a_slot_that_the_guest_does_not_use_goes_at_once()
     {
-        await using ApiRig rig = await StartAsync(static c => c.Spin());
+        await using ApiRig rig = await StartAsync(static c => c.Spin(), removalLimit: Patience);
         Boot(rig);
         string disk = rig.Write("disk", new byte[1 << 20]);
         for (int round = 0; round < 20; round++)
@@ -145,8 +146,11 @@ public sealed class ApiMachineTests
         rig.Ask("GET", "/api/v1/vmm.ping").Status.Should().Be(200);
     }
 
-    private static Task<ApiRig> StartAsync(Action<Assembler> write) =>
-        ApiRig.StartAsync(kernel: TinyKernel.Linux64(write), server: static options => options with { RemovalLimit = TimeSpan.FromMilliseconds(200) });
+    private static Task<ApiRig> StartAsync(Action<Assembler> write, TimeSpan? removalLimit = null)
+    {
+        TimeSpan limit = removalLimit ?? TimeSpan.FromMilliseconds(200);
+        return ApiRig.StartAsync(kernel: TinyKernel.Linux64(write), server: options => options with { RemovalLimit = limit });
+    }
 
     private static void Boot(ApiRig rig)
     {
