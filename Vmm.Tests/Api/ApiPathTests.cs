@@ -261,6 +261,20 @@ public sealed class ApiPathTests
     }
 
     [Fact]
+    public async Task A_controller_that_is_disposed_from_another_thread_has_ended_then()
+    {
+        for (int round = 0; round < 20; round++)
+        {
+            var controller = new Vmm.Machine.Control.MachineController();
+            Task<Vmm.Machine.MachineExit> run = Task.Factory.StartNew(controller.Run, TaskCreationOptions.LongRunning);
+            await controller.CreateAsync(new Vmm.Machine.MachineOptions { KernelPath = "k" });
+            await Task.Run(controller.Dispose).WaitAsync(TimeSpan.FromSeconds(30));
+            (await run.WaitAsync(TimeSpan.FromSeconds(30))).Reason.Should().Be(Vmm.Machine.MachineExitReason.Stopped);
+            controller.Info.Options.Should().BeNull();
+        }
+    }
+
+    [Fact]
     public async Task Metrics_have_the_form_of_OpenMetrics()
     {
         await using ApiRig rig = await ApiRig.StartAsync();

@@ -67,6 +67,20 @@ public sealed class RateLimitTests
     }
 
     [Fact]
+    public void Zeroes_count_as_the_bytes_that_they_are()
+    {
+        using VirtioDeviceRig disk = Disk(new RateLimiterOptions(new TokenBucketOptions(4096, 1000)));
+        Request(disk, WriteZeroes, 0, Range(0, 24, 0), 0).Status.Should().Be(Ok);
+        Read(disk);
+
+        // 8192 bytes are owed.
+        Advance(2000);
+        ShouldUse(disk, 0);
+        Advance(1);
+        ShouldUse(disk, 1);
+    }
+
+    [Fact]
     public void The_burst_goes_through_at_the_start()
     {
         using VirtioDeviceRig disk = Disk(new RateLimiterOptions(Operations: new TokenBucketOptions(1, 1000, 3)));
