@@ -72,7 +72,7 @@ public sealed class ApiServer : IAsyncDisposable
         _socket.Dispose();
     }
 
-    /// <summary>What Kestrel calls for each request.</summary>
+    /// <summary>Takes each request from Kestrel, on a thread of the pool.</summary>
     private sealed class Application(EndpointTable endpoints) : IHttpApplication<HttpContext>
     {
         public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);

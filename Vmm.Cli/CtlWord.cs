@@ -8,7 +8,7 @@ namespace Vmm.Cli;
 /// <summary>A word of <c>vmm ctl</c>.</summary>
 /// <param name="Method">HTTP's.</param>
 /// <param name="Endpoint">The path, below the API's or from the root.</param>
-/// <param name="Form">What comes behind the word, for help; square brackets around what may be left out.</param>
+/// <param name="Form">The words behind it, for help; in square brackets those that may be left out.</param>
 internal sealed record CtlWord(HttpMethod Method, string Endpoint, string Form = "")
 {
     /// <summary>The path of a request.</summary>

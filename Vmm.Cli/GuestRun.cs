@@ -48,7 +48,6 @@ internal sealed class GuestRun
         {
             RestartOnReset = _arguments.RestartOnReset,
             OnEvent = events is null ? null : events.Post,
-            LoggerFactory = loggers,
             Prepare = machine => machine with
             {
                 LoggerFactory = loggers,

@@ -100,8 +100,8 @@ public sealed class VcpuGroup : IDisposable
         long start = Stopwatch.GetTimestamp();
         foreach (VcpuRunLoop loop in _loops)
         {
-            TimeSpan left = limit == Timeout.InfiniteTimeSpan ? limit : limit - Stopwatch.GetElapsedTime(start);
-            if (!loop.WaitUntilPaused(left < TimeSpan.Zero && limit != Timeout.InfiniteTimeSpan ? TimeSpan.Zero : left))
+            var left = TimeSpan.FromTicks(Math.Max(0, (limit - Stopwatch.GetElapsedTime(start)).Ticks));
+            if (!loop.WaitUntilPaused(limit == Timeout.InfiniteTimeSpan ? limit : left))
             {
                 Resume();
                 return false;

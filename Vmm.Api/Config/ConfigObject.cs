@@ -25,7 +25,15 @@ internal sealed class ConfigObject
     public ConfigObject(JsonElement element, string path, bool isRoot = false)
     {
         _path = isRoot ? "" : path;
-        _members = element.EnumerateObject().ToDictionary(static member => member.Name, static member => member.Value, StringComparer.Ordinal);
+        try
+        {
+            _members = element.EnumerateObject().ToDictionary(static member => member.Name, static member => member.Value, StringComparer.Ordinal);
+        }
+        catch (InvalidOperationException e)
+        {
+            // Half a character, which JSON can spell and no text can hold.
+            throw new ControlException(ControlError.BadRequest, $"{path}: a name with half a character", e);
+        }
     }
 
     /// <summary>Where a member is, for messages.</summary>
@@ -38,7 +46,7 @@ internal sealed class ConfigObject
     public string? TakeText(string name) => Take(name) switch
     {
         null => null,
-        { ValueKind: JsonValueKind.String } value => value.GetString(),
+        { ValueKind: JsonValueKind.String } value => ReadText(value) ?? throw Bad(name, "a text with a zero, or with half a character"),
         _ => throw Bad(name, "not a text"),
     };
 
@@ -134,10 +142,25 @@ internal sealed class ConfigObject
         }
     }
 
+    /// <returns>Null for a text that the host's calls cannot be given.</returns>
+    private static string? ReadText(JsonElement value)
+    {
+        try
+        {
+            string text = value.GetString()!;
+            return text.Contains('\0') ? null : text;
+        }
+        catch (InvalidOperationException)
+        {
+            // Half a character.
+            return null;
+        }
+    }
+
     private static bool SaysSomething(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Null or JsonValueKind.Undefined or JsonValueKind.False => false,
-        JsonValueKind.String => value.GetString()!.Length != 0,
+        JsonValueKind.String => !value.ValueEquals(""),
         JsonValueKind.Number => !value.TryGetDouble(out double number) || number != 0,
         JsonValueKind.Array => value.EnumerateArray().Any(SaysSomething),
         JsonValueKind.Object => value.EnumerateObject().Any(static member => SaysSomething(member.Value)),

@@ -32,7 +32,7 @@ internal sealed class ApiRequest(HttpContext context) : IDisposable
         }
     }
 
-    /// <summary>What comes behind the endpoint's path, without its slash.</summary>
+    /// <summary>The part of the path behind the endpoint's, without its slash; empty for most.</summary>
     public string Below { get; init; } = "";
 
     /// <summary>Canceled when the client is gone.</summary>

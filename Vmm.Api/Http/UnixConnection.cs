@@ -237,8 +237,12 @@ internal sealed class UnixConnection : ConnectionContext, IReceivedDescriptors
 
                 if (!read.Buffer.IsEmpty)
                 {
-                    Interlocked.Increment(ref _sent);
-                    _answered.Release();
+                    Volatile.Write(ref _sent, _sent + 1);
+                    if (_answered.CurrentCount == 0)
+                    {
+                        // This loop alone releases: there is never more than one.
+                        _answered.Release();
+                    }
                 }
 
                 _output.Reader.AdvanceTo(read.Buffer.End);

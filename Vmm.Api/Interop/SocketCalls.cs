@@ -5,7 +5,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Vmm.Api.Interop;
 
-/// <summary>What .NET's sockets do not do: descriptors that come with bytes (recvmsg(2), cmsg(3)), modes and identities of socket files.</summary>
+/// <summary>Calls that .NET's sockets lack: descriptors that come with bytes (recvmsg(2), cmsg(3)), modes and identities of socket files.</summary>
 internal static unsafe partial class SocketCalls
 {
     /// <summary>Descriptors that one message can bring at most (SCM_MAX_FD).</summary>

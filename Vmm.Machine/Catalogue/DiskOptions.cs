@@ -13,6 +13,6 @@ public sealed record DiskOptions(
     string Path, bool ReadOnly = false, string? Serial = null, int? QueueCount = null, bool Direct = false, bool DisableIoUring = false)
     : VirtioOptions
 {
-    /// <summary>What the guest may read and write in a time, or null for no limit.</summary>
+    /// <summary>The bytes and requests that the guest may have in a time, reads and writes together; null for no limit.</summary>
     public RateLimiterOptions? RateLimiterConfig { get; init; }
 }

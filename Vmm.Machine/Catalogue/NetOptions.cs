@@ -25,7 +25,7 @@ public sealed record NetOptions(
     [property: JsonConverter(typeof(IPAddressConverter))] IPAddress? HostMask = null,
     int Pairs = 1) : VirtioOptions
 {
-    /// <summary>What the guest may receive, and as much send, in a time; null for no limit.</summary>
+    /// <summary>The bytes and packets that the guest may receive, and as many again that it may send, in a time; null for no limit.</summary>
     public RateLimiterOptions? RateLimiterConfig { get; init; }
 
     /// <summary>

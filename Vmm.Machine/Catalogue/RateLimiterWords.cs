@@ -6,7 +6,7 @@ namespace Vmm.Machine.Catalogue;
 /// <summary>The words that limit what a device may do in a time: a bucket of bytes, and one of operations.</summary>
 internal static class RateLimiterWords
 {
-    /// <summary>What the words do, for the help text of a kind.</summary>
+    /// <summary>The meaning of the words, for the help text of a kind.</summary>
     public const string Help =
         "bw_size=BYTES and bw_refill_time=MS, ops_size=N and ops_refill_time=MS let so much through in the time, with bw_one_time_burst=BYTES and "
         + "ops_one_time_burst=N once on top";

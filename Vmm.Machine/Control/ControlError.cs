@@ -12,7 +12,7 @@ public enum ControlError
     /// <summary>Something is taken already: a machine is there, an id is another's, a slot is not free.</summary>
     Conflict,
 
-    /// <summary>What was asked for contradicts itself, or names something that is not there.</summary>
+    /// <summary>The request contradicts itself, or names something that is not there.</summary>
     BadRequest,
 
     /// <summary>The host could not give something.</summary>

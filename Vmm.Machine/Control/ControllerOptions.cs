@@ -1,5 +1,4 @@
 using System;
-using Microsoft.Extensions.Logging;
 using Vmm.Machine.Events;
 
 namespace Vmm.Machine.Control;
@@ -18,7 +17,4 @@ public sealed record ControllerOptions
 
     /// <summary>How long vCPUs and requests in flight are waited for at a pause.</summary>
     public TimeSpan PauseLimit { get; init; } = TimeSpan.FromSeconds(5);
-
-    /// <summary>Where the controller logs; nothing is logged without it.</summary>
-    public ILoggerFactory? LoggerFactory { get; init; }
 }

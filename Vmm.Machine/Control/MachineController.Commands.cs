@@ -189,7 +189,7 @@ public sealed partial class MachineController
         }
     }
 
-    /// <summary>Gives a disk another size and tells the guest.</summary>
+    /// <summary>Gives a disk another size and tells the guest. One at a time: a file system may take as long as it likes for it.</summary>
     /// <param name="id">The disk.</param>
     /// <param name="size">Bytes.</param>
     public async Task ResizeDiskAsync(string id, long size)
@@ -199,9 +199,14 @@ public sealed partial class MachineController
             Require(MachineStatus.Running, MachineStatus.Paused);
             return _machine!;
         }).ConfigureAwait(false);
+        if (Interlocked.Exchange(ref _resizing, 1) != 0)
+        {
+            throw new ControlException(ControlError.Conflict, "another disk is being resized");
+        }
+
         try
         {
-            // Not on the thread of the commands: a file system may take its time.
+            // Not on the thread of the commands.
             await Task.Run(() => machine.ResizeDisk(id, size)).ConfigureAwait(false);
         }
         catch (ObjectDisposedException e)
@@ -211,6 +216,10 @@ public sealed partial class MachineController
         catch (Exception e) when (e is MachineException or ArgumentException)
         {
             throw Explain(e);
+        }
+        finally
+        {
+            Volatile.Write(ref _resizing, 0);
         }
     }
 

@@ -5,8 +5,6 @@ using System.Diagnostics;
 using System.Linq;
 using System.Threading;
 using System.Threading.Tasks;
-using Microsoft.Extensions.Logging;
-using Vmm.DeviceModel.Diagnostics;
 using Vmm.DeviceModel.State;
 using Vmm.Machine.Catalogue;
 using Vmm.Machine.Events;
@@ -28,18 +26,16 @@ namespace Vmm.Machine.Control;
 /// </remarks>
 public sealed partial class MachineController : IDisposable
 {
+    // How long a machine that starts waits for the disks of the last one.
+    private static readonly TimeSpan DiskLimit = TimeSpan.FromMinutes(1);
+
     private readonly ControllerOptions _options;
-    private readonly ILogger _logger;
     private readonly BlockingCollection<Action> _commands = [];
 
     // Held while somebody looks at a machine, and while it is taken out of sight before it is disposed.
     private readonly Lock _sight = new();
-    private readonly CancellationTokenSource _ended = new();
     private readonly ManualResetEventSlim _over = new();
     private readonly MachineTerminals _terminals = new();
-
-    // How long a machine that starts waits for the disks of the last one.
-    private static readonly TimeSpan DiskLimit = TimeSpan.FromMinutes(1);
 
     // As they were asked for.
     private readonly List<DeviceOptions> _plugged = [];
@@ -52,17 +48,14 @@ public sealed partial class MachineController : IDisposable
     private bool _endRequested;
     private Thread? _runner;
     private bool _bootedBefore;
+    private int _resizing;
 
     /// <summary>Makes a controller without a machine.</summary>
     /// <param name="options">How it runs machines.</param>
     public MachineController(ControllerOptions? options = null)
     {
         _options = options ?? new ControllerOptions();
-        _logger = GuardedLogger.Create(_options.LoggerFactory, "Vmm.Machine");
     }
-
-    /// <summary>Canceled when the controller has ended.</summary>
-    public CancellationToken Ended => _ended.Token;
 
     /// <summary>The machine as it is now. Never waits for a command.</summary>
     public MachineInfo Info
@@ -71,7 +64,7 @@ public sealed partial class MachineController : IDisposable
         {
             lock (_sight)
             {
-                return new MachineInfo(_status, _description, _machine?.PluggedDevices ?? []) { Devices = _machine?.Devices ?? [] };
+                return new MachineInfo(_status, _description, _machine?.Devices ?? []);
             }
         }
     }
@@ -84,7 +77,7 @@ public sealed partial class MachineController : IDisposable
     {
         if (Interlocked.Exchange(ref _runner, Thread.CurrentThread) is not null)
         {
-            throw new InvalidOperationException("a controller runs once");
+            throw new InvalidOperationException("a controller runs once, and not after its disposal");
         }
 
         Tell("vmm", "starting");
@@ -142,7 +135,7 @@ public sealed partial class MachineController : IDisposable
     public InspectionNode Inspect() => Look(static machine => machine.Inspect());
 
     /// <summary>Looks at the machine that runs or is paused; it is not disposed meanwhile. Never waits for a command.</summary>
-    /// <typeparam name="T">What is seen.</typeparam>
+    /// <typeparam name="T">Of the answer.</typeparam>
     /// <param name="look">Looks: not for long, and without waiting for anything.</param>
     /// <exception cref="ControlException">No machine runs.</exception>
     public T Look<T>(Func<VirtualMachine, T> look)
@@ -168,7 +161,6 @@ public sealed partial class MachineController : IDisposable
         {
             _over.Wait();
         }
-
     }
 
     private static ControlException NotCreated() => new(ControlError.NotCreated, "there is no VM: create one first");
@@ -263,7 +255,6 @@ public sealed partial class MachineController : IDisposable
             }
 
             Tell("vmm", "shutdown");
-            _ended.Cancel();
             _over.Set();
         }
     }
@@ -370,8 +361,14 @@ public sealed partial class MachineController : IDisposable
         }
         finally
         {
-            machine.Dispose();
-            _disksClosed = machine.DisksClosed;
+            try
+            {
+                machine.Dispose();
+            }
+            finally
+            {
+                _disksClosed = machine.DisksClosed;
+            }
         }
     }
 

@@ -5,9 +5,7 @@ namespace Vmm.Machine.Control;
 /// <summary>A controller's machine at one moment.</summary>
 /// <param name="Status">Its state.</param>
 /// <param name="Options">Its description; null where there is none.</param>
-/// <param name="Plugged">Devices that were added while it ran and are there still.</param>
-public sealed record MachineInfo(MachineStatus Status, MachineOptions? Options, IReadOnlyList<MachineDevice> Plugged)
-{
-    /// <summary>All devices: those of the description that are there, then those that were added. Empty for a machine that does not run.</summary>
-    public IReadOnlyList<MachineDevice> Devices { get; init; } = [];
-}
+/// <param name="Devices">
+/// Those of the description that are there, then those that were added while it ran. Empty for a machine that does not run.
+/// </param>
+public sealed record MachineInfo(MachineStatus Status, MachineOptions? Options, IReadOnlyList<MachineDevice> Devices);

@@ -183,9 +183,10 @@ public sealed class EventMonitor : IDisposable
             {
                 _ = DescriptorIo.WaitWritable(_output.Number, Timeout.Infinite);
             }
-            else if (error != 0)
+            else if (error != 0 || written == 0)
             {
-                return error;
+                // Nothing taken and nothing wrong is no progress either.
+                return error != 0 ? error : Errno.EIO;
             }
 
             bytes = bytes[written..];

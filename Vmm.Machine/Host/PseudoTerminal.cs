@@ -59,7 +59,7 @@ public sealed class PseudoTerminal : IDisposable
     public void Dispose() => Close(LastWords);
 
     /// <summary>Closes it with another limit.</summary>
-    /// <param name="limit">What a reader may take.</param>
+    /// <param name="limit">How long a reader may take for the rest, zero or more.</param>
     internal void Close(TimeSpan limit)
     {
         if (!_master.IsClosed)

@@ -12,6 +12,23 @@ public sealed class ApiPathTests
 {
     private const string Small = """{"payload":{"kernel":"/nowhere/vmlinuz","cmdline":"console=hvc0"},"cpus":{"boot_vcpus":2,"max_vcpus":2},"memory":{"size":268435456}}""";
 
+    public static TheoryData<string, bool, int, string> Untimely
+    {
+        get
+        {
+            var data = new TheoryData<string, bool, int, string>();
+            foreach (string word in (string[])["vm.pause", "vm.resume", "vm.shutdown", "vm.reboot", "vm.power-button", "vm.nmi"])
+            {
+                data.Add(word, false, 404, "no VM");
+                data.Add(word, true, 405, "not booted");
+            }
+
+            data.Add("vm.boot", false, 404, "no VM");
+            data.Add("vm.delete", false, 404, "no VM");
+            return data;
+        }
+    }
+
     [Fact]
     public async Task Ping_says_who_answers()
     {
@@ -47,37 +64,20 @@ public sealed class ApiPathTests
     }
 
     [Theory]
-    [InlineData("vm.boot")]
-    [InlineData("vm.pause")]
-    [InlineData("vm.resume")]
-    [InlineData("vm.shutdown")]
-    [InlineData("vm.reboot")]
-    [InlineData("vm.power-button")]
-    [InlineData("vm.nmi")]
-    [InlineData("vm.delete")]
-    public async Task Without_a_VM_every_command_says_that_there_is_none(string word)
-    {
-        await using ApiRig rig = await ApiRig.StartAsync();
-        RawAnswer answer = rig.Ask("PUT", "/api/v1/" + word);
-        answer.Status.Should().Be(404);
-        Sentence(answer).Should().Contain("no VM");
-    }
-
-    [Theory]
-    [InlineData("vm.pause")]
-    [InlineData("vm.resume")]
-    [InlineData("vm.shutdown")]
-    [InlineData("vm.reboot")]
-    [InlineData("vm.power-button")]
-    [InlineData("vm.nmi")]
-    public async Task In_the_wrong_state_a_command_says_which_it_is(string word)
+    [Trait("Behaviour", "CTL-2")]
+    [MemberData(nameof(Untimely))]
+    public async Task A_command_without_a_VM_or_in_the_wrong_state_says_which_it_is(string word, bool created, int status, string said)
     {
         await using ApiRig rig = await ApiRig.StartAsync();
         using RawClient client = rig.Connect();
-        client.Ask("PUT", "/api/v1/vm.create", Small).Status.Should().Be(204);
+        if (created)
+        {
+            client.Ask("PUT", "/api/v1/vm.create", Small).Status.Should().Be(204);
+        }
+
         RawAnswer answer = client.Ask("PUT", "/api/v1/" + word);
-        answer.Status.Should().Be(405);
-        Sentence(answer).Should().Contain("not booted");
+        answer.Status.Should().Be(status);
+        Sentence(answer).Should().Contain(said);
     }
 
     [Theory]
@@ -117,6 +117,10 @@ public sealed class ApiPathTests
     [InlineData("{}", "payload")]
     [InlineData("""{"payload":{}}""", "payload.kernel")]
     [InlineData("""{"payload":{"kernel":5}}""", "payload.kernel")]
+    [InlineData("""{"payload":{"kernel":"a\u0000b"}}""", "payload.kernel")]
+    [InlineData("""{"payload":{"kernel":"\ud800"}}""", "payload.kernel")]
+    [InlineData("""{"payload":{"kernel":"k","\ud800":1}}""", "payload")]
+    [InlineData("""{"payload":{"kernel":"k"},"frobnicate":"\ud800"}""", "frobnicate")]
     [InlineData("""{"payload":{"kernel":"k","firmware":"hypervisor-fw"}}""", "payload.firmware")]
     [InlineData("""{"payload":{"kernel":"k"},"cpus":{"boot_vcpus":0}}""", "cpus.boot_vcpus")]
     [InlineData("""{"payload":{"kernel":"k"},"cpus":{"boot_vcpus":255}}""", "cpus.boot_vcpus")]

@@ -9,7 +9,7 @@ public sealed record BlockDeviceOptions : VirtioDeviceOptions
     public string Serial { get; init; } = "";
 
     /// <summary>
-    /// What reads, writes, discards and zeroes may take, of all queues together; null for no limit. Reads and writes count their bytes. Who waits for
+    /// The bytes and requests in a time, of all queues together; null for no limit. Reads, writes and zeroes count bytes, discards none. Who waits for
     /// its turn holds up what comes behind it in its queue, and no stop.
     /// </summary>
     public RateLimiterOptions? RateLimiter { get; init; }

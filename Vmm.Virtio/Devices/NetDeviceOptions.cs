@@ -12,7 +12,7 @@ public sealed record NetDeviceOptions : VirtioDeviceOptions
     public ushort Mtu { get; init; }
 
     /// <summary>
-    /// What packets may take each way, those of all pairs together, with as much for receiving as for sending; null for no limit. Bytes are those of
+    /// The bytes and packets each way in a time, of all pairs together, as many for receiving as for sending; null for no limit. Bytes are those of
     /// packets without their virtio header. What has to wait stays in the driver's ring, or with the back-end.
     /// </summary>
     public RateLimiterOptions? RateLimiter { get; init; }

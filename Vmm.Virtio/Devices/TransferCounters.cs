@@ -3,7 +3,7 @@ using System.Threading;
 
 namespace Vmm.Virtio.Devices;
 
-/// <summary>What a device has moved each way, counted by its workers without a locked instruction: each has a cell that no other writes.</summary>
+/// <summary>Bytes and operations of a device each way, counted by its workers without a locked instruction: each has a cell that no other writes.</summary>
 /// <param name="workers">Cells.</param>
 internal sealed class TransferCounters(int workers)
 {

@@ -3,7 +3,7 @@ using System.Threading;
 
 namespace Vmm.Virtio.Limits;
 
-/// <summary>What a device may do in a time, of bytes and of operations; its queues share it, and are told when there is something again.</summary>
+/// <summary>A limit of bytes and of operations in a time for one device, whose queues share it and are told when there is something again.</summary>
 /// <remarks>
 /// Thread-safe. Nobody waits here: who gets nothing leaves its requests where they are until it is told, by a timer that runs only meanwhile and
 /// fires once for all of them. The lock is innermost, and held for a few additions. A reset of the device gives nothing back, or a driver would get around

@@ -5,7 +5,7 @@ using Vmm.Tests.Api;
 
 namespace Vmm.Tests.Nested.ApiClient;
 
-/// <summary>What a run says and checks.</summary>
+/// <summary>The facts that a run prints, and its checks.</summary>
 internal static class Facts
 {
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);

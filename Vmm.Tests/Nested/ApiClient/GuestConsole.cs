@@ -31,7 +31,7 @@ internal sealed class GuestConsole
     }
 
     /// <summary>Waits until the guest has said a word a number of times.</summary>
-    /// <returns>What came behind it that time.</returns>
+    /// <returns>The rest of the line behind it.</returns>
     public string Wait(string key, int times = 1)
     {
         string[] values = [];

@@ -34,7 +34,7 @@ internal sealed class Hypervisor : IDisposable
         [.. Directory.GetDirectories($"/proc/{_process.Id}/task").Select(static task => Read(Path.Combine(task, "comm"))).Order()];
 
     /// <summary>
-    /// What a guest and its devices hold: descriptors of the kernel's own, of devices and of files in a folder, and threads of vCPUs and devices.
+    /// The holdings of a guest and its devices: descriptors of the kernel's own, of devices and of files in a folder, and threads of vCPUs and devices.
     /// Others, which the runtime has, come and go.
     /// </summary>
     /// <param name="folder">The folder with the disks.</param>

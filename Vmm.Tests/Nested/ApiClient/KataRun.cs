@@ -13,7 +13,7 @@ using Vmm.Tests.Api;
 
 namespace Vmm.Tests.Nested.ApiClient;
 
-/// <summary>What the runtime of Kata Containers does with a sandbox: starts it with its root image, plugs disks in and out, ends it.</summary>
+/// <summary>A sandbox as the runtime of Kata Containers handles it: starts it with its root image, plugs disks in and out, ends it.</summary>
 /// <remarks>
 /// Its shared file system (vhost-user) and its connection to the agent (vsock) are not here. Ids and serials are ours, for the rounds to be told
 /// apart; the runtime lets the VMM name disks.

@@ -11,7 +11,7 @@ using Vmm.Tests.Api;
 
 namespace Vmm.Tests.Nested.ApiClient;
 
-/// <summary>What libvirt's driver for cloud-hypervisor does with a domain: starts, suspends, resumes, reboots and stops it.</summary>
+/// <summary>A domain as libvirt's driver for cloud-hypervisor handles it: starts, suspends, resumes, reboots and stops it.</summary>
 internal sealed class LibvirtRun(IReadOnlyDictionary<string, string> words)
 {
     private const string Tap = "vmmapi0";

@@ -6,7 +6,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Vmm.Tests.Nested.ApiClient;
 
-/// <summary>What the clients ask the kernel for and .NET has no name for.</summary>
+/// <summary>The clients' system calls that .NET has no name for.</summary>
 internal static unsafe partial class NativeCalls
 {
     private const int O_RDWR = 2;

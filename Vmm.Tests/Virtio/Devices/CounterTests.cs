@@ -12,7 +12,7 @@ using static Vmm.Tests.Virtio.Devices.BlockRequests;
 
 namespace Vmm.Tests.Virtio.Devices;
 
-/// <summary>What devices have moved, as who watches a machine reads it.</summary>
+/// <summary>The counters of devices, as who watches a machine reads them.</summary>
 public sealed class CounterTests
 {
     private const int Receive = 0;
