@@ -25,15 +25,7 @@ internal sealed class ConfigObject
     public ConfigObject(JsonElement element, string path, bool isRoot = false)
     {
         _path = isRoot ? "" : path;
-        try
-        {
-            _members = element.EnumerateObject().ToDictionary(static member => member.Name, static member => member.Value, StringComparer.Ordinal);
-        }
-        catch (InvalidOperationException e)
-        {
-            // Half a character, which JSON can spell and no text can hold.
-            throw new ControlException(ControlError.BadRequest, $"{path}: a name with half a character", e);
-        }
+        _members = element.EnumerateObject().ToDictionary(static member => member.Name, static member => member.Value, StringComparer.Ordinal);
     }
 
     /// <summary>Where a member is, for messages.</summary>

@@ -72,8 +72,9 @@ internal sealed class ApiRequest(HttpContext context) : IDisposable
 
             _body = JsonDocument.Parse(bytes, Strict);
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
+            // The second for a name with half a character, which JSON can spell and no text can hold.
             throw new ControlException(ControlError.BadRequest, $"the body is not JSON as it is wanted here: {e.Message}", e);
         }
 
